@@ -1,0 +1,44 @@
+# Everything happens in .venv; `make` alone lists what there is.
+#
+#   make setup PYTHON=python3.11   build .venv with this Python (3.10 to 3.12)
+#   make setup DEVICE=gpu          leave PaddlePaddle out, for the vendor's GPU wheel
+#   make test WORKERS=8            more test processes
+#   PIP_INDEX_URL and pip's other settings are honoured.
+
+PYTHON  ?=
+DEVICE  ?=
+WORKERS ?= 2
+
+python := .venv/bin/python
+builder := $(or $(PYTHON),python3)
+# PaddleSeg and VisualDL insist on a home folder that they can write to.
+home := $(shell test -w "$${HOME:-/nowhere}" && echo "$$HOME" || echo "$(CURDIR)/.venv/home")
+
+export OMP_NUM_THREADS ?= 1
+export PYTHONUNBUFFERED := 1
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1 | /p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-13s%s\n", $$1, $$2}'
+
+setup: ## Build .venv from requirements.lock (does nothing when it is up to date)
+	@command -v "$(builder)" >/dev/null || { \
+	  echo "setup: $(builder) was not found: install Python 3.10, 3.11 or 3.12, or name one: make setup PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(builder)" tools/setup_environment.py $(if $(PYTHON),--this-python) $(if $(DEVICE),--device "$(DEVICE)")
+
+demo: setup ## Scenes, training, evaluation and pictures in output/demo, on a CPU in minutes
+	@HOME="$(home)" $(python) tools/demo.py
+
+test: setup ## Run the test suite
+	@HOME="$(home)" $(python) -m pytest -n $(WORKERS) --dist loadfile
+
+lint: setup ## Check style and formatting
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+
+clean: ## Remove .venv, caches and build products (never output/ or data/)
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

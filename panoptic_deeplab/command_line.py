@@ -1,0 +1,111 @@
+"""What the scripts' command lines share. Nothing here imports Paddle before it is needed."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from panoptic_deeplab.environment import check_environment, explain_import_error
+from panoptic_deeplab.errors import UserError
+
+if TYPE_CHECKING:
+    from panoptic_deeplab.config import Config
+
+INTERRUPTED = 130
+"""What a shell reports of a program that Ctrl-C ended."""
+
+
+def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
+    """Calls `body` and turns what goes wrong into one line and an exit code.
+
+    0 is success, 2 a wrong command line or configuration, 1 everything else. `--debug` shows the
+    traceback as well.
+    """
+    try:
+        check_environment()
+        body(arguments)
+        return 0
+    except UserError as error:
+        return _fail(str(error), error.exit_code, arguments)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED, arguments)
+    except ImportError as error:
+        return _fail(explain_import_error(error) or str(error), 1, arguments)
+    except OSError as error:
+        return _fail(_tell_os_error(error), 1, arguments)
+    except MemoryError:
+        return _fail("out of memory; try a smaller batch_size or picture", 1, arguments)
+    except Exception as error:
+        line = " ".join(str(error).split())[:500]
+        kind = type(error).__name__
+        return _fail(f"unexpected {kind}: {line} (run again with --debug)", 1, arguments)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """--config, --opts, --device and --debug, which every script takes."""
+    parser.add_argument("--config", required=True, help="the configuration file (YAML)")
+    parser.add_argument(
+        "--opts",
+        nargs="+",
+        default=[],
+        metavar="A.B=VALUE",
+        help="changes to the configuration, such as batch_size=2 model.backbone.pretrained=null",
+    )
+    parser.add_argument(
+        "--device",
+        choices=["auto", "cpu", "gpu"],
+        default="auto",
+        help="where to compute; auto takes a GPU if Paddle sees one (default: %(default)s)",
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+
+
+def add_grouping_arguments(parser: argparse.ArgumentParser) -> None:
+    """The reference's flags for post-processing; each overrides a key of the configuration."""
+    group = parser.add_argument_group("post-processing (default: what the configuration says)")
+    group.add_argument("--threshold", type=float, help="heat that a centre must exceed")
+    group.add_argument("--nms_kernel", type=int, help="window of a centre in pixels, odd")
+    group.add_argument("--top_k", type=int, help="most centres in an image")
+
+
+def load_config(arguments: argparse.Namespace, *overrides: str) -> Config:
+    """The configuration with all changes of the command line; sets up the device and the log."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stdout,
+        format="%(asctime)s [%(levelname)s]\t%(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+    )
+    from panoptic_deeplab.config import Config
+    from panoptic_deeplab.engine import distributed
+
+    grouping = [
+        f"postprocessor.{name}={getattr(arguments, name)}"
+        for name in ("threshold", "nms_kernel", "top_k")
+        if getattr(arguments, name, None) is not None
+    ]
+    config = Config(arguments.config, [*arguments.opts, *overrides, *grouping])
+    distributed.start(arguments.device)
+    if not distributed.is_main():
+        logging.getLogger().setLevel(logging.ERROR)
+    return config
+
+
+def _fail(message: str, exit_code: int, arguments: argparse.Namespace) -> int:
+    if getattr(arguments, "debug", False):
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    return exit_code
+
+
+def _tell_os_error(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"{error.filename or 'the disk'}: no space left; free some or choose another folder"
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

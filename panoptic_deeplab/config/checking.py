@@ -1,0 +1,188 @@
+"""Whether the keys and values of a configuration are ones its parts take."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from panoptic_deeplab.config.files import KeyPath, Layer, Tree, origin
+from panoptic_deeplab.errors import UsageError, nearest
+
+Part = Callable[..., Any]
+
+
+class Checker:
+    """Refuses unknown keys and values of a wrong type, naming key, file and nearest known key.
+
+    Args:
+        layers: where the configuration comes from.
+        kinds: key under which a part may stand -> type name -> class or function.
+        filled: arguments that are filled in where the configuration does not give them.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        kinds: Mapping[str, Mapping[str, Part]],
+        filled: Collection[str] = (),
+    ) -> None:
+        self.layers = layers
+        self.kinds = kinds
+        self.filled = filled
+
+    def check_sections(self, tree: Tree, sections: Mapping[str, Any]) -> None:
+        """The top level: `sections` maps each known key to its type."""
+        for key, value in tree.items():
+            if key not in sections:
+                raise self._unknown_key((key,), sections)
+            self._check_type(value, sections[key], (key,))
+
+    def check_part(self, node: Any, kind: str, path: KeyPath) -> None:
+        """A dictionary with a `type` and the arguments of that type."""
+        self.check_arguments(node, self.part_class(node, kind, path), path)
+
+    def part_class(self, node: Any, kind: str, path: KeyPath) -> Part:
+        """What the `type` of `node` names."""
+        if not is_part(node):
+            raise UsageError(
+                f"{origin(self.layers, path)}: '{dotted(path)}' must be a dictionary with a "
+                f"'type', got {node!r:.100}"
+            )
+        known = self.kinds[kind]
+        if node["type"] not in known:
+            hint = nearest(node["type"], known) or f"; known: {', '.join(sorted(known))}"
+            raise UsageError(
+                f"{origin(self.layers, path)}: unknown type '{node['type']}' under "
+                f"'{dotted(path)}'{hint}"
+            )
+        return known[node["type"]]
+
+    def check_arguments(self, node: Tree, part: Part, path: KeyPath) -> None:
+        """The keys of `node` against the signature of `part`."""
+        arguments = takes(part)
+        known = {*arguments, *(["pretrained"] if path[0] == "model" else [])}
+        for name, argument in arguments.items():
+            if argument.default is argument.empty and name not in {*node, *self.filled}:
+                raise UsageError(
+                    f"{origin(self.layers, path)}: '{dotted(path)}' lacks the key '{name}', which "
+                    f"{part.__name__} needs"
+                )
+        hints = _type_hints(part)
+        for key, value in node.items():
+            here = (*path, key)
+            if key == "type":
+                continue
+            if key not in known:
+                raise self._unknown_key(here, known)
+            if key in self.kinds:
+                self._check_nested(value, key, here, hints.get(key, Any))
+            else:
+                self._check_type(value, hints.get(key, Any), here)
+
+    def _check_nested(self, value: Any, kind: str, path: KeyPath, expected: Any) -> None:
+        """A part, or a list of parts where the argument takes a sequence."""
+        if typing.get_origin(expected) is not Sequence:
+            return self.check_part(value, kind, path)
+        self._check_type(value, list, path)
+        for i, item in enumerate(value):
+            self.check_part(item, kind, (*path, i))
+
+    def _check_type(self, value: Any, expected: Any, path: KeyPath) -> None:
+        if not _fits(value, expected):
+            raise UsageError(
+                f"{origin(self.layers, path)}: '{dotted(path)}' must be {_type_name(expected)}, "
+                f"got {value!r:.100}"
+            )
+
+    def _unknown_key(self, path: KeyPath, known: Iterable[str]) -> UsageError:
+        known = sorted(known)
+        hint = nearest(str(path[-1]), known) or f"; known here: {', '.join(known)}"
+        return UsageError(f"{origin(self.layers, path)}: unknown key '{dotted(path)}'{hint}")
+
+
+def takes(part: Part) -> dict[str, inspect.Parameter]:
+    """The arguments a part can be given by name.
+
+    PaddleSeg's backbones are functions of **kwargs that hand them on to a class; that class's
+    arguments count then.
+    """
+    parameters = dict(inspect.signature(part).parameters)
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for target in _classes_called(part):
+            parameters |= inspect.signature(target).parameters
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: p for name, p in parameters.items() if p.kind in named and name != "self"}
+
+
+def _classes_called(part: Part) -> list[type]:
+    code = getattr(part, "__code__", None)
+    names = code.co_names if code else ()
+    candidates = (part.__globals__.get(name) for name in names)
+    return [candidate for candidate in candidates if inspect.isclass(candidate)]
+
+
+def is_part(node: Any) -> bool:
+    """Whether a value describes an object: a dictionary with a type."""
+    return isinstance(node, dict) and isinstance(node.get("type"), str)
+
+
+def dotted(path: KeyPath) -> str:
+    """A key as --opts writes it."""
+    return ".".join(map(str, path))
+
+
+def _type_hints(part: Part) -> dict[str, Any]:
+    """Argument -> type: as annotated, else as the default is."""
+    try:
+        hints = typing.get_type_hints(part.__init__ if inspect.isclass(part) else part)
+    except (NameError, TypeError):
+        hints = {}
+    by_default = {
+        name: type(p.default)
+        for name, p in takes(part).items()
+        if type(p.default) in (bool, int, float, str)
+    }
+    return by_default | hints
+
+
+def _fits(value: Any, expected: Any) -> bool:
+    """Whether a YAML value is of an annotated type."""
+    kind, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if kind in (typing.Union, types.UnionType):
+        return any(_fits(value, choice) for choice in arguments)
+    if kind is typing.Literal:
+        return value in arguments
+    if kind in (Sequence, list, tuple):
+        return isinstance(value, list) and all(_fits(item, arguments[0]) for item in value)
+    if expected is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if expected is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if expected in (bool, str, list, dict, types.NoneType):
+        return isinstance(value, expected)
+    return True
+
+
+_TYPE_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "a dictionary",
+    types.NoneType: "null",
+}
+
+
+def _type_name(expected: Any) -> str:
+    kind, arguments = typing.get_origin(expected), typing.get_args(expected)
+    if kind in (typing.Union, types.UnionType):
+        return " or ".join(map(_type_name, arguments))
+    if kind is typing.Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if kind in (Sequence, list, tuple):
+        return f"a list, each item {_type_name(arguments[0])}"
+    return _TYPE_NAMES.get(expected, str(expected))

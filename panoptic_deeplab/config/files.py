@@ -1,0 +1,171 @@
+"""Configuration files: YAML, what they are based on, and changes from the command line."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from paddleseg.cvlibs.config import merge_config_dicts
+
+from panoptic_deeplab.errors import UsageError, nearest
+
+Tree = dict[str, Any]
+KeyPath = tuple[str | int, ...]
+
+
+class Layer(NamedTuple):
+    """One file of a configuration, or the changes of the command line."""
+
+    source: str
+    tree: Tree
+
+
+Override = tuple[list[str], Any]
+
+
+def read_layers(path: str | Path) -> list[Layer]:
+    """The file and all it is based on, the last word first.
+
+    Raises:
+        UsageError: a file is missing or no YAML, or is based on itself.
+    """
+    return _read_layers(Path(path))
+
+
+def merge(layers: Sequence[Layer]) -> Tree:
+    """One tree of all layers."""
+    tree: Tree = {}
+    for layer in reversed(layers):
+        tree = merge_config_dicts(layer.tree, tree)
+    tree.pop("_inherited_", None)
+    return copy.deepcopy(tree)
+
+
+def parse_override(text: str) -> Override:
+    """`a.b=value` -> (["a", "b"], value), the value read as YAML."""
+    key, separator, value = text.partition("=")
+    keys = key.split(".")
+    if not separator or not all(keys):
+        raise UsageError(f"--opts takes a.b=value, got '{text}'")
+    try:
+        return keys, yaml.load(value, _Loader)
+    except (yaml.YAMLError, ValueError):
+        return keys, value
+
+
+def reaches(tree: Tree, override: Override) -> bool:
+    """Whether an override's place is in the tree already; its last key may be new."""
+    return _has(tree, tuple(override[0][:-1]))
+
+
+def override_layer(overrides: Sequence[Override]) -> Layer:
+    """The overrides as a layer, for `origin`."""
+    tree: Tree = {}
+    for keys, value in overrides:
+        node = tree
+        for key in keys[:-1]:
+            node = node.setdefault(key, {})
+        node[keys[-1]] = value
+    return Layer("--opts", tree)
+
+
+def origin(layers: Sequence[Layer], path: KeyPath) -> str:
+    """The file (or --opts) that has the last word on a key; the main file for keys of none."""
+    for layer in layers:
+        if _has(layer.tree, path):
+            return layer.source
+    return layers[min(1, len(layers) - 1)].source
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-4 is a number and no key may stand twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Tree:
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1 and key != "<<"), None)
+        if twice is not None:
+            raise yaml.MarkedYAMLError(problem=f"the key '{twice}' stands twice")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def _read_layers(path: Path, above: tuple[Path, ...] = ()) -> list[Layer]:
+    """The file and all it is based on, the most specific first."""
+    resolved = path.resolve()
+    if resolved in above:
+        raise UsageError(f"{path}: is based on itself")
+    tree = _read_yaml(path)
+    bases = tree.pop("_base_", [])
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise UsageError(f"{path}: _base_ must be a file name or a list of them, got {bases!r:.100}")
+    layers = [Layer(str(path), tree)]
+    if tree.get("_inherited_", True):
+        for base in reversed(bases):
+            layers += _read_layers(path.parent / base, (*above, resolved))
+    return layers
+
+
+def _read_yaml(path: Path) -> Tree:
+    try:
+        tree = yaml.load(path.read_text("utf-8"), _Loader)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such configuration file") from error
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+        raise UsageError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
+        raise UsageError(f"{path}: expected a YAML dictionary of sections such as 'model:'")
+    return tree
+
+
+def apply_override(tree: Tree, override: Override) -> None:
+    """Sets `a.b=value` in place; only the last key may be new.
+
+    Raises:
+        UsageError: there is no such place.
+    """
+    keys, value = override
+    node: Any = tree
+    for depth, key in enumerate(keys[:-1]):
+        node = _child(node, key, keys[: depth + 1])
+    if isinstance(node, list):
+        _child(node, keys[-1], keys)
+        node[int(keys[-1])] = value
+    elif isinstance(node, dict):
+        node[keys[-1]] = value
+    else:
+        raise UsageError(f"--opts {'.'.join(keys)}: '{'.'.join(keys[:-1])}' has no keys below it")
+
+
+def _child(node: Any, key: str, path: Sequence[str]) -> Any:
+    if isinstance(node, list) and key.isdecimal() and int(key) < len(node):
+        return node[int(key)]
+    if isinstance(node, dict) and key in node:
+        return node[key]
+    known = list(node) if isinstance(node, dict) else []
+    raise UsageError(
+        f"--opts: there is no '{'.'.join(path)}' in the configuration{nearest(key, known)}"
+    )
+
+
+def _has(tree: Any, path: KeyPath) -> bool:
+    for key in path:
+        if isinstance(tree, list) and str(key).isdecimal() and int(key) < len(tree):
+            tree = tree[int(key)]
+        elif isinstance(tree, dict) and str(key) in tree:
+            tree = tree[str(key)]
+        else:
+            return False
+    return True

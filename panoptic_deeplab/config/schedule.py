@@ -1,0 +1,38 @@
+"""Learning rate schedules, as PaddleSeg's configurations describe them."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from paddle.optimizer import lr
+
+SCHEDULES = {
+    name: item
+    for name, item in vars(lr).items()
+    if inspect.isclass(item) and issubclass(item, lr.LRScheduler) and item is not lr.LRScheduler
+}
+
+WARMUP = {"warmup_iters": int, "warmup_start_lr": float}
+"""Keys that any schedule may have beside its own."""
+
+_LENGTH = {"PolynomialDecay": "decay_steps", "CosineAnnealingDecay": "T_max"}
+"""Arguments that default to the iterations after the warm-up."""
+
+
+def build_lr_scheduler(node: dict[str, Any], iters: int) -> lr.LRScheduler:
+    """The schedule of a configuration's `lr_scheduler` section.
+
+    Args:
+        node: `type`, its arguments, and optionally `warmup_iters` with `warmup_start_lr`.
+        iters: steps of the whole training.
+    """
+    arguments = {key: value for key, value in node.items() if key not in ("type", *WARMUP)}
+    warmup = node.get("warmup_iters", 0)
+    if node["type"] in _LENGTH:
+        arguments.setdefault(_LENGTH[node["type"]], max(iters - warmup, 1))
+    schedule = SCHEDULES[node["type"]](**arguments)
+    if not warmup:
+        return schedule
+    start, end = node.get("warmup_start_lr", 0.0), arguments["learning_rate"]
+    return lr.LinearWarmup(schedule, warmup, start, end)

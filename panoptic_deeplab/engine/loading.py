@@ -1,0 +1,171 @@
+"""Samples to batches: in which order, from which process, with which chances.
+
+Every draw of a sample comes from (seed, epoch, index), so that neither resuming nor the number of
+workers changes what a training sees.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import paddle
+
+from panoptic_deeplab.errors import DataError, UsageError, UserError
+
+Sample = dict[str, Any]
+Place = tuple[int, int]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_ERROR = "error"
+
+
+class TrainingOrder:
+    """The batches of one process, from a given step on: lists of (epoch, index).
+
+    Each epoch is a permutation of its own; the processes share each step's samples; what does not
+    fill a step at the end of an epoch is left out.
+
+    Args:
+        length: samples in the data set.
+        batch_size: samples of a step on each process.
+        seed: of the permutations.
+        first: steps already done.
+        last: steps of the whole training.
+        rank: this process.
+        world_size: number of processes.
+
+    Raises:
+        UsageError: the data set cannot fill one step.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        first: int,
+        last: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.steps_per_epoch = length // (batch_size * world_size)
+        if self.steps_per_epoch == 0:
+            raise UsageError(
+                f"a step takes batch_size {batch_size} x {world_size} process(es) samples, the "
+                f"training data set has {length}; choose a smaller --batch_size"
+            )
+        self.length = length
+        self.batch_size = batch_size
+        self.seed = seed
+        self.steps = range(first, last)
+        self.rank = rank
+        self.world_size = world_size
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        epoch, order = -1, np.zeros(0, np.int64)
+        for step in self.steps:
+            if step // self.steps_per_epoch != epoch:
+                epoch = step // self.steps_per_epoch
+                order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
+            start = step % self.steps_per_epoch * self.batch_size * self.world_size
+            mine = order[start : start + self.batch_size * self.world_size][
+                self.rank * self.batch_size :
+            ][: self.batch_size]
+            yield [(epoch, int(index)) for index in mine]
+
+
+class TrainingSamples(paddle.io.Dataset):
+    """Samples with their targets, by (epoch, index).
+
+    A file that cannot be used becomes a sample that only carries the message; so it crosses from
+    a worker process, and `training_batches` raises it here.
+    """
+
+    def __init__(
+        self, dataset: Any, targets: Callable[[Sample], Sample], seed: int
+    ) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.targets = targets
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, place: Place) -> Sample:
+        epoch, index = place
+        try:
+            sample = self.dataset.load(index)
+            if "panoptic" not in sample:
+                self.dataset.truth(index)  # raises: says that there is none
+            rng = np.random.default_rng((self.seed, epoch, index))
+            sample = self.targets(self.dataset.transform(sample, rng))
+        except UserError as error:
+            return {_ERROR: str(error)}
+        box = np.array(sample["frame"].valid_box, np.int32)
+        arrays = {name: value for name, value in sample.items() if _is_trained_on(name, value)}
+        return arrays | {"valid_box": box, "index": np.array(index, np.int64)}
+
+
+def _is_trained_on(name: str, value: Any) -> bool:
+    return isinstance(value, np.ndarray) and name != "panoptic"
+
+
+def collate(samples: Sequence[Sample]) -> dict[str, np.ndarray]:
+    """The arrays of all samples stacked, or the first error as bytes."""
+    for sample in samples:
+        if _ERROR in sample:
+            return {_ERROR: np.frombuffer(sample[_ERROR].encode(), np.uint8)}
+    return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+
+
+def training_batches(
+    samples: TrainingSamples, order: TrainingOrder, num_workers: int
+) -> Iterator[dict[str, paddle.Tensor]]:
+    """The batches as tensors, read by `num_workers` processes (0: by this one).
+
+    Raises:
+        DataError: a file cannot be used.
+    """
+    for batch in _read(samples, order, num_workers):
+        if _ERROR in batch:
+            raise DataError(bytes(np.asarray(batch[_ERROR])).decode())
+        yield {name: paddle.to_tensor(value) for name, value in batch.items()}
+
+
+def _read(
+    samples: TrainingSamples, order: TrainingOrder, num_workers: int
+) -> Iterable[dict[str, Any]]:
+    if num_workers == 0:
+        return (collate([samples[place] for place in places]) for places in order)
+    return paddle.io.DataLoader(
+        samples, batch_sampler=order, num_workers=num_workers, collate_fn=collate
+    )
+
+
+def read_ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], num_workers: int
+) -> Iterator[Result]:
+    """`map(function, items)`, computed up to two items a thread ahead of its use, in order."""
+    if num_workers == 0:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(num_workers) as pool:
+        waiting: deque[Any] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * num_workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,143 @@
+"""A trained model as a function of pictures."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from panoptic_deeplab.engine import distributed
+from panoptic_deeplab.engine.loading import read_ahead
+from panoptic_deeplab.engine.pictures import Picture
+from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.formats.images import read_image
+from panoptic_deeplab.preprocess import Preprocess, valid_boxes
+from panoptic_deeplab.progress import progress_bar
+from panoptic_deeplab.structures import Frame, Prediction
+
+_log = logging.getLogger(__name__)
+
+
+class Predictor:
+    """Runs a model on pictures.
+
+    Args:
+        model: the network, with its weights.
+        preprocess: its normalisation.
+        transforms: the validation transforms (padding or resizing).
+        postprocessor: outputs and frames -> predictions.
+
+    Attributes:
+        seconds: time spent so far in `network` and in `grouping`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Layer,
+        preprocess: Preprocess,
+        transforms: Sequence[Callable[..., Any]],
+        postprocessor: Callable[..., list[Prediction]],
+    ) -> None:
+        self.model = model
+        self.preprocess = preprocess
+        self.transforms = list(transforms)
+        self.postprocessor = postprocessor
+        self.seconds = {"network": 0.0, "grouping": 0.0}
+        model.eval()
+
+    def __call__(self, image: np.ndarray) -> Prediction:
+        """The prediction of one [H, W, 3] uint8 RGB picture, in its own pixels."""
+        sample = {"image": image, "frame": Frame.whole(*image.shape[:2])}
+        for transform in self.transforms:
+            sample = transform(sample, np.random.default_rng(0))
+        return self.predict_batch(sample["image"][None], [sample["frame"]])[0]
+
+    @paddle.no_grad()
+    def predict_batch(self, images: np.ndarray, frames: Sequence[Frame]) -> list[Prediction]:
+        """The predictions of transformed pictures [N, H, W, 3], in original pixels."""
+        start = time.perf_counter()
+        batch = self.preprocess(paddle.to_tensor(images), valid_boxes(frames))
+        outputs = self.model(batch)
+        paddle.device.synchronize() if batch.place.is_gpu_place() else None
+        grouping = time.perf_counter()
+        predictions = self.postprocessor(outputs, frames)
+        self.seconds["network"] += grouping - start
+        self.seconds["grouping"] += time.perf_counter() - grouping
+        return predictions
+
+
+class Writer(Protocol):
+    """What takes the predictions; see `panoptic_deeplab.results.ResultWriter`."""
+
+    seconds: dict[str, float]
+
+    def write(self, name: str, source: Path, image: np.ndarray, prediction: Prediction) -> Any:
+        """Writes one picture's results and returns what `finish` needs of them."""
+
+    def finish(self, entries: list[Any]) -> None:
+        """Writes what all pictures share."""
+
+
+def predict_pictures(
+    predictor: Predictor, pictures: Sequence[Picture], writer: Writer, num_workers: int = 1
+) -> None:
+    """Predicts and writes all pictures; the processes share them.
+
+    A picture that cannot be read is told and passed over.
+
+    Args:
+        predictor: the model.
+        pictures: what to predict.
+        writer: where to.
+        num_workers: threads that read ahead.
+
+    Raises:
+        DataError: at the end, if some pictures could not be read.
+    """
+    start = time.perf_counter()
+    mine = range(distributed.rank(), len(pictures), distributed.world_size())
+    written: list[tuple[int, Any]] = []
+    failures: list[str] = []
+    images = read_ahead(lambda i: (i, _read(pictures[i])), mine, num_workers)
+    with progress_bar(
+        title="predicting", total=len(mine), unit="images", hidden=not distributed.is_main()
+    ) as bar:
+        for i, image in images:
+            if isinstance(image, DataError):
+                failures.append(str(image))
+                bar.write(f"skipped: {image}", file=sys.stderr)
+            else:
+                picture = pictures[i]
+                entry = writer.write(picture.name, picture.path, image, predictor(image))
+                written.append((i, entry))
+            bar.update()
+    everything = sorted(sum(distributed.gather(written), []), key=lambda pair: pair[0])
+    failures = sum(distributed.gather(failures), [])
+    if distributed.is_main():
+        writer.finish([entry for _, entry in everything])
+        _tell_times(predictor.seconds | writer.seconds, time.perf_counter() - start, len(written))
+    if failures:
+        raise DataError(
+            f"{len(failures)} of {len(pictures)} pictures could not be read; the first: {failures[0]}"
+        )
+
+
+def _read(picture: Picture) -> np.ndarray | DataError:
+    try:
+        return read_image(picture.path)
+    except DataError as error:
+        return error
+
+
+def _tell_times(seconds: dict[str, float], total: float, count: int) -> None:
+    parts = ", ".join(
+        f"{name} {value / max(count, 1):.3f} s" for name, value in seconds.items()
+    )
+    _log.info("%d pictures in %.1f s; for each: %s", count, total, parts)

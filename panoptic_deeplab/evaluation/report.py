@@ -1,0 +1,86 @@
+"""Results for people (a table) and for programs (JSON)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from panoptic_deeplab.structures import DatasetInfo
+
+COLUMNS = {"pq": "PQ", "sq": "SQ", "rq": "RQ", "iou": "IoU", "ap": "AP", "ap50": "AP50"}
+GROUPS = ("All", "Things", "Stuff")
+NOT_MEASURED, UNKNOWN = "-", "n/a"
+
+
+def merge_results(results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Make one dict of what the evaluators computed, whichever they are.
+
+    Everything stays where its evaluator put it; the entries of `per_class` are joined by class
+    name, a bare number there being the class's `iou`.
+    """
+    merged: dict[str, Any] = {}
+    per_class: dict[str, dict[str, Any]] = {}
+    for result in results:
+        merged.update(result)
+        for name, entry in result.get("per_class", {}).items():
+            values = entry if isinstance(entry, Mapping) else {"iou": entry}
+            per_class.setdefault(name, {}).update(values)
+    return merged | {"per_class": per_class}
+
+
+def format_table(results: Mapping[str, Any], info: DatasetInfo) -> str:
+    """A plain-text table of merged results, in percent.
+
+    `n/a` marks what cannot be said (the class never occurred), `-` what does not apply or was not
+    measured; measures that no evaluator gave have no column.
+
+    Args:
+        results: what `merge_results` returns.
+        info: the classes, in the order of the rows.
+    """
+    overall = {"iou": results.get("miou"), "ap": results.get("ap"), "ap50": results.get("ap50")}
+    head = {group: dict(results[group]) for group in GROUPS if group in results}
+    head["All"] = head.get("All", {}) | {key: v for key, v in overall.items() if v is not None}
+    per_class = results.get("per_class", {})
+    body = {category.name: per_class.get(category.name, {}) for category in info.categories}
+
+    given = {key for row in (*head.values(), *body.values()) for key in row}
+    columns = [key for key in COLUMNS if key in given]
+    rows = [[f"{info.name}, %", *(COLUMNS[key] for key in columns)]]
+    rows += [
+        [name, *(_percent(row.get(key)) for key in columns)]
+        for name, row in (*head.items(), *body.items())
+    ]
+    return _align(rows, rules=(1, 1 + len(head)))
+
+
+def to_json(results: Any) -> Any:
+    """The same in types that JSON has: NaN and infinity as None, NumPy's numbers as plain ones."""
+    if isinstance(results, Mapping):
+        return {str(key): to_json(value) for key, value in results.items()}
+    if isinstance(results, (list, tuple, np.ndarray)):
+        return [to_json(value) for value in results]
+    value = results.item() if isinstance(results, np.generic) else results
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _percent(value: float | None) -> str:
+    if value is None:
+        return NOT_MEASURED
+    return UNKNOWN if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _align(rows: list[list[str]], rules: tuple[int, ...]) -> str:
+    """First column to the left, others to the right; a rule before the rows numbered in `rules`."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+        for row in rows
+    ]
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    for position in sorted(rules, reverse=True):
+        lines.insert(position, rule)
+    return "\n".join(lines)

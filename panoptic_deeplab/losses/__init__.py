@@ -1,0 +1,5 @@
+"""One criterion a method: outputs and targets to named, weighted losses."""
+
+from panoptic_deeplab.losses.panoptic_deeplab import PanopticDeepLabLoss
+
+__all__ = ["PanopticDeepLabLoss"]

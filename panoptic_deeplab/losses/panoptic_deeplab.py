@@ -1,0 +1,126 @@
+"""The losses of Panoptic-DeepLab (https://arxiv.org/abs/1911.10194, section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import paddle
+import paddle.nn.functional as F
+
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.registry import CRITERIA
+from panoptic_deeplab.resample import resize_outputs
+
+
+@CRITERIA.add_component
+class PanopticDeepLabLoss:
+    """Hard-pixel cross entropy, squared error of the heat map, absolute error of the offsets.
+
+    - `semantic_loss`: cross entropy times `semantic_weights`, 0 where ignored, averaged over the
+      hardest `top_k_percent_pixels` of all pixels of the batch (DeeperLab's bootstrapping);
+    - `center_loss`: sum(w * squared error) / sum(w);
+    - `offset_loss`: sum(w * absolute error) / sum(w), w counted for both channels.
+
+    The values equal those of PaddleSeg's contrib/PanopticDeepLab. A batch without anything to
+    learn centres or offsets from gives 0 there, with every parameter still in the graph.
+
+    Args:
+        ignore_index: label without a loss.
+        top_k_percent_pixels: share of the pixels kept, 0..1.
+        semantic_weight: factor of the semantic loss.
+        center_weight: factor of the centre loss.
+        offset_weight: factor of the offset loss (the paper and the authors' code: 0.01).
+        class_weights: factor of each class in the cross entropy, by class index.
+        stride: compare at every stride-th pixel only; 1 is the paper's.
+        align_corners: as the model's.
+    """
+
+    def __init__(
+        self,
+        ignore_index: int = 255,
+        top_k_percent_pixels: float = 0.2,
+        semantic_weight: float = 1.0,
+        center_weight: float = 200.0,
+        offset_weight: float = 0.001,
+        class_weights: Sequence[float] | None = None,
+        stride: int = 1,
+        align_corners: bool = True,
+    ) -> None:
+        if not 0 < top_k_percent_pixels <= 1:
+            raise UsageError(f"top_k_percent_pixels must be in 0..1, got {top_k_percent_pixels}")
+        if stride < 1:
+            raise UsageError(f"stride must be at least 1, got {stride}")
+        self.ignore_index = ignore_index
+        self.top_k_percent_pixels = top_k_percent_pixels
+        self.semantic_weight = semantic_weight
+        self.center_weight = center_weight
+        self.offset_weight = offset_weight
+        self.class_weights = None if class_weights is None else paddle.to_tensor(class_weights)
+        self.stride = stride
+        self.align_corners = align_corners
+
+    def __call__(
+        self, outputs: Mapping[str, paddle.Tensor], targets: Mapping[str, paddle.Tensor]
+    ) -> dict[str, paddle.Tensor]:
+        """Losses as scalars.
+
+        Args:
+            outputs: `semantic` [N, C, h, w], `center` [N, 1, h, w], `offset` [N, 2, h, w].
+            targets: what `CenterOffsetTargets` adds, stacked: [N, H, W], `offset` [N, 2, H, W].
+        """
+        targets = {
+            name: targets[name][..., :: self.stride, :: self.stride] if self.stride > 1
+            else targets[name]
+            for name in _TARGETS
+        }  # fmt: skip
+        size = targets["semantic"].shape[-2:]
+        resized = resize_outputs(dict(outputs), size, align_corners=self.align_corners)
+        return {
+            "semantic_loss": self.semantic_weight * self._semantic(resized, targets),
+            "center_loss": self.center_weight * self._center(resized, targets),
+            "offset_loss": self.offset_weight * self._offset(resized, targets),
+        }
+
+    def _semantic(
+        self, outputs: Mapping[str, paddle.Tensor], targets: Mapping[str, paddle.Tensor]
+    ) -> paddle.Tensor:
+        losses = F.cross_entropy(
+            outputs["semantic"].transpose([0, 2, 3, 1]),
+            targets["semantic"].astype("int64"),
+            weight=self.class_weights,
+            ignore_index=self.ignore_index,
+            reduction="none",
+        ).flatten()
+        losses = losses * targets["semantic_weights"].astype("float32").flatten()
+        kept = int(self.top_k_percent_pixels * losses.shape[0])
+        return losses.topk(max(kept, 1), sorted=False)[0].mean()
+
+    def _center(
+        self, outputs: Mapping[str, paddle.Tensor], targets: Mapping[str, paddle.Tensor]
+    ) -> paddle.Tensor:
+        predicted = outputs["center"]
+        errors = F.square_error_cost(predicted, targets["center"].reshape(predicted.shape))
+        return _weighted_mean(errors, targets["center_weights"])
+
+    def _offset(
+        self, outputs: Mapping[str, paddle.Tensor], targets: Mapping[str, paddle.Tensor]
+    ) -> paddle.Tensor:
+        errors = (outputs["offset"] - targets["offset"]).abs()
+        return _weighted_mean(errors, targets["offset_weights"])
+
+
+_TARGETS = (
+    "semantic",
+    "center",
+    "offset",
+    "semantic_weights",
+    "center_weights",
+    "offset_weights",
+)
+
+
+def _weighted_mean(errors: paddle.Tensor, weights: paddle.Tensor) -> paddle.Tensor:
+    """Mean of errors [N, C, H, W] under weights [N, H, W], 0 where all weights are 0."""
+    weights = weights.astype("float32").unsqueeze(1).expand_as(errors)
+    total = weights.sum()
+    return (errors * weights).sum() / paddle.where(total > 0, total, paddle.ones_like(total))

@@ -1,0 +1,35 @@
+"""Prediction heads of Panoptic-DeepLab."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import paddle
+from paddle import nn
+
+from panoptic_deeplab.models.layers import SeparableConvBNReLU
+
+
+class PredictionHeads(nn.Layer):
+    """For each named output a 5x5 separable convolution and a 1x1 convolution.
+
+    Args:
+        outputs: name -> channels.
+        in_channels: of the decoder.
+        head_channels: between the two convolutions.
+    """
+
+    def __init__(self, outputs: Mapping[str, int], in_channels: int, head_channels: int) -> None:
+        super().__init__()
+        self.names = list(outputs)
+        self.classifier = nn.LayerList(
+            nn.Sequential(
+                SeparableConvBNReLU(in_channels, head_channels, 5),
+                nn.Conv2D(head_channels, channels, 1),
+            )
+            for channels in outputs.values()
+        )
+
+    def forward(self, x: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        """[N, in_channels, H, W] -> a map of each name."""
+        return {name: head(x) for name, head in zip(self.names, self.classifier, strict=True)}

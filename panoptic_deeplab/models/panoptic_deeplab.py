@@ -1,0 +1,123 @@
+"""Panoptic-DeepLab (Cheng et al., CVPR 2020, https://arxiv.org/abs/1911.10194)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import paddle
+from paddle import nn
+
+from panoptic_deeplab.models.decoders import PanopticDecoder
+from panoptic_deeplab.models.heads import PredictionHeads
+from panoptic_deeplab.registry import MODELS
+
+
+@MODELS.add_component
+class PanopticDeepLab(nn.Layer):
+    """One backbone, a semantic and an instance decoder, and light heads on each.
+
+    Names and shapes of the state dict are those of PaddleSeg's contrib/PanopticDeepLab, so that
+    checkpoints published for it load unchanged.
+
+    Args:
+        num_classes: semantic classes.
+        backbone: a PaddleSeg backbone whose features are at strides 4, 8, 16 and 32.
+        backbone_indices: features for the decoders, from coarse to fine, then the ASPP's.
+        aspp_ratios: dilation of the ASPP's branches; 1 is a 1x1 convolution.
+        aspp_out_channels: of the semantic ASPP.
+        decoder_channels: of the semantic decoder and head.
+        low_level_channels_projects: of the semantic decoder's skip connections.
+        align_corners: of every bilinear resize; True goes with sizes of 32 n + 1.
+        instance_aspp_out_channels: of the instance ASPP.
+        instance_decoder_channels: of the instance decoder.
+        instance_low_level_channels_projects: of its skip connections.
+        instance_num_classes: channels of the instance heads.
+        instance_head_channels: of the instance heads' hidden layer.
+        instance_class_key: their names.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: nn.Layer,
+        backbone_indices: Sequence[int] = (2, 1, 0, 3),
+        aspp_ratios: Sequence[int] = (1, 6, 12, 18),
+        aspp_out_channels: int = 256,
+        decoder_channels: int = 256,
+        low_level_channels_projects: Sequence[int] = (128, 64, 32),
+        align_corners: bool = False,
+        instance_aspp_out_channels: int = 256,
+        instance_decoder_channels: int = 128,
+        instance_low_level_channels_projects: Sequence[int] = (64, 32, 16),
+        instance_num_classes: Sequence[int] = (1, 2),
+        instance_head_channels: int = 32,
+        instance_class_key: Sequence[str] = ("center", "offset"),
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        channels = [backbone.feat_channels[i] for i in backbone_indices]
+        self.head = PanopticDeepLabHead(
+            semantic_decoder=PanopticDecoder(
+                backbone_indices,
+                channels,
+                aspp_ratios,
+                aspp_out_channels,
+                decoder_channels,
+                low_level_channels_projects,
+                align_corners,
+            ),
+            semantic_head=PredictionHeads(
+                {"semantic": num_classes}, decoder_channels, decoder_channels
+            ),
+            instance_decoder=PanopticDecoder(
+                backbone_indices,
+                channels,
+                aspp_ratios,
+                instance_aspp_out_channels,
+                instance_decoder_channels,
+                instance_low_level_channels_projects,
+                align_corners,
+            ),
+            instance_head=PredictionHeads(
+                dict(zip(instance_class_key, instance_num_classes, strict=True)),
+                instance_decoder_channels,
+                instance_head_channels,
+            ),
+        )
+
+    def forward(
+        self, images: paddle.Tensor, targets: dict[str, paddle.Tensor] | None = None
+    ) -> dict[str, paddle.Tensor]:
+        """[N, 3, H, W] -> `semantic`, `center` and `offset` at stride 4.
+
+        `semantic` [N, C, h, w] are logits, `center` [N, 1, h, w] the heat map, `offset`
+        [N, 2, h, w] the way (y, x) to the own centre in input pixels. `targets` are not needed.
+        """
+        outputs = self.head(self.backbone(images))
+        return outputs | {"offset": outputs["offset"] * OUTPUT_STRIDE}
+
+
+OUTPUT_STRIDE = 4
+"""The reference takes height // h or (height - 1) // (h - 1), which is 3 for heights of 4 n + 2."""
+
+
+class PanopticDeepLabHead(nn.Layer):
+    """The two decoders and their heads, over the same features."""
+
+    def __init__(
+        self,
+        semantic_decoder: nn.Layer,
+        semantic_head: nn.Layer,
+        instance_decoder: nn.Layer,
+        instance_head: nn.Layer,
+    ) -> None:
+        super().__init__()
+        self.semantic_decoder = semantic_decoder
+        self.semantic_head = semantic_head
+        self.instance_decoder = instance_decoder
+        self.instance_head = instance_head
+
+    def forward(self, features: Sequence[paddle.Tensor]) -> dict[str, paddle.Tensor]:
+        """All outputs by name, at the finest feature's stride."""
+        semantic = self.semantic_head(self.semantic_decoder(features))
+        return semantic | self.instance_head(self.instance_decoder(features))

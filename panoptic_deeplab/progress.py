@@ -1,0 +1,34 @@
+"""Progress of long work: a bar on a terminal, a line now and then in a log file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+
+def progress_bar(
+    items: Iterable[Any] | None = None, *, title: str, total: int, unit: str, hidden: bool = False
+) -> tqdm:
+    """A tqdm bar over `items` on standard error.
+
+    Args:
+        items: what to iterate over, or None to call `update` by hand.
+        title: what is being done.
+        total: how many items there are.
+        unit: what an item is.
+        hidden: show nothing (on all ranks but one).
+    """
+    on_terminal = sys.stderr.isatty()
+    return tqdm(
+        items,
+        desc=title,
+        total=total,
+        unit=f" {unit}",
+        disable=hidden,
+        mininterval=0.2 if on_terminal else 15,
+        dynamic_ncols=on_terminal,
+        leave=True,
+    )

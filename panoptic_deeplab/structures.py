@@ -1,0 +1,244 @@
+"""The nouns of panoptic segmentation, shared by every room.
+
+Segment ids in a map are 0 for void and positive for segments. A category is the contiguous class
+index 0..C-1 everywhere (for Cityscapes the trainId); the ids that a data set writes in its files
+are `Category.official_id` and exist only where files are read and written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from panoptic_deeplab.errors import DataError
+
+VOID_ID = 0
+
+
+@dataclass(frozen=True)
+class Category:
+    """One class of a data set.
+
+    Attributes:
+        name: the class's name, unique in its data set.
+        is_thing: True where instances are counted (car), False for stuff (road).
+        color: (r, g, b), 0..255.
+        official_id: the `category_id` that the data set's own panoptic JSON uses.
+    """
+
+    name: str
+    is_thing: bool
+    color: tuple[int, int, int]
+    official_id: int
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """The classes of a data set, known without opening it.
+
+    Attributes:
+        name: the data set's name, for tables and reports.
+        categories: the classes; the position in this tuple is the class index.
+        ignore_index: label of pixels without a class in semantic maps, outside 0..C-1.
+    """
+
+    name: str
+    categories: tuple[Category, ...]
+    ignore_index: int = 255
+
+    def __post_init__(self) -> None:
+        if not self.categories:
+            raise DataError(f"the data set {self.name!r} has no category; at least one is needed")
+        if 0 <= self.ignore_index < len(self.categories):
+            raise DataError(
+                f"ignore_index {self.ignore_index} of {self.name!r} is also a class index "
+                f"(0..{len(self.categories) - 1}); choose one outside"
+            )
+        for what in ("name", "official_id"):
+            values = [getattr(category, what) for category in self.categories]
+            twice = sorted({str(value) for value in values if values.count(value) > 1})
+            if twice:
+                raise DataError(f"categories of {self.name!r} share the {what} {', '.join(twice)}")
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.categories)
+
+    @cached_property
+    def thing_ids(self) -> tuple[int, ...]:
+        """Class indices of the things, ascending."""
+        return tuple(i for i, category in enumerate(self.categories) if category.is_thing)
+
+    @cached_property
+    def stuff_ids(self) -> tuple[int, ...]:
+        """Class indices of the stuff, ascending."""
+        return tuple(i for i, category in enumerate(self.categories) if not category.is_thing)
+
+    @cached_property
+    def index_of_official_id(self) -> dict[int, int]:
+        """`category_id` as in the data set's files -> class index."""
+        return {category.official_id: i for i, category in enumerate(self.categories)}
+
+    @cached_property
+    def colors(self) -> np.ndarray:
+        """[C, 3] uint8 RGB."""
+        return np.array([category.color for category in self.categories], np.uint8)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for `dataset_info.json`; `from_dict` turns it back."""
+        return {
+            "name": self.name,
+            "ignore_index": self.ignore_index,
+            "categories": [
+                {
+                    "id": category.official_id,
+                    "name": category.name,
+                    "isthing": int(category.is_thing),
+                    "color": list(category.color),
+                }
+                for category in self.categories
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], source: str = "dataset info") -> DatasetInfo:
+        """Inverse of `to_dict`; `source` names the file in errors.
+
+        Raises:
+            DataError: a key is missing or has the wrong type.
+        """
+        try:
+            categories = tuple(_category_from_json(entry) for entry in content["categories"])
+            return cls(
+                str(content.get("name", source)), categories, int(content.get("ignore_index", 255))
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"{source}: expected {{name, ignore_index, categories: [{{id, name, isthing, "
+                f"color}}]}}, got {type(error).__name__}: {error}"
+            ) from error
+
+
+def _category_from_json(entry: Mapping[str, Any]) -> Category:
+    red, green, blue = (int(value) for value in entry["color"])
+    if not all(0 <= value <= 255 for value in (red, green, blue)):
+        raise ValueError(f"color {entry['color']} is not in 0..255")
+    return Category(str(entry["name"]), bool(entry["isthing"]), (red, green, blue), int(entry["id"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment of a panoptic map, annotated or predicted.
+
+    Attributes:
+        id: its value in the id map, positive.
+        category: class index.
+        iscrowd: an annotated group whose members are not told apart.
+        area: pixels. For truth as the annotation says, which evaluators go by.
+        is_thing: whether its class is a thing (predictions only).
+        score: 0..1, how sure the method is (predictions only).
+    """
+
+    id: int
+    category: int
+    iscrowd: bool = False
+    area: int = 0
+    is_thing: bool | None = None
+    score: float | None = None
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any], info: DatasetInfo) -> Segment:
+        """An entry of COCO panoptic's `segments_info`, its category id made a class index.
+
+        Raises:
+            DataError: a key is missing, not an integer, or the category is not in `info`.
+        """
+        try:
+            segment_id, category_id = _integer(entry["id"]), _integer(entry["category_id"])
+            iscrowd, area = bool(_integer(entry.get("iscrowd", 0))), _integer(entry.get("area", 0))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                "a segment needs whole numbers id, category_id, iscrowd and area; "
+                f"got {entry!r:.200}"
+            ) from error
+        if not 0 < segment_id < 1 << 24:
+            raise DataError(f"segment id {segment_id} is outside 1..{(1 << 24) - 1}")
+        if category_id not in info.index_of_official_id:
+            raise DataError(
+                f"segment {segment_id} has category_id {category_id}, which is none of the "
+                f"{info.num_classes} categories of {info.name}"
+            )
+        category = info.index_of_official_id[category_id]
+        return cls(segment_id, category, iscrowd, area, info.categories[category].is_thing)
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, float) and not value.is_integer() or not isinstance(value, (int, float)):
+        raise TypeError(f"{value!r} is not a whole number")
+    return int(value)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where the original image lies in the network's input.
+
+    Attributes:
+        original_size: (height, width) of the image as read.
+        size: (height, width) of the input.
+        scale: (y, x) factors from the original to the input.
+        valid_box: (top, left, bottom, right) in input pixels, end exclusive: the part that shows
+            the image; the rest is padding.
+    """
+
+    original_size: tuple[int, int]
+    size: tuple[int, int]
+    scale: tuple[float, float] = (1.0, 1.0)
+    valid_box: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    @classmethod
+    def whole(cls, height: int, width: int) -> Frame:
+        """The frame of an untouched image."""
+        return cls((height, width), (height, width), (1.0, 1.0), (0, 0, height, width))
+
+
+@dataclass(frozen=True)
+class PanopticMap:
+    """An annotation: who owns each pixel.
+
+    Attributes:
+        ids: [H, W] int32, 0 for void, else the id of one of `segments`.
+        segments: what the ids are.
+    """
+
+    ids: np.ndarray
+    segments: Sequence[Segment]
+
+    def semantic(self, ignore_index: int) -> np.ndarray:
+        """[H, W] uint8 class indices (int32 if they need it), `ignore_index` where void."""
+        highest = max([ignore_index, *(segment.category for segment in self.segments)])
+        table = np.full(int(self.ids.max(initial=0)) + 1, ignore_index, smallest_label_type(highest))
+        for segment in self.segments:
+            if segment.id < len(table):
+                table[segment.id] = segment.category
+        return table[self.ids]
+
+
+@dataclass(frozen=True)
+class Prediction(PanopticMap):
+    """What a method says of an image, in original pixels.
+
+    Attributes:
+        labels: [H, W] class indices as the semantic branch alone says, before fusion, or None
+            where a method (or a file of another program) has none.
+    """
+
+    labels: np.ndarray | None = field(default=None)
+
+
+def smallest_label_type(highest: int) -> type[np.integer]:
+    """uint8 where it holds `highest`, else int32 (Paddle reads uint16 as bfloat16)."""
+    return np.uint8 if highest <= np.iinfo(np.uint8).max else np.int32

@@ -1,0 +1,150 @@
+"""Makes street scenes, labelled and laid out as Cityscapes, ready for training.
+
+    python tools/make_scenes.py --output data/scenes --train 400 --val 50
+
+Every scene depends only on the seed, its split and its number: more scenes, or more processes,
+change none of the first. The folder appears when all of it is done; a run that is stopped leaves
+nothing behind that looks finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+from panoptic_deeplab.errors import UsageError, UserError
+from prepare_cityscapes import in_parallel, make_panoptic
+
+SMALLEST_SIZE = 32
+LARGEST_SIZE = 8192
+_PARTS = {"leftImg8bit", "gtFine"}
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line.
+
+    Raises:
+        UsageError: a number that cannot be.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", required=True, help="the folder to make")
+    parser.add_argument("--train", type=int, default=400, help="training scenes; default: 400")
+    parser.add_argument("--val", type=int, default=50, help="validation scenes; default: 50")
+    parser.add_argument("--height", type=int, default=256, help="pixels; default: 256")
+    parser.add_argument("--width", type=int, default=512, help="pixels; default: 512")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other scenes; default: 0")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="processes; default: all cores"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace scenes in --output")
+    args = parser.parse_args(argv)
+    _check_range("--train", args.train, 0, 999_999)
+    _check_range("--val", args.val, 0, 999_999)
+    _check_range("--height", args.height, SMALLEST_SIZE, LARGEST_SIZE)
+    _check_range("--width", args.width, SMALLEST_SIZE, LARGEST_SIZE)
+    _check_range("--workers", args.workers, 1, 4096)
+    if args.train + args.val == 0:
+        raise UsageError("--train and --val: expected at least one scene in all, got 0 and 0")
+    return args
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise UsageError(f"{name}: expected {low}..{high}, got {value}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Makes the scenes and returns the exit code."""
+    try:
+        args = parse_args(argv)
+        output = check_output(Path(args.output), args.overwrite)
+        make_scenes(
+            output, {"train": args.train, "val": args.val}, (args.height, args.width),
+            args.seed, args.workers,
+        )  # fmt: skip
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"{output}: {args.train} training and {args.val} validation scenes")
+    return 0
+
+
+def check_output(output: Path, overwrite: bool) -> Path:
+    """The folder to make, absolute, once it is known that nobody's files are lost by it.
+
+    Raises:
+        UsageError: a file stands there, or a folder that may not be replaced.
+    """
+    output = Path(os.path.abspath(output))
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output}: expected a folder to make, but a file stands there")
+    held = {path.name for path in output.iterdir()} if output.is_dir() else set()
+    if held and not overwrite:
+        raise UsageError(
+            f"--output {output}: expected a new or empty folder, but it holds files; "
+            "choose another or add --overwrite"
+        )
+    if held - _PARTS:
+        raise UsageError(
+            f"--output {output}: --overwrite replaces folders of scenes, but this one also holds "
+            f"{sorted(held - _PARTS)[0]}; choose another"
+        )
+    return output
+
+
+def make_scenes(
+    output: Path, counts: dict[str, int], size: tuple[int, int], seed: int, workers: int
+) -> None:
+    """Makes the folder of scenes: pictures, labels, panoptic files.
+
+    Args:
+        output: what to make; replaced as a whole when all is done.
+        counts: split -> number of scenes.
+        size: (height, width) in pixels.
+        seed: of all chance.
+        workers: processes.
+
+    Raises:
+        UsageError: the folder cannot be made.
+    """
+    from panoptic_deeplab.files import replacing_folder
+    from scenes.files import Job, write_scene
+
+    jobs = [
+        Job(seed, split, index, *size) for split, count in counts.items() for index in range(count)
+    ]
+    try:
+        with _ending_on_sigterm(), replacing_folder(output) as folder:
+            for _ in in_parallel(partial(write_scene, root=folder), jobs, workers, "scenes"):
+                pass
+            for split, count in counts.items():
+                if count:
+                    make_panoptic(folder / "gtFine", split, workers)
+    except OSError as error:
+        raise UsageError(f"--output {output}: cannot be written ({error.strerror})") from error
+
+
+class _ending_on_sigterm:
+    """Within the block SIGTERM unwinds like Ctrl-C, so that temporary folders are removed."""
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGTERM, self._end)
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    @staticmethod
+    def _end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

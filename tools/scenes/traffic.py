@@ -1,0 +1,378 @@
+"""Who is in the street, and who stands before whom."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+
+from scenes import furniture
+from scenes.camera import Camera, WorldPoint
+from scenes.painting import Face, Item
+from scenes.people import Figure, pedestrian, two_wheeler
+from scenes.street import CROSS_WIDTH, LANE, Layout, Side
+from scenes.vehicles import Pose, Vehicle, shadow_of
+from scenes.weather import Weather
+
+AWAY, TOWARDS = 0.0, math.pi
+NEAREST = 4.0
+"""Nothing stands nearer than this, in metres."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The ground that something takes, in metres."""
+
+    x0: float
+    x1: float
+    z0: float
+    z1: float
+
+    @classmethod
+    def around(cls, x: float, z: float, half_width: float, half_depth: float) -> Footprint:
+        return cls(x - half_width, x + half_width, z - half_depth, z + half_depth)
+
+    @classmethod
+    def of(cls, corners: Sequence[WorldPoint]) -> Footprint:
+        xs, zs = [p[0] for p in corners], [p[2] for p in corners]
+        return cls(min(xs), max(xs), min(zs), max(zs))
+
+    def overlaps(self, other: Footprint, gap: float = 0.0) -> bool:
+        return (
+            self.x0 < other.x1 + gap
+            and other.x0 < self.x1 + gap
+            and self.z0 < other.z1 + gap
+            and other.z0 < self.z1 + gap
+        )
+
+    def slopes(self) -> tuple[float, float]:
+        """Smallest and largest x / z, the part of the view that it takes."""
+        low = self.x0 / (self.z1 if self.x0 > 0 else self.z0)
+        high = self.x1 / (self.z0 if self.x1 > 0 else self.z1)
+        return low, high
+
+    def entry(self, slope: float) -> float:
+        """z at which a ray of a slope that crosses it gets in."""
+        if slope > 0:
+            return max(self.z0, self.x0 / slope)
+        if slope < 0:
+            return max(self.z0, self.x1 / slope)
+        return self.z0
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Something that stands on its own ground.
+
+    Attributes:
+        footprint: where it stands.
+        items: what is painted, in order.
+        shadow: its shadow's corners on the ground, metres.
+    """
+
+    footprint: Footprint
+    items: Sequence[Item]
+    shadow: Sequence[WorldPoint]
+
+
+def far_to_near(footprints: Sequence[Footprint]) -> list[int]:
+    """An order in which nothing is painted over by what stands behind it.
+
+    Of two that share a line of sight the one that it meets first is in front. Where crowns and
+    arms reach over each other that may be circular; then the farther goes first.
+    """
+    behind: list[list[int]] = [[] for _ in footprints]
+    waiting = [0] * len(footprints)
+    slopes = [footprint.slopes() for footprint in footprints]
+    for i, first in enumerate(footprints):
+        for j in range(i):
+            low = max(slopes[i][0], slopes[j][0])
+            high = min(slopes[i][1], slopes[j][1])
+            if low < high:
+                ray = (low + high) / 2
+                front, back = (i, j) if first.entry(ray) < footprints[j].entry(ray) else (j, i)
+                behind[back].append(front)
+                waiting[front] += 1
+    ready = [(-footprints[i].z0, i) for i, count in enumerate(waiting) if not count]
+    left = set(range(len(footprints)))
+    heapq.heapify(ready)
+    order: list[int] = []
+    while left:
+        i = heapq.heappop(ready)[1] if ready else max(left, key=lambda k: (footprints[k].z0, k))
+        if i not in left:
+            continue
+        left.remove(i)
+        order.append(i)
+        for j in behind[i]:
+            waiting[j] -= 1
+            if not waiting[j]:
+                heapq.heappush(ready, (-footprints[j].z0, j))
+    return order
+
+
+@dataclass
+class Traffic:
+    """Fills a street step by step; what would stand in something else is left out."""
+
+    layout: Layout
+    camera: Camera
+    weather: Weather
+    random: Random
+    actors: list[Actor] = field(default_factory=list)
+
+    def fill(self) -> None:
+        """All of a scene's traffic; what must not be crowded out comes first."""
+        for add in (
+            self._tram, self._crossing, self._lanes, self._stops, self._riders, self._crossing_people,
+            self._parked, self._cycles, self._signals, self._signs, self._lamps, self._people,
+            self._small_things, self._trees, self._far_groups,
+        ):  # fmt: skip
+            add()
+
+    # Placing
+
+    def _free(self, footprint: Footprint, gap: float) -> bool:
+        return footprint.z0 >= NEAREST and not any(
+            footprint.overlaps(actor.footprint, gap) for actor in self.actors
+        )
+
+    def _add(
+        self, footprint: Footprint, build: Callable[[], list[Item]], gap: float, height: float
+    ) -> bool:
+        if not self._free(footprint, gap):
+            return False
+        x0, x1, z0, z1 = footprint.x0, footprint.x1, footprint.z0, footprint.z1
+        corners = ((x0, 0.0, z0), (x1, 0.0, z0), (x1, 0.0, z1), (x0, 0.0, z1))
+        shadow = shadow_of(corners, height, self.weather)
+        self.actors.append(Actor(footprint, build(), shadow))
+        return True
+
+    def _vehicle(self, kind: str, x: float, z: float, yaw: float, gap: float = 0.5) -> Vehicle | None:
+        vehicle = Vehicle.random(kind, Pose(x, z, yaw), self.random)
+        return vehicle if self._add_vehicle(vehicle, gap) else None
+
+    def _add_vehicle(self, vehicle: Vehicle, gap: float) -> bool:
+        build = partial(vehicle.items, self.camera, self.weather, self.random)
+        return self._add(Footprint.of(vehicle.corners()), build, gap, 1.6)
+
+    def _figure(self, figure: Figure, gap: float = 0.15, half_depth: float = 0.25) -> bool:
+        stance = figure.stance
+        footprint = Footprint.around(stance.x, stance.z, figure.half_width, half_depth)
+        build = partial(figure.items, self.camera, self.weather, self.random)
+        return self._add(footprint, build, gap, 0.8)
+
+    def _depth(self, near: float, far: float) -> float:
+        """A distance, near ones more often: even in the picture rather than on the ground."""
+        return 1 / self.random.uniform(1 / far, 1 / near)
+
+    # Vehicles
+
+    def _tram(self) -> None:
+        if self.layout.track is None or self.random.random() > 0.93:
+            return
+        yaw = TOWARDS if self.layout.track < 0 else AWAY
+        self._vehicle("train", self.layout.track, self._depth(9, 38) + 12, yaw)
+
+    def _crossing(self) -> None:
+        if self.layout.junction is None or self.random.random() > 0.5:
+            return
+        kind = self.random.choices(("car", "truck", "bus"), (3, 2, 2))[0]
+        yaw, z = self.random.choice(((math.pi / 2, 2.6), (-math.pi / 2, 6.2)))
+        x = self.random.uniform(-8, 6)
+        self._vehicle(kind, x, self.layout.junction + z, yaw)
+
+    def _lanes(self) -> None:
+        """Cars, trucks and buses ahead of us and coming towards us."""
+        random = self.random
+        for x, yaw, count in ((0.0, AWAY, 2), (-LANE, TOWARDS, 3)):
+            for _ in range(count):
+                kind = random.choices(("car", "truck", "bus"), (4, 3, 3))[0]
+                z = self._depth(9, 60) + (0 if kind == "car" else 5)
+                self._vehicle(kind, x + random.uniform(-0.3, 0.3), z, yaw, gap=2.0)
+
+    def _stops(self) -> None:
+        """A bus, truck or something rarer that stands at the curb."""
+        for side in self.layout.sides:
+            if side.parking and self.random.random() < 0.6:
+                kinds = ("truck", "bus", "caravan", "trailer")
+                kind = self.random.choices(kinds, (5, 5, 1, 1))[0]
+                x = side.sign * (side.curb - 1.32)
+                self._vehicle(kind, x, self._depth(8, 32) + 5, self._along(side))
+
+    def _parked(self) -> None:
+        """Rows of cars, bumper to bumper, neighbours in different colours."""
+        for side in self.layout.sides:
+            if not side.parking:
+                continue
+            z, color, gap = self.random.uniform(4.5, 9), None, self.layout.junction
+            while z < 46:
+                x = side.sign * (side.curb - 1.12) + self.random.uniform(-0.1, 0.1)
+                yaw = self._along(side) + self.random.uniform(-0.03, 0.03)
+                vehicle = Vehicle.random("car", Pose(x, z + 2.3, yaw), self.random, avoid=color)
+                color = vehicle.materials["body"]
+                crossing = gap is not None and gap - 8 < z < gap + CROSS_WIDTH + 4
+                if not crossing and self.random.random() < 0.82:
+                    self._add_vehicle(vehicle, 0.3)
+                z += vehicle.shape.length + self.random.uniform(0.6, 1.3)
+
+    def _along(self, side: Side) -> float:
+        """The way one parks on a side."""
+        return AWAY if side.sign > 0 else TOWARDS
+
+    def _far_groups(self) -> None:
+        """Far cars that nobody tells apart, and crowds."""
+        random = self.random
+        for side in self.layout.sides:
+            if random.random() < 0.4:
+                self._car_group(side.sign * (side.curb - 1.1), random.uniform(50, 62))
+            if random.random() < 0.3:
+                self._crowd(side, random.uniform(14, 38))
+
+    def _car_group(self, x: float, z: float) -> None:
+        poses = [Pose(x, z + 5.2 * i, AWAY) for i in reversed(range(self.random.randint(3, 5)))]
+        vehicles = [Vehicle.random("car", pose, self.random) for pose in poses]
+        footprint = Footprint.of([corner for vehicle in vehicles for corner in vehicle.corners()])
+
+        def build() -> list[Item]:
+            faces: list[Face] = []
+            for vehicle in vehicles:
+                faces += vehicle.items(self.camera, self.weather, self.random)[0].faces
+            return [Item("cargroup", faces)]
+
+        self._add(footprint, build, 0.3, 1.6)
+
+    def _crowd(self, side: Side, z: float) -> None:
+        middle = side.sign * (side.curb + side.walk) / 2
+        places = [middle + 0.42 * (i - 2) for i in range(self.random.randint(4, 6))]
+        figures = [
+            pedestrian(x, z + 0.3 * self.random.random(), self.random, "persongroup") for x in places
+        ]
+        self._group("persongroup", figures, z)
+
+    def _group(self, label: str, figures: Sequence[Figure], z: float) -> None:
+        """Several figures as one item, where nothing else stands."""
+        footprint = Footprint(
+            min(figure.stance.x - figure.half_width for figure in figures),
+            max(figure.stance.x + figure.half_width for figure in figures),
+            z - 0.3,
+            z + 0.6,
+        )
+
+        def build() -> list[Item]:
+            faces: list[Face] = []
+            for figure in figures:
+                faces += figure.items(self.camera, self.weather, self.random)[0].faces
+            return [Item(label, faces)]
+
+        self._add(footprint, build, 0.2, 0.8)
+
+    # People and two-wheelers
+
+    def _riders(self) -> None:
+        random, layout = self.random, self.layout
+        for _ in range(random.randint(1, 3)):
+            kind = random.choice(("bicycle", "bicycle", "motorcycle"))
+            crossing = layout.junction is not None and random.random() < 0.3
+            if crossing:
+                x, z = random.uniform(-6, 5), layout.junction + random.uniform(1, CROSS_WIDTH - 1)
+            else:
+                inner = random.choice((-LANE * 1.5 + 0.4, LANE / 2 - 0.3, -LANE / 2))
+                x, z = inner + random.uniform(-0.2, 0.2), self._depth(6.5, 26)
+            rider = two_wheeler(kind, x, z, random, ridden=True, crossing=crossing)
+            self._figure(rider, 0.3, 0.6)
+
+    def _crossing_people(self) -> None:
+        if self.layout.junction is None:
+            return
+        for _ in range(self.random.randint(0, 4)):
+            x = self.random.uniform(-self.layout.left.curb, self.layout.right.curb)
+            z = self.layout.junction - self.random.uniform(1.0, 3.2)
+            self._figure(pedestrian(x, z, self.random))
+
+    def _people(self) -> None:
+        """Single walkers, and groups that stand shoulder to shoulder."""
+        random = self.random
+        for side in self.layout.sides:
+            for _ in range(random.randint(1, 6)):
+                self._figure(pedestrian(self._on_walk(side), self._depth(6, 42), random))
+            if random.random() < 0.5:
+                x, z = self._on_walk(side), self._depth(8, 26)
+                for i in range(random.randint(2, 4)):
+                    place = x + side.sign * 0.5 * i
+                    self._figure(pedestrian(place, z + random.uniform(-0.2, 0.2), random), gap=-0.12)
+
+    def _on_walk(self, side: Side) -> float:
+        return side.sign * self.random.uniform(side.curb + 0.6, side.walk - 0.3)
+
+    def _cycles(self) -> None:
+        """Parked bicycles and motorcycles, alone or in a rack."""
+        random = self.random
+        for side in self.layout.sides:
+            for kind, chance in (("bicycle", 0.65), ("motorcycle", 0.5)):
+                if random.random() < chance:
+                    x, z = side.sign * (side.curb + 0.8), self._depth(6.5, 22)
+                    cycle = two_wheeler(kind, x, z, random, ridden=False, crossing=True)
+                    self._figure(cycle)
+            if random.random() < 0.2:
+                x, z = self._on_walk(side), random.uniform(9, 22)
+                rack = [
+                    two_wheeler("bicycle", x + 0.4 * i, z, random, ridden=False, crossing=True)
+                    for i in range(random.randint(3, 5))
+                ]
+                self._group("bicyclegroup", rack, z)
+
+    # Furniture
+
+    def _post(self, x: float, z: float, items: Callable[[], list[Item]], half: float = 0.15) -> bool:
+        return self._add(Footprint.around(x, z, half, 0.15), items, 0.1, 0.5)
+
+    def _signals(self) -> None:
+        """Traffic lights at a crossing, else now and then at the road's side."""
+        if self.layout.junction is None and self.random.random() < 0.6:
+            return
+        z = (self.layout.junction or self.random.uniform(14, 26)) - 4.3
+        on = self.random.choice(("red", "amber", "green"))
+        scene = on, self.camera, self.weather, self.random
+        for side in self.layout.sides:
+            x = side.sign * (side.curb + 0.35)
+            self._post(x, z, partial(furniture.traffic_light, x, z, *scene))
+
+    def _signs(self) -> None:
+        scene = self.camera, self.weather, self.random
+        for side in self.layout.sides:
+            for _ in range(self.random.randint(1, 2)):
+                x, z = side.sign * (side.curb + 0.45), self._depth(7, 30)
+                self._post(x, z, partial(furniture.traffic_sign, x, z, *scene))
+
+    def _lamps(self) -> None:
+        scene = self.camera, self.weather, self.random
+        for side in self.layout.sides:
+            z = self.random.uniform(7, 16)
+            while z < 70:
+                x = side.sign * (side.curb + 0.5)
+                self._post(x, z, partial(furniture.street_lamp, x, z, *scene))
+                z += self.random.uniform(15, 22)
+
+    def _small_things(self) -> None:
+        scene = self.camera, self.weather, self.random
+        for label, chance in (("static", 0.6), ("dynamic", 0.4)):
+            for side in self.layout.sides:
+                if self.random.random() < chance:
+                    thing = label, self._on_walk(side), self._depth(9, 26)
+                    build = partial(furniture.small_thing, *thing, *scene)
+                    self._add(Footprint.around(*thing[1:], 0.7, 0.3), build, 0.1, 0.5)
+
+    def _trees(self) -> None:
+        scene = self.camera, self.weather, self.random
+        for side in self.layout.sides:
+            if side.front - side.walk < 1 or self.random.random() < 0.3:
+                continue
+            z = self.random.uniform(11, 18)
+            while z < 75:
+                x = side.sign * (side.walk + 0.5)
+                self._post(x, z, partial(furniture.tree, x, z, *scene), half=0.3)
+                z += self.random.uniform(7, 14)
+
