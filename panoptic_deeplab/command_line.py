@@ -7,6 +7,7 @@ import errno
 import logging
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     0 is success, 2 a wrong command line or configuration, 1 everything else. `--debug` shows the
     traceback as well.
     """
+    _quieten()
     try:
         check_environment()
         body(arguments)
@@ -94,6 +96,12 @@ def load_config(arguments: argparse.Namespace, *overrides: str) -> Config:
     if not distributed.is_main():
         logging.getLogger().setLevel(logging.ERROR)
     return config
+
+
+def _quieten() -> None:
+    """Hides warnings of libraries that no user can act upon."""
+    for message in ("No ccache found", "When training, we now always track", "invalid escape"):
+        warnings.filterwarnings("ignore", message)
 
 
 def _fail(message: str, exit_code: int, arguments: argparse.Namespace) -> int:

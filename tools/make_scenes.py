@@ -13,13 +13,16 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from panoptic_deeplab.errors import UsageError, UserError
-from prepare_cityscapes import in_parallel, make_panoptic
+from prepare_cityscapes import MOST_WORKERS, in_parallel, make_panoptic
+
+from panoptic_deeplab.command_line import run
+from panoptic_deeplab.errors import UsageError
 
 SMALLEST_SIZE = 32
 LARGEST_SIZE = 8192
@@ -27,11 +30,7 @@ _PARTS = {"leftImg8bit", "gtFine"}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line.
-
-    Raises:
-        UsageError: a number that cannot be.
-    """
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,41 +39,48 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--val", type=int, default=50, help="validation scenes; default: 50")
     parser.add_argument("--height", type=int, default=256, help="pixels; default: 256")
     parser.add_argument("--width", type=int, default=512, help="pixels; default: 512")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other scenes; default: 0")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="another seed, other scenes; default: 0"
+    )
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes; default: all cores"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace scenes in --output")
-    args = parser.parse_args(argv)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Makes the scenes and returns the exit code."""
+    return run(_make, parse_args(argv))
+
+
+def _make(args: argparse.Namespace) -> None:
+    check_numbers(args)
+    output = check_output(Path(args.output), args.overwrite)
+    counts = {"train": args.train, "val": args.val}
+    make_scenes(output, counts, (args.height, args.width), args.seed, args.workers)
+    print(f"{output}: {args.train} training and {args.val} validation scenes")
+
+
+def check_numbers(args: argparse.Namespace) -> None:
+    """Refuses what cannot be made.
+
+    Raises:
+        UsageError: a number is out of its range, or there is nothing to make.
+    """
     _check_range("--train", args.train, 0, 999_999)
     _check_range("--val", args.val, 0, 999_999)
     _check_range("--height", args.height, SMALLEST_SIZE, LARGEST_SIZE)
     _check_range("--width", args.width, SMALLEST_SIZE, LARGEST_SIZE)
-    _check_range("--workers", args.workers, 1, 4096)
+    _check_range("--workers", args.workers, 1, MOST_WORKERS)
     if args.train + args.val == 0:
         raise UsageError("--train and --val: expected at least one scene in all, got 0 and 0")
-    return args
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise UsageError(f"{name}: expected {low}..{high}, got {value}")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Makes the scenes and returns the exit code."""
-    try:
-        args = parse_args(argv)
-        output = check_output(Path(args.output), args.overwrite)
-        make_scenes(
-            output, {"train": args.train, "val": args.val}, (args.height, args.width),
-            args.seed, args.workers,
-        )  # fmt: skip
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    print(f"{output}: {args.train} training and {args.val} validation scenes")
-    return 0
 
 
 def check_output(output: Path, overwrite: bool) -> Path:
@@ -111,39 +117,34 @@ def make_scenes(
         size: (height, width) in pixels.
         seed: of all chance.
         workers: processes.
-
-    Raises:
-        UsageError: the folder cannot be made.
     """
-    from panoptic_deeplab.files import replacing_folder
     from scenes.files import Job, write_scene
+
+    from panoptic_deeplab.files import replacing_folder
 
     jobs = [
         Job(seed, split, index, *size) for split, count in counts.items() for index in range(count)
     ]
-    try:
-        with _ending_on_sigterm(), replacing_folder(output) as folder:
-            for _ in in_parallel(partial(write_scene, root=folder), jobs, workers, "scenes"):
-                pass
-            for split, count in counts.items():
-                if count:
-                    make_panoptic(folder / "gtFine", split, workers)
-    except OSError as error:
-        raise UsageError(f"--output {output}: cannot be written ({error.strerror})") from error
+    with _ending_on_sigterm(), replacing_folder(output) as folder:
+        for _ in in_parallel(partial(write_scene, root=folder), jobs, workers, "scenes"):
+            pass
+        for split, count in counts.items():
+            if count:
+                make_panoptic(folder / "gtFine", split, workers)
 
 
-class _ending_on_sigterm:
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
     """Within the block SIGTERM unwinds like Ctrl-C, so that temporary folders are removed."""
 
-    def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGTERM, self._end)
-
-    def __exit__(self, *error: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
-
-    @staticmethod
-    def _end(number: int, frame: FrameType | None) -> None:
+    def end(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

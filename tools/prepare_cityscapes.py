@@ -29,21 +29,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from panoptic_deeplab.errors import DataError, UsageError, UserError
+from panoptic_deeplab.command_line import run
+from panoptic_deeplab.errors import DataError, UsageError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+MOST_WORKERS = 256
 
 _INSTANCES = "_gtFine_instanceIds.png"
 _POLYGONS = "_gtFine_polygons.json"
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line.
-
-    Raises:
-        UsageError: a value that cannot be.
-    """
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -55,28 +54,26 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--workers", type=int, default=os.cpu_count() or 1, help="processes; default: all cores"
     )
     parser.add_argument("--overwrite", action="store_true", help="also redo splits that are done")
-    args = parser.parse_args(argv)
-    if args.workers < 1:
-        raise UsageError(f"--workers: expected 1 or more, got {args.workers}")
-    return args
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prepares the splits and returns the exit code."""
-    try:
-        args = parse_args(argv)
-        gt_fine = find_gt_fine(Path(args.dataset_root), args.splits)
-        for split in args.splits:
-            make_train_ids(gt_fine, split, args.workers)
-            if is_done(gt_fine, split) and not args.overwrite:
-                print(f"{panoptic_json(gt_fine, split)}: already there (--overwrite makes it again)")
-            else:
-                make_panoptic(gt_fine, split, args.workers)
-                print(f"{panoptic_json(gt_fine, split)}: written")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return run(_prepare, parse_args(argv))
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    if not 1 <= args.workers <= MOST_WORKERS:
+        raise UsageError(f"--workers: expected 1..{MOST_WORKERS}, got {args.workers}")
+    gt_fine = find_gt_fine(Path(args.dataset_root), args.splits)
+    for split in args.splits:
+        make_train_ids(gt_fine, split, args.workers)
+        if is_done(gt_fine, split) and not args.overwrite:
+            print(f"{panoptic_json(gt_fine, split)}: already there (--overwrite makes it again)")
+        else:
+            make_panoptic(gt_fine, split, args.workers)
+            print(f"{panoptic_json(gt_fine, split)}: written")
 
 
 def find_gt_fine(root: Path, splits: Iterable[str]) -> Path:
@@ -226,7 +223,7 @@ def in_parallel(
         yield from progress(map(function, items))
         return
     context = multiprocessing.get_context("spawn")
-    chunk = max(1, min(8, len(items) // (4 * workers)))
+    chunk = max(1, min(4, len(items) // (8 * workers)))
     with context.Pool(min(workers, len(items)), _start_worker) as pool:
         yield from progress(pool.imap(function, items, chunk))
 

@@ -38,7 +38,7 @@ from panoptic_deeplab.config.files import (
     reaches,
     read_layers,
 )
-from panoptic_deeplab.config.schedule import SCHEDULES, WARMUP, build_lr_scheduler
+from panoptic_deeplab.config.schedule import LENGTHS, SCHEDULES, WARMUP, build_lr_scheduler
 from panoptic_deeplab.config.upgrade import upgrade
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.preprocess import Preprocess
@@ -272,7 +272,7 @@ class Config:
                 raise UsageError(f"{where}: '{key}' must be at least 1, got {self.tree[key]}")
 
     def _check_schedule(self, node: Tree) -> None:
-        checker = Checker(self._layers, {"lr_scheduler": SCHEDULES})
+        checker = Checker(self._layers, {"lr_scheduler": SCHEDULES}, LENGTHS.values())
         schedule = checker.part_class(node, "lr_scheduler", ("lr_scheduler",))
         own = {key: value for key, value in node.items() if key not in WARMUP}
         checker.check_arguments(own, schedule, ("lr_scheduler",))

@@ -16,7 +16,7 @@ SCHEDULES = {
 WARMUP = {"warmup_iters": int, "warmup_start_lr": float}
 """Keys that any schedule may have beside its own."""
 
-_LENGTH = {"PolynomialDecay": "decay_steps", "CosineAnnealingDecay": "T_max"}
+LENGTHS = {"PolynomialDecay": "decay_steps", "CosineAnnealingDecay": "T_max"}
 """Arguments that default to the iterations after the warm-up."""
 
 
@@ -29,8 +29,8 @@ def build_lr_scheduler(node: dict[str, Any], iters: int) -> lr.LRScheduler:
     """
     arguments = {key: value for key, value in node.items() if key not in ("type", *WARMUP)}
     warmup = node.get("warmup_iters", 0)
-    if node["type"] in _LENGTH:
-        arguments.setdefault(_LENGTH[node["type"]], max(iters - warmup, 1))
+    if node["type"] in LENGTHS:
+        arguments.setdefault(LENGTHS[node["type"]], max(iters - warmup, 1))
     schedule = SCHEDULES[node["type"]](**arguments)
     if not warmup:
         return schedule

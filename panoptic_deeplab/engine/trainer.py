@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -130,7 +131,7 @@ class Trainer:
         with (
             RunLog(plan, order.steps_per_epoch) as log,
             progress_bar(
-                title="training", total=plan.iters, unit="steps", hidden=not distributed.is_main()
+                title="training", total=plan.iters, unit="steps", hidden=not _has_terminal()
             ) as bar,
         ):
             bar.update(first)
@@ -200,3 +201,8 @@ class Trainer:
                 best = self.plan.save_dir / "best_model"
                 checkpoint.save_model(best, self.model, self.info, self.config_yaml)
         _log.info("[EVAL] The best validation PQ so far is %.4f", self.position.best_pq)
+
+
+def _has_terminal() -> bool:
+    """In a file the log lines tell the progress."""
+    return distributed.is_main() and sys.stderr.isatty()

@@ -14,9 +14,6 @@ from PIL import Image, ImageOps
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import replacing
 
-MAX_PIXELS = 1 << 28
-"""Larger pictures are refused before they are decoded (a few kilobytes can claim gigapixels)."""
-
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
 _DECODING_ERRORS = (
@@ -42,7 +39,8 @@ def read_image(path: str | Path) -> np.ndarray:
     reduced to their upper byte.
 
     Raises:
-        DataError: the file is missing, not a picture, truncated, or larger than MAX_PIXELS.
+        DataError: the file is missing, not a picture, truncated, or so large (over 179
+            million pixels) that it may be meant to fill the memory.
     """
     return np.asarray(_upright_rgb(_decode(path)))
 
@@ -81,14 +79,9 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
 def _decode(path: str | Path) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the size is judged below, metadata does not matter
-            image = Image.open(path)
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(
-                    f"{path}: {image.width} x {image.height} pixels are more than the "
-                    f"{MAX_PIXELS} this program opens; scale it down"
-                )
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata, and pictures that are merely large
+            image = Image.open(file)
             image.load()
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error

@@ -44,9 +44,13 @@ class Camera:
         """How many pixels a length across the view takes at a distance."""
         return metres * self.focal / z
 
+    def reach(self, z: float) -> float:
+        """Metres to each side that surely leave the picture at a distance."""
+        return z * self.size[1] / self.focal
+
     def nearest_ground(self) -> float:
-        """Distance in metres at which the ground leaves the picture at its lower border."""
-        return self.focal * self.mount / (self.size[0] - self.center[1])
+        """Metres from which to paint the ground, so that it reaches the picture's lower border."""
+        return 0.9 * self.focal * self.mount / (self.size[0] - self.center[1])
 
     @classmethod
     def random(cls, height: int, width: int, random: Random) -> Camera:

@@ -11,7 +11,7 @@ from random import Random
 from scenes.camera import Camera
 from scenes.painting import Face, Item
 from scenes.people import bar
-from scenes.vehicles import Details, Outline, circle, rectangle
+from scenes.vehicle_shapes import Details, Outline, circle, rectangle
 from scenes.weather import TO_CAMERA, Color, Weather, vary
 
 POLE: Color = (116, 120, 122)
@@ -33,18 +33,25 @@ SIGNS: dict[str, tuple[tuple[Color, Outline], ...]] = {
     "priority": ((_WHITE, ((-0.46, 0), (0, 0.46), (0.46, 0), (0, -0.46))),
                  ((250, 200, 20), ((-0.34, 0), (0, 0.34), (0.34, 0), (0, -0.34)))),
     "parking": ((_BLUE, rectangle(-0.36, -0.4, 0.36, 0.4)),
-                (_WHITE, bar(-0.1, -0.25, -0.1, 0.25, 0.1)), (_WHITE, circle(0.06, 0.12, 0.14, 10))),
+                (_WHITE, bar(-0.1, -0.25, -0.1, 0.25, 0.1)),
+                 (_WHITE, circle(0.06, 0.12, 0.14, 10))),
     "direction": (((250, 200, 20), rectangle(-0.8, -0.28, 0.8, 0.28)),
                   ((30, 30, 30), rectangle(-0.6, -0.05, 0.6, 0.05))),
     "stop": ((_RED, circle(0, 0, 0.42, 8)), (_WHITE, rectangle(-0.3, -0.1, 0.3, 0.1))),
 }  # fmt: skip
 
-_BIN: Details = (("green", rectangle(-0.28, 0, 0.28, 0.9)), ("black", rectangle(-0.32, 0.85, 0.32, 1.0)))
+_BIN: Details = (
+    ("green", rectangle(-0.28, 0, 0.28, 0.9)),
+    ("black", rectangle(-0.32, 0.85, 0.32, 1.0)),
+)
 _BENCH: Details = (
     ("brown", rectangle(-0.8, 0.4, 0.8, 0.5)), ("brown", rectangle(-0.8, 0.6, 0.8, 0.85)),
     ("black", rectangle(-0.7, 0, -0.6, 0.6)), ("black", rectangle(0.6, 0, 0.7, 0.6)),
 )  # fmt: skip
-_BOX: Details = (("grey", rectangle(-0.45, 0, 0.45, 1.2)), ("black", rectangle(-0.45, 1.12, 0.45, 1.2)))
+_BOX: Details = (
+    ("grey", rectangle(-0.45, 0, 0.45, 1.2)),
+    ("black", rectangle(-0.45, 1.12, 0.45, 1.2)),
+)
 _DOG: Details = (
     ("brown", rectangle(-0.3, 0.28, 0.28, 0.52)), ("brown", rectangle(-0.28, 0, -0.2, 0.3)),
     ("brown", rectangle(0.16, 0, 0.24, 0.3)), ("brown", circle(0.36, 0.6, 0.13, 10)),
@@ -97,7 +104,9 @@ def _post(x: float, z: float, height: float, width: float, camera: Camera) -> Ou
     return rectangle(x - width / 2, 0, x + width / 2, height)
 
 
-def _pole(x: float, z: float, height: float, width: float, camera: Camera, weather: Weather) -> list[Face]:
+def _pole(
+    x: float, z: float, height: float, width: float, camera: Camera, weather: Weather
+) -> list[Face]:
     post = _post(x, z, height, width, camera)
     lit = tuple((x + (u - x) * 0.4 - (u - x) * 0.15, v) for u, v in post)
     highlight: Color = (158, 162, 164)
@@ -146,7 +155,9 @@ def traffic_light(
     return [Item("pole", faces), *lights]
 
 
-def traffic_sign(x: float, z: float, camera: Camera, weather: Weather, random: Random) -> list[Item]:
+def traffic_sign(
+    x: float, z: float, camera: Camera, weather: Weather, random: Random
+) -> list[Item]:
     """One or two signs on a pole."""
     height = random.uniform(2.3, 3.0)
     pole = Item("pole", _pole(x, z, height, 0.12, camera, weather))

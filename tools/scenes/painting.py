@@ -68,6 +68,11 @@ class Item:
     single: bool = False
 
 
+def as_details(faces: Sequence[Face]) -> list[Face]:
+    """The same faces as details, which do not shape the outline."""
+    return [face._replace(in_outline=False) for face in faces]
+
+
 def trace(item: Item, size: tuple[int, int]) -> list[Polygon]:
     """The polygons around an item's faces, clipped to a picture of (height, width) `size`.
 
@@ -91,9 +96,7 @@ def trace(item: Item, size: tuple[int, int]) -> list[Polygon]:
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     contours = [cv2.approxPolyDP(contour, 0.6, True) for contour in contours]
     contours = sorted((c for c in contours if len(c) >= 3), key=cv2.contourArea, reverse=True)
-    polygons = [
-        [(int(x + left), int(y + top)) for x, y in contour[:, 0]] for contour in contours
-    ]
+    polygons = [[(int(x + left), int(y + top)) for x, y in contour[:, 0]] for contour in contours]
     return polygons[:1] if item.single else polygons
 
 
@@ -102,6 +105,11 @@ def fill(image: Image.Image, polygons: Iterable[Polygon], value: int) -> None:
     drawer = ImageDraw.Draw(image)
     for polygon in polygons:
         drawer.polygon(polygon, fill=value)
+
+
+def own_area(polygons: Sequence[Polygon]) -> float:
+    """About how many pixels the polygons would fill if nothing stood before them."""
+    return sum(cv2.contourArea(np.array(polygon, np.int32)) for polygon in polygons)
 
 
 def visible_areas(outlines: Sequence[Sequence[Polygon]], size: tuple[int, int]) -> np.ndarray:
@@ -115,18 +123,20 @@ def visible_areas(outlines: Sequence[Sequence[Polygon]], size: tuple[int, int]) 
 class Canvas:
     """A picture in the making."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
-        self.size = size
+    def __init__(self, size: tuple[int, int], contrast: float = 1.0) -> None:
+        """An empty picture of (height, width) `size`; `contrast` (0..1) scales the textures."""
+        self.size, self._contrast = size, contrast
         self._image = Image.new("RGB", (size[1] * SHARPNESS, size[0] * SHARPNESS))
         self._textures = Image.new("L", (size[1], size[0]))
 
     def paint(self, item: Item, polygons: Sequence[Polygon]) -> None:
         """Paints an item's faces through its polygons."""
+        if not polygons:
+            return
         stencil = Image.new("L", self._textures.size)
         fill(stencil, polygons, 255)
-        box = stencil.getbbox()
-        if box is None:
-            return
+        corners = np.concatenate(polygons)
+        box = (*corners.min(0).tolist(), *(corners.max(0) + 1).tolist())
         fill(self._textures, polygons, _TEXTURE_INDEX[item.texture])
         fine_box = tuple(value * SHARPNESS for value in box)
         patch = self._image.crop(fine_box)
@@ -174,7 +184,7 @@ class Canvas:
         fine = noise.standard_normal((height, width), np.float32)
         patches = noise.standard_normal((max(4, height // 5), max(4, width // 5)), np.float32)
         coarse = cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC)
-        return (strengths[..., 0] * fine + strengths[..., 1] * coarse) / 100
+        return (strengths[..., 0] * fine + strengths[..., 1] * coarse) * self._contrast / 100
 
 
 def _expose(picture: np.ndarray, random: Random) -> np.ndarray:

@@ -13,7 +13,7 @@ from random import Random
 
 from scenes.camera import Camera, WorldPoint
 from scenes.painting import Face, Item
-from scenes.vehicles import Details, Outline, circle, rectangle
+from scenes.vehicle_shapes import Details, Outline, circle, rectangle
 from scenes.weather import TO_CAMERA, Color, Weather, vary
 
 
@@ -92,20 +92,24 @@ WALKING: Details = (
     ("trousers", bar(-0.02, 0.86, -0.26, 0.08, 0.15)), ("shoes", bar(-0.3, 0.04, -0.12, 0.04, 0.1)),
     ("trousers", bar(0.02, 0.86, 0.24, 0.08, 0.15)), ("shoes", bar(0.18, 0.04, 0.38, 0.04, 0.1)),
     ("shirt", bar(-0.02, 1.36, -0.24, 0.9, 0.11)),
-    ("shirt", ((-0.14, 0.82), (-0.17, 1.38), (-0.08, 1.48), (0.1, 1.48), (0.18, 1.36), (0.13, 0.82))),
+    ("shirt", ((-0.14, 0.82), (-0.17, 1.38), (-0.08, 1.48), (0.1, 1.48), (0.18, 1.36),
+    (0.13, 0.82))),
     ("sleeve", bar(0.02, 1.36, 0.2, 0.92, 0.11)), ("skin", circle(0.22, 0.88, 0.06, 8)),
     ("skin", rectangle(-0.05, 1.44, 0.06, 1.54)), *_head(0.02, 1.63, "hair"),
 )  # fmt: skip
 STANDING: Details = (
-    ("trousers", bar(-0.1, 0.88, -0.11, 0.05, 0.17)), ("trousers", bar(0.1, 0.88, 0.11, 0.05, 0.17)),
+    ("trousers", bar(-0.1, 0.88, -0.11, 0.05, 0.17)),
+    ("trousers", bar(0.1, 0.88, 0.11, 0.05, 0.17)),
     ("shoes", rectangle(-0.2, 0.0, -0.03, 0.08)), ("shoes", rectangle(0.03, 0.0, 0.2, 0.08)),
     ("sleeve", bar(-0.23, 1.4, -0.29, 0.88, 0.11)), ("sleeve", bar(0.23, 1.4, 0.29, 0.88, 0.11)),
-    ("shirt", ((-0.18, 0.82), (-0.25, 1.38), (-0.14, 1.48), (0.14, 1.48), (0.25, 1.38), (0.18, 0.82))),
+    ("shirt", ((-0.18, 0.82), (-0.25, 1.38), (-0.14, 1.48), (0.14, 1.48), (0.25, 1.38),
+    (0.18, 0.82))),
     ("skin", circle(-0.29, 0.84, 0.06, 8)), ("skin", circle(0.29, 0.84, 0.06, 8)),
     ("skin", rectangle(-0.055, 1.44, 0.055, 1.54)), *_head(0.0, 1.63, "hair"),
 )  # fmt: skip
 IN_COAT: Details = (
-    ("trousers", bar(-0.06, 0.6, -0.14, 0.05, 0.14)), ("trousers", bar(0.06, 0.6, 0.14, 0.05, 0.14)),
+    ("trousers", bar(-0.06, 0.6, -0.14, 0.05, 0.14)),
+    ("trousers", bar(0.06, 0.6, 0.14, 0.05, 0.14)),
     ("shoes", rectangle(-0.24, 0.0, -0.07, 0.08)), ("shoes", rectangle(0.07, 0.0, 0.26, 0.08)),
     ("shirt", ((-0.27, 0.5), (-0.2, 1.38), (-0.1, 1.48), (0.1, 1.48), (0.2, 1.38), (0.27, 0.5))),
     ("sleeve", bar(-0.19, 1.38, -0.3, 0.9, 0.12)), ("sleeve", bar(0.19, 1.38, 0.3, 0.9, 0.12)),
@@ -123,10 +127,22 @@ _CLOTHES: tuple[Color, ...] = (
     (160, 40, 50), (40, 64, 120), (46, 48, 54), (196, 182, 152), (110, 60, 110), (70, 104, 74),
     (208, 208, 210), (190, 96, 50), (96, 132, 172), (120, 84, 62),
 )  # fmt: skip
-_TROUSERS: tuple[Color, ...] = ((40, 46, 66), (34, 34, 38), (84, 80, 76), (58, 74, 110), (112, 96, 76))
+_TROUSERS: tuple[Color, ...] = (
+    (40, 46, 66),
+    (34, 34, 38),
+    (84, 80, 76),
+    (58, 74, 110),
+    (112, 96, 76),
+)
 _SKIN: tuple[Color, ...] = ((234, 194, 166), (206, 158, 124), (150, 106, 78), (96, 66, 50))
 _HAIR: tuple[Color, ...] = ((34, 26, 24), (92, 62, 40), (176, 142, 88), (150, 148, 146))
-_FRAMES: tuple[Color, ...] = ((196, 40, 44), (34, 110, 190), (40, 150, 90), (232, 232, 232), (226, 140, 30))
+_FRAMES: tuple[Color, ...] = (
+    (196, 40, 44),
+    (34, 110, 190),
+    (40, 150, 90),
+    (232, 232, 232),
+    (226, 140, 30),
+)
 _VESTS: tuple[Color, ...] = ((226, 240, 40), (255, 128, 20))
 _FIXED: dict[str, Color] = {
     "tyre": (26, 26, 28), "rim": (128, 130, 134), "engine": (74, 76, 82), "seat": (36, 30, 28),
@@ -199,7 +215,9 @@ class Figure:
     @property
     def half_width(self) -> float:
         """Metres it takes to each side."""
-        widest = max(abs(u) for _, table, _ in self.parts for _, outline in table for u, _ in outline)
+        widest = max(
+            abs(u) for _, table, _ in self.parts for _, outline in table for u, _ in outline
+        )
         return widest * self.stance.scale * abs(self.stance.squeeze)
 
     def items(self, camera: Camera, weather: Weather, random: Random) -> list[Item]:

@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from scenes import street
 from scenes.camera import Camera
-from scenes.painting import Canvas, Face, Item, Polygon, trace, visible_areas
-from scenes.traffic import Traffic, far_to_near
+from scenes.fronts import backdrop, fronts
+from scenes.order import far_to_near
+from scenes.painting import Canvas, Face, Item, Polygon, own_area, trace, visible_areas
+from scenes.street import Layout, ground, sky
+from scenes.traffic import Traffic
 from scenes.weather import Weather
+
+Traced = tuple[Item, list[Polygon]]
 
 SMALLEST_SHARE = 9e-5
 """Share of the picture's pixels below which nobody would have annotated a thing."""
@@ -36,30 +40,35 @@ class Scene:
 
 def make_scene(seed: int, split: str, index: int, height: int, width: int) -> Scene:
     """The scene number `index` of a split; it depends on nothing but the arguments."""
-    random = Random(f"{seed} {split} {index}")
-    camera = Camera.random(height, width, random)
-    weather = Weather.random(random)
-    layout = street.Layout.random(random)
-    traffic = Traffic(layout, camera, weather, random)
+
+    def chance(part: str) -> Random:
+        return Random(f"{seed} {split} {index} {part}")
+
+    camera = Camera.random(height, width, chance("camera"))
+    weather = Weather.random(chance("weather"))
+    layout = Layout.random(chance("layout"))
+    traffic = Traffic(layout, camera, weather, chance("traffic"))
     traffic.fill()
     actors = [traffic.actors[i] for i in far_to_near([a.footprint for a in traffic.actors])]
 
     still = [
-        street.sky(camera, weather, random),
-        *street.backdrop(layout, camera, weather, random),
-        *street.ground(layout, camera, weather, random),
-        *street.fronts(layout, camera, weather, random),
+        sky(camera, weather, chance("sky")),
+        *backdrop(layout, camera, weather, chance("backdrop")),
+        *ground(layout, camera, weather, chance("ground")),
+        *fronts(layout, camera, weather, chance("fronts")),
     ]
     moving = [item for actor in actors for item in actor.items]
-    frame = picture_frame(camera, random)
+    frame = picture_frame(camera, chance("frame"))
     shadows = [camera.project_all(actor.shadow) for actor in actors]
 
-    canvas = Canvas(camera.size)
-    annotated = _paint(canvas, still)
+    canvas = Canvas(camera.size, contrast=min(1.0, weather.fog / 220))
+    annotated = _paint(canvas, _traced(still, camera.size))
     for shadow in shadows:
         canvas.darken(shadow, weather.shadow, softness=max(0.6, height / 256))
-    annotated += _paint(canvas, _shown(moving, frame, camera.size)) + _paint(canvas, frame)
-    return Scene(canvas.develop(random), _annotation(annotated, camera.size))
+    annotated += _paint(
+        canvas, _shown(_traced(moving, camera.size), _traced(frame, camera.size), camera.size)
+    )
+    return Scene(canvas.develop(chance("film")), _annotation(annotated, camera.size))
 
 
 def picture_frame(camera: Camera, random: Random) -> list[Item]:
@@ -68,8 +77,10 @@ def picture_frame(camera: Camera, random: Random) -> list[Item]:
     items = []
     if random.random() < 0.6:
         rise, color = random.uniform(0.02, 0.035) * height, random.uniform(24, 60)
-        hood = [(0.2 * width, height), (0.32 * width, height - 0.7 * rise), (0.42 * width, height - rise),
-                (0.58 * width, height - rise), (0.68 * width, height - 0.7 * rise), (0.8 * width, height)]  # fmt: skip
+        hood = [
+            (share * width, height - lift * rise)
+            for share, lift in ((0.2, 0), (0.32, 0.7), (0.42, 1), (0.58, 1), (0.68, 0.7), (0.8, 0))
+        ]
         items.append(Item("ego vehicle", [Face(hood, (color, color, color + 6))]))
     if random.random() < 0.5:
         edge = max(1.0, width / 512)
@@ -80,28 +91,27 @@ def picture_frame(camera: Camera, random: Random) -> list[Item]:
     return items
 
 
-def _shown(items: Sequence[Item], frame: Sequence[Item], size: tuple[int, int]) -> list[Item]:
-    """The items of which enough is to be seen to tell what they are."""
-    outlines = [trace(item, size) for item in (*items, *frame)]
-    shown = visible_areas(outlines, size)
+def _traced(items: Sequence[Item], size: tuple[int, int]) -> list[Traced]:
+    return [(item, trace(item, size)) for item in items]
+
+
+def _shown(items: Sequence[Traced], frame: Sequence[Traced], size: tuple[int, int]) -> list[Traced]:
+    """The items of which enough is to be seen to tell what they are, and the frame over them."""
+    areas = visible_areas([polygons for _, polygons in (*items, *frame)], size)
     smallest = max(6.0, SMALLEST_SHARE * size[0] * size[1])
-    kept = []
-    for item, outline, area in zip(items, outlines, shown, strict=False):
-        alone = visible_areas([outline], size)[0]
-        plate = item.label == "license plate"
-        if plate or (area >= max(smallest, HIDDEN_SHARE * alone)):
-            kept.append(item)
-    return kept
+    kept = [
+        (item, polygons)
+        for (item, polygons), area in zip(items, areas, strict=False)
+        if item.label == "license plate" or area >= max(smallest, HIDDEN_SHARE * own_area(polygons))
+    ]
+    return [*kept, *frame]
 
 
-def _paint(canvas: Canvas, items: Sequence[Item]) -> list[tuple[str, Polygon]]:
+def _paint(canvas: Canvas, items: Sequence[Traced]) -> list[tuple[str, Polygon]]:
     """Paints the items in order; their labels and polygons."""
-    annotated = []
-    for item in items:
-        polygons = trace(item, canvas.size)
+    for item, polygons in items:
         canvas.paint(item, polygons)
-        annotated += [(item.label, polygon) for polygon in polygons]
-    return annotated
+    return [(item.label, polygon) for item, polygons in items for polygon in polygons]
 
 
 def _annotation(objects: Sequence[tuple[str, Polygon]], size: tuple[int, int]) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""Who is in the street, and who stands before whom."""
+"""Who is in the street, and where."""
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from random import Random
 
 from scenes import furniture
 from scenes.camera import Camera, WorldPoint
+from scenes.order import Footprint
 from scenes.painting import Face, Item
 from scenes.people import Figure, pedestrian, two_wheeler
 from scenes.street import CROSS_WIDTH, LANE, Layout, Side
@@ -20,47 +20,6 @@ from scenes.weather import Weather
 AWAY, TOWARDS = 0.0, math.pi
 NEAREST = 4.0
 """Nothing stands nearer than this, in metres."""
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """The ground that something takes, in metres."""
-
-    x0: float
-    x1: float
-    z0: float
-    z1: float
-
-    @classmethod
-    def around(cls, x: float, z: float, half_width: float, half_depth: float) -> Footprint:
-        return cls(x - half_width, x + half_width, z - half_depth, z + half_depth)
-
-    @classmethod
-    def of(cls, corners: Sequence[WorldPoint]) -> Footprint:
-        xs, zs = [p[0] for p in corners], [p[2] for p in corners]
-        return cls(min(xs), max(xs), min(zs), max(zs))
-
-    def overlaps(self, other: Footprint, gap: float = 0.0) -> bool:
-        return (
-            self.x0 < other.x1 + gap
-            and other.x0 < self.x1 + gap
-            and self.z0 < other.z1 + gap
-            and other.z0 < self.z1 + gap
-        )
-
-    def slopes(self) -> tuple[float, float]:
-        """Smallest and largest x / z, the part of the view that it takes."""
-        low = self.x0 / (self.z1 if self.x0 > 0 else self.z0)
-        high = self.x1 / (self.z0 if self.x1 > 0 else self.z1)
-        return low, high
-
-    def entry(self, slope: float) -> float:
-        """z at which a ray of a slope that crosses it gets in."""
-        if slope > 0:
-            return max(self.z0, self.x0 / slope)
-        if slope < 0:
-            return max(self.z0, self.x1 / slope)
-        return self.z0
 
 
 @dataclass(frozen=True)
@@ -78,41 +37,6 @@ class Actor:
     shadow: Sequence[WorldPoint]
 
 
-def far_to_near(footprints: Sequence[Footprint]) -> list[int]:
-    """An order in which nothing is painted over by what stands behind it.
-
-    Of two that share a line of sight the one that it meets first is in front. Where crowns and
-    arms reach over each other that may be circular; then the farther goes first.
-    """
-    behind: list[list[int]] = [[] for _ in footprints]
-    waiting = [0] * len(footprints)
-    slopes = [footprint.slopes() for footprint in footprints]
-    for i, first in enumerate(footprints):
-        for j in range(i):
-            low = max(slopes[i][0], slopes[j][0])
-            high = min(slopes[i][1], slopes[j][1])
-            if low < high:
-                ray = (low + high) / 2
-                front, back = (i, j) if first.entry(ray) < footprints[j].entry(ray) else (j, i)
-                behind[back].append(front)
-                waiting[front] += 1
-    ready = [(-footprints[i].z0, i) for i, count in enumerate(waiting) if not count]
-    left = set(range(len(footprints)))
-    heapq.heapify(ready)
-    order: list[int] = []
-    while left:
-        i = heapq.heappop(ready)[1] if ready else max(left, key=lambda k: (footprints[k].z0, k))
-        if i not in left:
-            continue
-        left.remove(i)
-        order.append(i)
-        for j in behind[i]:
-            waiting[j] -= 1
-            if not waiting[j]:
-                heapq.heappush(ready, (-footprints[j].z0, j))
-    return order
-
-
 @dataclass
 class Traffic:
     """Fills a street step by step; what would stand in something else is left out."""
@@ -126,9 +50,9 @@ class Traffic:
     def fill(self) -> None:
         """All of a scene's traffic; what must not be crowded out comes first."""
         for add in (
-            self._tram, self._crossing, self._lanes, self._stops, self._riders, self._crossing_people,
-            self._parked, self._cycles, self._signals, self._signs, self._lamps, self._people,
-            self._small_things, self._trees, self._far_groups,
+            self._tram, self._crossing, self._lanes, self._stops, self._riders,
+            self._crossing_people, self._parked, self._cycles, self._signals, self._signs,
+            self._lamps, self._people, self._small_things, self._trees, self._far_groups,
         ):  # fmt: skip
             add()
 
@@ -150,7 +74,9 @@ class Traffic:
         self.actors.append(Actor(footprint, build(), shadow))
         return True
 
-    def _vehicle(self, kind: str, x: float, z: float, yaw: float, gap: float = 0.5) -> Vehicle | None:
+    def _vehicle(
+        self, kind: str, x: float, z: float, yaw: float, gap: float = 0.5
+    ) -> Vehicle | None:
         vehicle = Vehicle.random(kind, Pose(x, z, yaw), self.random)
         return vehicle if self._add_vehicle(vehicle, gap) else None
 
@@ -189,7 +115,7 @@ class Traffic:
         random = self.random
         for x, yaw, count in ((0.0, AWAY, 2), (-LANE, TOWARDS, 3)):
             for _ in range(count):
-                kind = random.choices(("car", "truck", "bus"), (4, 3, 3))[0]
+                kind = random.choices(("car", "truck", "bus"), (5, 3, 3))[0]
                 z = self._depth(9, 60) + (0 if kind == "car" else 5)
                 self._vehicle(kind, x + random.uniform(-0.3, 0.3), z, yaw, gap=2.0)
 
@@ -214,7 +140,7 @@ class Traffic:
                 vehicle = Vehicle.random("car", Pose(x, z + 2.3, yaw), self.random, avoid=color)
                 color = vehicle.materials["body"]
                 crossing = gap is not None and gap - 8 < z < gap + CROSS_WIDTH + 4
-                if not crossing and self.random.random() < 0.82:
+                if not crossing and self.random.random() < 0.9:
                     self._add_vehicle(vehicle, 0.3)
                 z += vehicle.shape.length + self.random.uniform(0.6, 1.3)
 
@@ -248,7 +174,8 @@ class Traffic:
         middle = side.sign * (side.curb + side.walk) / 2
         places = [middle + 0.42 * (i - 2) for i in range(self.random.randint(4, 6))]
         figures = [
-            pedestrian(x, z + 0.3 * self.random.random(), self.random, "persongroup") for x in places
+            pedestrian(x, z + 0.3 * self.random.random(), self.random, "persongroup")
+            for x in places
         ]
         self._group("persongroup", figures, z)
 
@@ -302,7 +229,9 @@ class Traffic:
                 x, z = self._on_walk(side), self._depth(8, 26)
                 for i in range(random.randint(2, 4)):
                     place = x + side.sign * 0.5 * i
-                    self._figure(pedestrian(place, z + random.uniform(-0.2, 0.2), random), gap=-0.12)
+                    self._figure(
+                        pedestrian(place, z + random.uniform(-0.2, 0.2), random), gap=-0.12
+                    )
 
     def _on_walk(self, side: Side) -> float:
         return side.sign * self.random.uniform(side.curb + 0.6, side.walk - 0.3)
@@ -326,7 +255,9 @@ class Traffic:
 
     # Furniture
 
-    def _post(self, x: float, z: float, items: Callable[[], list[Item]], half: float = 0.15) -> bool:
+    def _post(
+        self, x: float, z: float, items: Callable[[], list[Item]], half: float = 0.15
+    ) -> bool:
         return self._add(Footprint.around(x, z, half, 0.15), items, 0.1, 0.5)
 
     def _signals(self) -> None:
@@ -375,4 +306,3 @@ class Traffic:
                 x = side.sign * (side.walk + 0.5)
                 self._post(x, z, partial(furniture.tree, x, z, *scene), half=0.3)
                 z += self.random.uniform(7, 14)
-

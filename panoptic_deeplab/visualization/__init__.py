@@ -1,0 +1,21 @@
+"""Pictures of what a method sees: overlays, class and instance maps, heat maps, offset fields.
+
+Arrays in, arrays out: every picture is [H, W, 3] uint8 RGB. Nothing here is random, so that two
+pictures of one result agree in every colour.
+"""
+
+from panoptic_deeplab.visualization.fields import draw_heatmap, draw_offsets
+from panoptic_deeplab.visualization.maps import draw_instances, draw_semantic
+from panoptic_deeplab.visualization.palette import instance_color
+from panoptic_deeplab.visualization.panoptic import draw_panoptic
+from panoptic_deeplab.visualization.sheet import side_by_side
+
+__all__ = [
+    "draw_heatmap",
+    "draw_instances",
+    "draw_offsets",
+    "draw_panoptic",
+    "draw_semantic",
+    "instance_color",
+    "side_by_side",
+]

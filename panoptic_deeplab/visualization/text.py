@@ -1,0 +1,37 @@
+"""Lettering: the font, its measures, and texts that fit."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from PIL import ImageFont
+
+SMALLEST_FONT = 11
+"""Pixels; below that letters run together."""
+
+
+@lru_cache(maxsize=32)
+def font_of(size: int) -> ImageFont.FreeTypeFont:
+    """The font that Pillow brings along (letters of ASCII only), `size` pixels high."""
+    return ImageFont.load_default(size)
+
+
+def one_line(text: str) -> str:
+    """The text with every run of white space made one blank."""
+    return " ".join(text.split())
+
+
+@lru_cache(maxsize=1024)
+def text_width(text: str, size: int) -> int:
+    """Pixels that a line takes."""
+    return round(font_of(size).getlength(text) + 0.5)
+
+
+def shortened(text: str, size: int, width: int) -> str:
+    """The text, cut and dotted if it is wider than `width` pixels."""
+    if text_width(text, size) <= width:
+        return text
+    kept = next(
+        (end for end in range(len(text), 0, -1) if text_width(text[:end] + "..", size) <= width), 0
+    )
+    return text[:kept].rstrip() + ".." if kept else ""

@@ -1,0 +1,45 @@
+"""Fixtures that several test files share: small scenes and a small configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+from make_scenes import main as make_scenes
+
+TINY_CONFIG = """
+batch_size: 2
+iters: 3
+train_dataset: {{type: CityscapesPanoptic, dataset_root: {root}, mode: train, transforms: [
+  {{type: RandomPaddingCrop, crop_size: [128, 64]}}, {{type: RandomHorizontalFlip}}]}}
+val_dataset: {{type: CityscapesPanoptic, dataset_root: {root}, mode: val, transforms: [
+  {{type: Padding, target_size: [144, 80]}}]}}
+targets: {{type: CenterOffsetTargets, sigma: 3, small_instance_area: 100}}
+model: {{type: PanopticDeepLabLite, channels: [4, 4, 4, 4, 4], blocks: [0, 0, 1, 1],
+  semantic_channels: [4, 4, 4], instance_channels: [4, 4, 4]}}
+criterion: {{type: PanopticDeepLabLoss, stride: 2}}
+optimizer: {{type: Adam}}
+lr_scheduler: {{type: PolynomialDecay, learning_rate: 1e-3, power: 0.9, end_lr: 0.0}}
+postprocessor: {{type: CenterGrouping, min_stuff_area: 16}}
+"""
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Street scenes of 64 x 128 pixels: five to train on, three to validate. Not to be changed."""
+    root = tmp_path_factory.mktemp("scenes") / "scenes"
+    sizes = ["--train", "5", "--val", "3", "--height", "64", "--width", "128"]
+    assert make_scenes(["--output", str(root), *sizes, "--workers", "1"]) == 0
+    return root
+
+
+@pytest.fixture()
+def tiny_config(scenes: Path, tmp_path: Path) -> Path:
+    """A configuration that trains in a second on `scenes`."""
+    path = tmp_path / "tiny.yml"
+    path.write_text(TINY_CONFIG.format(root=scenes))
+    return path

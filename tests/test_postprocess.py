@@ -1,0 +1,249 @@
+"""Centres, groups and votes on maps small enough to check by eye."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.fusion import fuse_by_majority, majority_vote
+from panoptic_deeplab.postprocess import CenterGrouping, find_centers, group_pixels
+from panoptic_deeplab.structures import Frame, Segment
+from panoptic_deeplab.targets import CenterOffsetTargets
+
+
+def heat(*peaks: tuple[int, int, float], size: tuple[int, int] = (6, 6)) -> np.ndarray:
+    values = np.zeros(size, np.float32)
+    for y, x, value in peaks:
+        values[y, x] = value
+    return values
+
+
+def test_a_center_is_the_hottest_of_its_window() -> None:
+    found = find_centers(heat((1, 1, 0.9), (1, 2, 0.8), (5, 5, 0.5)), nms_kernel=3)
+    assert found.tolist() == [[1, 1], [5, 5]]
+
+
+def test_the_threshold_must_be_exceeded() -> None:
+    at = np.float32(0.1)
+    above = np.nextafter(at, np.float32(1))
+    found = find_centers(heat((0, 0, at), (3, 3, above)), threshold=float(at), nms_kernel=3)
+    assert found.tolist() == [[3, 3]]
+
+
+def test_a_plateau_is_one_center() -> None:
+    """The reference returns one centre a pixel here: two instances instead of one."""
+    found = find_centers(heat((2, 2, 0.5), (2, 3, 0.5), (3, 2, 0.5)), nms_kernel=3)
+    assert found.tolist() == [[2, 2]]
+
+
+def test_equal_heat_at_the_left_below_counts_as_later() -> None:
+    assert find_centers(heat((2, 3, 0.5), (3, 2, 0.5)), nms_kernel=3).tolist() == [[2, 3]]
+
+
+def test_top_k_keeps_k_centers() -> None:
+    """The reference keeps what is strictly above the k-th: with k candidates it loses one."""
+    found = find_centers(heat((0, 0, 0.5), (0, 4, 0.9), (4, 0, 0.7)), nms_kernel=3, top_k=2)
+    assert found.tolist() == [[0, 4], [4, 0]]
+
+
+def test_top_k_on_ties_keeps_the_earlier() -> None:
+    """The reference loses all of them."""
+    found = find_centers(heat((0, 0, 0.5), (0, 4, 0.5), (4, 0, 0.5)), nms_kernel=3, top_k=2)
+    assert found.tolist() == [[0, 0], [0, 4]]
+
+
+def test_no_center() -> None:
+    assert find_centers(heat()).shape == (0, 2)
+
+
+@pytest.mark.parametrize("arguments", [{"nms_kernel": 4}, {"nms_kernel": 0}, {"top_k": 0}])
+def test_wrong_arguments_of_find_centers(arguments: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match=next(iter(arguments))):
+        find_centers(heat(), **arguments)
+
+
+def test_pixels_go_where_their_offset_points() -> None:
+    offsets = np.zeros((2, 2, 4), np.float32)
+    offsets[1, 0, 0] = 3  # points from the left to the right
+    things = np.ones((2, 4), bool)
+    things[1, 3] = False
+    grouped = group_pixels(np.array([[0, 0], [0, 3]]), offsets, things)
+    assert grouped.tolist() == [[2, 1, 2, 2], [1, 1, 2, 0]]
+
+
+def test_of_equally_near_centers_the_first_counts() -> None:
+    grouped = group_pixels(np.array([[0, 0], [0, 2]]), np.zeros((2, 1, 3), np.float32), np.ones((1, 3), bool))
+    assert grouped.tolist() == [[1, 1, 2]]
+
+
+def test_without_a_center_there_is_no_instance() -> None:
+    grouped = group_pixels(np.zeros((0, 2)), np.zeros((2, 1, 3), np.float32), np.ones((1, 3), bool))
+    assert not grouped.any()
+
+
+def test_grouping_equals_the_full_distance_table() -> None:
+    """The reference's way: a distance map for each centre, then the arg min over them."""
+    rng = np.random.default_rng(0)
+    centers = rng.integers(0, 200, (37, 2))
+    offsets = (rng.standard_normal((2, 200, 210)) * 30).astype(np.float32)
+    things = rng.random((200, 210)) < 0.4
+    aims = np.indices((200, 210)).astype(np.float32) + offsets
+    squared = ((centers.astype(np.float32)[:, :, None, None] - aims) ** 2).sum(axis=1)
+    expected = (squared.argmin(axis=0) + 1) * things
+    np.testing.assert_array_equal(group_pixels(centers, offsets, things), expected)
+
+
+ROAD, SKY, CAR, BUS = 0, 1, 2, 3
+THINGS = (CAR, BUS)
+
+
+def test_an_instance_takes_the_class_most_of_its_thing_pixels_have() -> None:
+    semantic = np.array([[CAR, CAR, BUS, ROAD, ROAD]])
+    instances = np.array([[1, 1, 1, 1, 0]])
+    panoptic = majority_vote(semantic, instances, thing_ids=THINGS, min_stuff_area=1)
+    # the road pixel inside the instance belongs to nobody
+    assert panoptic.tolist() == [[2001, 2001, 2001, 255, 0]]
+
+
+def test_instances_are_numbered_in_each_class() -> None:
+    semantic = np.array([[CAR, BUS, CAR]])
+    panoptic = majority_vote(
+        semantic, np.array([[1, 2, 3]]), thing_ids=THINGS, min_stuff_area=1, label_divisor=10
+    )
+    assert panoptic.tolist() == [[21, 31, 22]]
+
+
+def test_on_a_tie_the_lower_class_wins() -> None:
+    panoptic = majority_vote(
+        np.array([[BUS, CAR]]), np.array([[1, 1]]), thing_ids=THINGS, min_stuff_area=1
+    )
+    assert panoptic.tolist() == [[2001, 2001]]
+
+
+def test_thing_pixels_of_no_instance_are_void() -> None:
+    panoptic = majority_vote(
+        np.array([[CAR, ROAD]]), np.array([[0, 0]]), thing_ids=THINGS, min_stuff_area=1
+    )
+    assert panoptic.tolist() == [[255, 0]]
+
+
+def test_small_stuff_is_void_and_its_area_counts_pixels_of_no_instance() -> None:
+    semantic = np.array([[ROAD, ROAD, SKY, SKY, SKY]])
+    instances = np.array([[0, 0, 1, 0, 0]])
+    panoptic = majority_vote(semantic, instances, thing_ids=THINGS, min_stuff_area=2)
+    assert panoptic.tolist() == [[0, 0, 255, 1, 1]]
+    panoptic = majority_vote(semantic, instances, thing_ids=THINGS, min_stuff_area=3)
+    assert (panoptic == 255).all()
+
+
+def test_more_instances_than_the_divisor_numbers_are_refused() -> None:
+    with pytest.raises(UsageError, match="label_divisor 2 cannot number 2 instances"):
+        majority_vote(
+            np.array([[CAR, CAR]]),
+            np.array([[1, 2]]),
+            thing_ids=THINGS,
+            min_stuff_area=1,
+            label_divisor=2,
+        )
+
+
+def test_an_instance_without_thing_pixels_gets_no_number() -> None:
+    ids, segments = fuse_by_majority(
+        np.array([[ROAD, CAR]]), np.array([[1, 2]]), thing_ids=THINGS, min_stuff_area=1
+    )
+    assert ids.tolist() == [[0, 1]]
+    assert segments == [Segment(1, CAR, area=1, is_thing=True)]
+
+
+def test_stuff_only_and_things_only() -> None:
+    stuff, _ = fuse_by_majority(
+        np.array([[0, 1]]), np.zeros((1, 2), int), thing_ids=(), min_stuff_area=1
+    )
+    assert stuff.tolist() == [[1, 2]]
+    things, _ = fuse_by_majority(
+        np.array([[0, 1]]), np.array([[1, 1]]), thing_ids=(0, 1), min_stuff_area=1
+    )
+    assert things.tolist() == [[1, 1]]
+
+
+def perfect_outputs(ids: np.ndarray, segments: list[Segment]) -> dict[str, paddle.Tensor]:
+    """What a network that knows the truth would say: class logits, heat map and offsets."""
+    sample = {"panoptic": ids, "segments": segments}
+    targets = CenterOffsetTargets(THINGS, sigma=2)(sample)
+    logits = 20 * np.eye(4, dtype=np.float32)[np.minimum(targets["semantic"], 3)]
+    return {
+        "semantic": paddle.to_tensor(logits.transpose(2, 0, 1)[None]),
+        "center": paddle.to_tensor(targets["center"][None, None]),
+        "offset": paddle.to_tensor(targets["offset"][None]),
+    }
+
+
+@pytest.fixture()
+def street() -> tuple[np.ndarray, list[Segment]]:
+    """Sky over road, two touching cars and a bus, 24 x 40."""
+    ids = np.full((24, 40), 1, np.int32)
+    ids[10:] = 2
+    ids[8:18, 2:12], ids[8:18, 12:22], ids[5:20, 25:38] = 3, 4, 5
+    categories = {1: SKY, 2: ROAD, 3: CAR, 4: CAR, 5: BUS}
+    areas = np.bincount(ids.ravel())
+    return ids, [Segment(i, c, area=int(areas[i])) for i, c in categories.items()]
+
+
+def grouping(**arguments: int) -> CenterGrouping:
+    return CenterGrouping(4, THINGS, **({"min_stuff_area": 1, "nms_kernel": 3} | arguments))
+
+
+def same_partition(first: np.ndarray, second: np.ndarray) -> bool:
+    pairs = set(zip(first.ravel().tolist(), second.ravel().tolist(), strict=True))
+    return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+
+
+def test_truth_to_targets_to_grouping_is_the_same_truth(
+    street: tuple[np.ndarray, list[Segment]],
+) -> None:
+    ids, segments = street
+    (prediction,) = grouping()(perfect_outputs(ids, segments), [Frame.whole(24, 40)])
+    assert same_partition(prediction.ids, ids)
+    assert sorted(s.category for s in prediction.segments) == [ROAD, SKY, CAR, CAR, BUS]
+    assert all(0.999 < s.score <= 1 for s in prediction.segments)
+
+
+def test_padding_takes_no_part(street: tuple[np.ndarray, list[Segment]]) -> None:
+    """The padding is full of centres and cars; what is inside stays as it was."""
+    ids, segments = street
+    outputs = perfect_outputs(ids, segments)
+    rng = np.random.default_rng(0)
+    padded = {}
+    for name, value in outputs.items():
+        noise = 30 * rng.random((1, value.shape[1], 32, 50), np.float32)
+        noise[..., :24, :40] = value.numpy()
+        padded[name] = paddle.to_tensor(noise)
+    frame = Frame((24, 40), (32, 50), (1.0, 1.0), (0, 0, 24, 40))
+    (inside,) = grouping()(padded, [frame])
+    (alone,) = grouping()(outputs, [Frame.whole(24, 40)])
+    np.testing.assert_array_equal(inside.ids, alone.ids)
+    assert inside.segments == alone.segments
+
+
+def test_a_batch_equals_its_images_one_by_one(street: tuple[np.ndarray, list[Segment]]) -> None:
+    ids, segments = street
+    singles = [perfect_outputs(ids, segments), perfect_outputs(ids[:, ::-1].copy(), segments)]
+    batch = {name: paddle.concat([single[name] for single in singles]) for name in singles[0]}
+    frames = [Frame.whole(24, 40)] * 2
+    together = grouping()(batch, frames)
+    for prediction, single in zip(together, singles, strict=True):
+        (alone,) = grouping()(single, frames[:1])
+        np.testing.assert_array_equal(prediction.ids, alone.ids)
+        assert prediction.segments == alone.segments
+
+
+def test_predictions_come_in_original_pixels(street: tuple[np.ndarray, list[Segment]]) -> None:
+    ids, segments = street
+    frame = Frame((48, 80), (24, 40), (0.5, 0.5), (0, 0, 24, 40))
+    (prediction,) = grouping()(perfect_outputs(ids, segments), [frame])
+    assert prediction.ids.shape == prediction.labels.shape == (48, 80)
+    assert same_partition(prediction.ids, ids.repeat(2, axis=0).repeat(2, axis=1))
+    areas = np.bincount(prediction.ids.ravel())
+    assert [s.area for s in prediction.segments] == areas[1:].tolist()
