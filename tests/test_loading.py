@@ -1,0 +1,97 @@
+"""The order of samples and the chances they are drawn with."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from panoptic_deeplab.config import Config
+from panoptic_deeplab.engine.loading import (
+    TrainingOrder,
+    TrainingSamples,
+    read_ahead,
+    training_batches,
+)
+from panoptic_deeplab.errors import DataError, UsageError
+
+
+def test_an_epoch_sees_every_sample_once() -> None:
+    batches = list(TrainingOrder(6, 2, seed=0, first=0, last=6))
+    for epoch in (0, 1):
+        part = [place for batch in batches[3 * epoch : 3 * epoch + 3] for place in batch]
+        assert sorted(part) == [(epoch, i) for i in range(6)]
+    assert [i for _, i in sum(batches[:3], [])] != [i for _, i in sum(batches[3:], [])]
+
+
+def test_starting_later_gives_the_rest_of_the_same_order() -> None:
+    whole = list(TrainingOrder(7, 2, seed=3, first=0, last=10))
+    assert list(TrainingOrder(7, 2, seed=3, first=4, last=10)) == whole[4:]
+
+
+def test_ranks_share_each_step() -> None:
+    whole = list(TrainingOrder(13, 4, seed=1, first=0, last=6))
+    halves = [
+        list(TrainingOrder(13, 2, seed=1, first=0, last=6, rank=rank, world_size=2))
+        for rank in (0, 1)
+    ]
+    assert [a + b for a, b in zip(*halves, strict=True)] == whole
+
+
+def test_a_step_larger_than_the_data_set_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"2 x 2 process\(es\) samples, the training data set has 3"):
+        TrainingOrder(3, 2, seed=0, first=0, last=1, world_size=2)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_do_not_depend_on_workers(tiny_config, num_workers: int) -> None:
+    config = Config(tiny_config)
+    samples = TrainingSamples(config.train_dataset, config.targets, seed=5)
+    order = TrainingOrder(len(samples), 2, seed=5, first=0, last=3)
+    batches = list(training_batches(samples, order, num_workers))
+    direct = [[samples[place] for place in places] for places in order]
+    assert len(batches) == 3
+    for batch, expected in zip(batches, direct, strict=True):
+        for name, value in batch.items():
+            stacked = np.stack([sample[name] for sample in expected])
+            np.testing.assert_array_equal(value.numpy(), stacked, err_msg=name)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_corrupt_image_ends_the_reading_with_its_name(tiny_config, num_workers: int) -> None:
+    config = Config(tiny_config)
+    dataset = config.train_dataset
+    broken = tiny_config.parent / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n")
+    for i, record in enumerate(dataset.records):
+        dataset.records[i] = type(record)(
+            record.image_id, broken, record.label_path, record.segments
+        )
+    samples = TrainingSamples(dataset, config.targets, seed=0)
+    order = TrainingOrder(len(samples), 2, seed=0, first=0, last=4)
+    with pytest.raises(DataError, match=r"broken\.png: not a readable picture"):
+        list(training_batches(samples, order, num_workers))
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 3])
+def test_reading_ahead_keeps_the_order(num_workers: int) -> None:
+    def slow_for_some(number: int) -> int:
+        time.sleep(0.002 * (number % 3))
+        return number * number
+
+    assert list(read_ahead(slow_for_some, range(20), num_workers)) == [n * n for n in range(20)]
+
+
+def test_reading_ahead_stops_with_its_user() -> None:
+    started = threading.active_count()
+    reader = read_ahead(lambda n: n, range(10**9), 2)
+    assert next(reader) == 0
+    reader.close()
+    assert threading.active_count() == started
+
+
+def test_reading_ahead_passes_errors_on() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(read_ahead(lambda n: 1 // n, [1, 0, 1], 2))
