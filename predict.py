@@ -67,10 +67,10 @@ def predict(arguments: argparse.Namespace) -> None:
     from panoptic_deeplab.results import ResultWriter
 
     config.info = read_info_beside(arguments.model_path) or config.info
-    load_weights(config.model, arguments.model_path)
     predictor = Predictor(
         config.model, config.preprocess, config.val_transforms, config.postprocessor
     )
+    load_weights(config.model, arguments.model_path)
     writer = ResultWriter(arguments.save_dir, config.info)
     predict_pictures(predictor, pictures, writer, arguments.num_workers)
 

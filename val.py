@@ -53,8 +53,8 @@ def evaluate_model(arguments: argparse.Namespace) -> None:
     from panoptic_deeplab.files import write_json
 
     dataset = config.val_dataset
-    load_weights(config.model, arguments.model_path)
     predictor = Predictor(config.model, config.preprocess, (), config.postprocessor)
+    load_weights(config.model, arguments.model_path)
     results = evaluate(predictor, dataset, config.evaluators, arguments.num_workers)
     if distributed.is_main():
         print(format_table(results, config.info))

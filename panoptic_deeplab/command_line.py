@@ -77,12 +77,7 @@ def add_grouping_arguments(parser: argparse.ArgumentParser) -> None:
 
 def load_config(arguments: argparse.Namespace, *overrides: str) -> Config:
     """The configuration with all changes of the command line; sets up the device and the log."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stdout,
-        format="%(asctime)s [%(levelname)s]\t%(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-    )
+    log = _log_to_standard_output()
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine import distributed
 
@@ -93,9 +88,19 @@ def load_config(arguments: argparse.Namespace, *overrides: str) -> Config:
     ]
     config = Config(arguments.config, [*arguments.opts, *overrides, *grouping])
     distributed.start(arguments.device)
-    if not distributed.is_main():
-        logging.getLogger().setLevel(logging.ERROR)
+    log.setLevel(logging.INFO if distributed.is_main() else logging.ERROR)
     return config
+
+
+def _log_to_standard_output() -> logging.Logger:
+    """Lines in PaddleSeg's form: time [LEVEL] message."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s [%(levelname)s]\t%(message)s", "%Y-%m-%d %H:%M:%S")
+    )
+    log = logging.getLogger("panoptic_deeplab")
+    log.handlers, log.propagate = [handler], False
+    return log
 
 
 def _quieten() -> None:

@@ -20,7 +20,7 @@ val_dataset: {{type: CityscapesPanoptic, dataset_root: {root}, mode: val, transf
   {{type: Padding, target_size: [144, 80]}}]}}
 targets: {{type: CenterOffsetTargets, sigma: 3, small_instance_area: 100}}
 model: {{type: PanopticDeepLabLite, channels: [4, 4, 4, 4, 4], blocks: [0, 0, 1, 1],
-  semantic_channels: [4, 4, 4], instance_channels: [4, 4, 4]}}
+  semantic_channels: [4, 4, 4, 4], instance_channels: [4, 4, 4]}}
 criterion: {{type: PanopticDeepLabLoss, stride: 2}}
 optimizer: {{type: Adam}}
 lr_scheduler: {{type: PolynomialDecay, learning_rate: 1e-3, power: 0.9, end_lr: 0.0}}

@@ -51,7 +51,7 @@ def test_nothing_in_a_file_is_called(tmp_path: Path, call: tuple[Any, str]) -> N
     function, argument = call
     content = {"a": Hostile(function, argument.format(mark))}
     (tmp_path / "w.pdparams").write_bytes(pickle.dumps(content))
-    with pytest.raises(DataError, match=r"w\.pdparams: not weights that Paddle saved .* asks for"):
+    with pytest.raises(DataError, match=r"w\.pdparams: not weights that Paddle saved.* asks for"):
         read_weights(tmp_path / "w.pdparams")
     assert not mark.exists()
 

@@ -137,15 +137,16 @@ def training_batches(
     """
     for batch in _read(samples, order, num_workers):
         if _ERROR in batch:
-            raise DataError(bytes(np.asarray(batch[_ERROR])).decode())
-        yield {name: paddle.to_tensor(value) for name, value in batch.items()}
+            raise DataError(bytes(batch[_ERROR].numpy()).decode())
+        yield batch
 
 
 def _read(
     samples: TrainingSamples, order: TrainingOrder, num_workers: int
-) -> Iterable[dict[str, Any]]:
+) -> Iterable[dict[str, paddle.Tensor]]:
     if num_workers == 0:
-        return (collate([samples[place] for place in places]) for places in order)
+        stacked = (collate([samples[place] for place in places]) for places in order)
+        return ({name: paddle.to_tensor(value) for name, value in b.items()} for b in stacked)
     return paddle.io.DataLoader(
         samples, batch_sampler=order, num_workers=num_workers, collate_fn=collate
     )

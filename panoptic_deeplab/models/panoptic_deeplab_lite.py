@@ -8,6 +8,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.registry import MODELS
 
 OUTPUT_STRIDE = 2
@@ -26,7 +27,7 @@ class PanopticDeepLabLite(nn.Layer):
         num_classes: semantic classes.
         channels: of the encoder at strides 2, 4, 8, 16 and 32.
         blocks: residual blocks at strides 4, 8, 16 and 32.
-        semantic_channels: of the semantic decoder at strides 16, 8 and 4.
+        semantic_channels: of the semantic decoder at strides 16, 8, 4 and 2.
         instance_channels: of the instance decoder at strides 16, 8 and 4.
     """
 
@@ -34,14 +35,20 @@ class PanopticDeepLabLite(nn.Layer):
         self,
         num_classes: int,
         channels: Sequence[int] = (16, 32, 64, 128, 192),
-        blocks: Sequence[int] = (0, 2, 3, 2),
-        semantic_channels: Sequence[int] = (96, 64, 48),
+        blocks: Sequence[int] = (1, 2, 3, 2),
+        semantic_channels: Sequence[int] = (64, 48, 40, 16),
         instance_channels: Sequence[int] = (64, 48, 32),
     ) -> None:
         super().__init__()
+        lengths = tuple(map(len, (channels, blocks, semantic_channels, instance_channels)))
+        if lengths != (5, 4, 4, 3):
+            raise UsageError(
+                "PanopticDeepLabLite needs 5 channels, 4 blocks, 4 semantic_channels and 3 "
+                f"instance_channels; got {', '.join(map(str, lengths))}"
+            )
         self.encoder = Encoder(channels, blocks)
-        self.semantic_decoder = ShuffleDecoder(channels[1:], semantic_channels)
-        self.semantic_head = ShuffleHead(semantic_channels[-1], num_classes)
+        self.semantic_decoder = ShuffleDecoder(channels, semantic_channels)
+        self.semantic_head = nn.Conv2D(semantic_channels[-1], num_classes, 1)
         self.instance_decoder = ShuffleDecoder(channels[1:], instance_channels)
         self.center_head = ShuffleHead(instance_channels[-1], 1)
         self.offset_head = ShuffleHead(instance_channels[-1], 2)
@@ -52,9 +59,10 @@ class PanopticDeepLabLite(nn.Layer):
         """[N, 3, H, W] -> `semantic`, `center` and `offset` at stride 2, as `PanopticDeepLab`."""
         size = [(side + 1) // OUTPUT_STRIDE for side in images.shape[-2:]]
         features = self.encoder(images)
-        semantic, instance = self.semantic_decoder(features), self.instance_decoder(features)
+        semantic = self.semantic_decoder(features)
+        instance = self.instance_decoder(features[1:])
         return {
-            "semantic": self.semantic_head(semantic, size),
+            "semantic": self.semantic_head(semantic),
             "center": self.center_head(instance, size),
             "offset": self.offset_head(instance, size) * OFFSET_UNIT,
         }
@@ -65,7 +73,7 @@ OFFSET_UNIT = 32
 
 
 class Encoder(nn.Layer):
-    """A residual network whose features are at strides 4, 8, 16 and 32."""
+    """A residual network whose features are at strides 2, 4, 8, 16 and 32."""
 
     def __init__(self, channels: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()
@@ -79,11 +87,10 @@ class Encoder(nn.Layer):
         )
 
     def forward(self, images: paddle.Tensor) -> list[paddle.Tensor]:
-        """[N, 3, H, W] -> the four features, fine to coarse."""
-        x, features = self.stem(images), []
+        """[N, 3, H, W] -> the features, fine to coarse."""
+        features = [self.stem(images)]
         for stage in self.stages:
-            x = stage(x)
-            features.append(x)
+            features.append(stage(features[-1]))
         return features
 
 
@@ -103,7 +110,7 @@ class ResidualBlock(nn.Layer):
 
 
 class ShuffleDecoder(nn.Layer):
-    """From stride 32 to stride 4: 1x1 and pixel shuffle, plus a 1x1 of the skip, then a 3x3."""
+    """From stride 32 upwards: 1x1 and pixel shuffle, plus a 1x1 of the skip, then a 3x3."""
 
     def __init__(self, feature_channels: Sequence[int], channels: Sequence[int]) -> None:
         super().__init__()
@@ -121,7 +128,7 @@ class ShuffleDecoder(nn.Layer):
         self.smooth = nn.LayerList(conv_bn_relu(width, width, 3) for width in channels)
 
     def forward(self, features: Sequence[paddle.Tensor]) -> paddle.Tensor:
-        """Features at strides 4 to 32 -> [N, channels[-1], h, w] at stride 4."""
+        """Features, fine to coarse -> [N, channels[-1], h, w] at the stride of the finest."""
         *finer, x = features
         x = x + self.context(x)
         for feature, rise, skip, smooth in zip(
@@ -133,18 +140,17 @@ class ShuffleDecoder(nn.Layer):
 
 
 class ShuffleHead(nn.Layer):
-    """A 3x3 convolution at stride 4 and a 1x1 whose channels become pixels at stride 2."""
+    """A 1x1 convolution at stride 4 whose channels become pixels at stride 2."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.hidden = conv_bn_relu(in_channels, in_channels, 3)
         # small weights: an untamed first centre loss drowns all else
         init = nn.initializer.Normal(std=0.01)
         self.predict = nn.Conv2D(in_channels, 4 * out_channels, 1, weight_attr=init)
 
     def forward(self, x: paddle.Tensor, size: Sequence[int]) -> paddle.Tensor:
         """[N, in_channels, h, w] -> [N, out_channels, *size], size at most (2 h, 2 w)."""
-        return shuffle_up(self.predict(self.hidden(x)), size)
+        return shuffle_up(self.predict(x), size)
 
 
 def shuffle_up(x: paddle.Tensor, size: Sequence[int]) -> paddle.Tensor:

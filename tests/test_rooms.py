@@ -1,0 +1,107 @@
+"""The house keeps its order: each room imports only what it may know of.
+
+    sample -> transforms -> targets -> Preprocess -> model -> criterion (training)
+                                                           -> postprocessor -> evaluators, pictures
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "panoptic_deeplab"
+
+MAY_IMPORT = {
+    "errors": set(),
+    "files": {"errors"},
+    "structures": {"errors"},
+    "environment": {"errors"},
+    "progress": set(),
+    "registry": set(),
+    "formats": {"errors", "files", "structures"},
+    "datasets": {"errors", "files", "formats", "registry", "structures"},
+    "transforms": {"errors", "registry", "structures"},
+    "targets": {"errors", "registry", "structures"},
+    "preprocess": {"errors", "structures"},
+    "resample": set(),
+    "models": {"errors", "registry", "resample"},
+    "losses": {"errors", "registry", "resample"},
+    "fusion": {"errors", "structures"},
+    "postprocess": {"errors", "fusion", "registry", "resample", "structures"},
+    "evaluation": {"errors", "formats", "registry", "structures"},
+    "visualization": {"errors", "structures"},
+    "results": {"formats", "structures", "visualization"},
+    "engine": {
+        "errors",
+        "evaluation.report",  # the shape of results, no measure
+        "files",
+        "formats",
+        "preprocess",
+        "progress",
+        "structures",
+    },
+    "config": {
+        "datasets",
+        "errors",
+        "evaluation",
+        "losses",
+        "models",
+        "postprocess",
+        "preprocess",
+        "registry",
+        "structures",
+        "targets",
+        "transforms",
+    },
+    "command_line": {"config", "engine", "environment", "errors"},
+}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms of ours that a file imports, dotted where it names a part of one."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= (
+                {f"panoptic_deeplab.{alias.name}" for alias in node.names}
+                if node.module == "panoptic_deeplab"
+                else {node.module}
+            )
+    ours = {name.removeprefix("panoptic_deeplab.") for name in names if "panoptic_deeplab." in name}
+    return {name for name in ours if name.split(".")[0] != room_of(path)}
+
+
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_what_it_may(path: Path) -> None:
+    allowed = MAY_IMPORT[room_of(path)]
+    too_much = {
+        name
+        for name in imported_rooms(path)
+        if name not in allowed and name.split(".")[0] not in allowed
+    }
+    assert not too_much
+
+
+def test_every_room_is_in_the_table() -> None:
+    assert {room_of(path) for path in FILES} == set(MAY_IMPORT)
+
+
+ENGINE_WORDS = ("center", "offset", "semantic_loss", "cityscapes", "coco_panoptic", "deeplab(")
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "engine").glob("*.py")), ids=lambda p: p.name)
+def test_the_engine_knows_no_method_and_no_data_set(path: Path) -> None:
+    text = path.read_text("utf-8").lower()
+    assert not [word for word in ENGINE_WORDS if word in text]
