@@ -78,9 +78,12 @@ def add_grouping_arguments(parser: argparse.ArgumentParser) -> None:
 def load_config(arguments: argparse.Namespace, *overrides: str) -> Config:
     """The configuration with all changes of the command line; sets up the device and the log."""
     log = _log_to_standard_output()
+    from paddleseg.utils import logger as paddleseg_log
+
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine import distributed
 
+    paddleseg_log.log_level = 1  # what it loads is ours to tell
     grouping = [
         f"postprocessor.{name}={getattr(arguments, name)}"
         for name in ("threshold", "nms_kernel", "top_k")

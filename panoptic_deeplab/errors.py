@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake the user can mend; the message says what was expected, what came and the way out."""
+    """A mistake the user can mend; the message says what was expected, what came, the way out."""
 
     exit_code = 1
 

@@ -127,7 +127,9 @@ def _category_from_json(entry: Mapping[str, Any]) -> Category:
     red, green, blue = (int(value) for value in entry["color"])
     if not all(0 <= value <= 255 for value in (red, green, blue)):
         raise ValueError(f"color {entry['color']} is not in 0..255")
-    return Category(str(entry["name"]), bool(entry["isthing"]), (red, green, blue), int(entry["id"]))
+    return Category(
+        str(entry["name"]), bool(entry["isthing"]), (red, green, blue), int(entry["id"])
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ class Segment:
 
 
 def _integer(value: Any) -> int:
-    if isinstance(value, float) and not value.is_integer() or not isinstance(value, (int, float)):
+    if (isinstance(value, float) and not value.is_integer()) or not isinstance(value, (int, float)):
         raise TypeError(f"{value!r} is not a whole number")
     return int(value)
 
@@ -220,7 +222,9 @@ class PanopticMap:
     def semantic(self, ignore_index: int) -> np.ndarray:
         """[H, W] uint8 class indices (int32 if they need it), `ignore_index` where void."""
         highest = max([ignore_index, *(segment.category for segment in self.segments)])
-        table = np.full(int(self.ids.max(initial=0)) + 1, ignore_index, smallest_label_type(highest))
+        table = np.full(
+            int(self.ids.max(initial=0)) + 1, ignore_index, smallest_label_type(highest)
+        )
         for segment in self.segments:
             if segment.id < len(table):
                 table[segment.id] = segment.category

@@ -8,7 +8,6 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-
 from make_scenes import main as make_scenes
 
 TINY_CONFIG = """
@@ -37,7 +36,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny_config(scenes: Path, tmp_path: Path) -> Path:
     """A configuration that trains in a second on `scenes`."""
     path = tmp_path / "tiny.yml"

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import TINY_CONFIG
 from PIL import Image
 
 import predict
 import train
 import val
-from conftest import TINY_CONFIG
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.engine.weights import read_weights
 from panoptic_deeplab.evaluation import PanopticQuality
@@ -72,7 +72,9 @@ def test_resuming_gives_the_same_weights_as_going_through(
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run_train(tiny_config, whole, "--iters", "5", "--save_interval", "3") == 0
-    assert run_train(tiny_config, parts, "--iters", "5", "--resume_model", str(whole / "iter_3")) == 0
+    assert (
+        run_train(tiny_config, parts, "--iters", "5", "--resume_model", str(whole / "iter_3")) == 0
+    )
     first, second = (read_weights(folder / "iter_5") for folder in (whole, parts))
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
@@ -99,7 +101,7 @@ def test_evaluation_writes_a_table_and_json(
     assert "motorcycle" in capsys.readouterr().out
 
 
-@pytest.fixture()
+@pytest.fixture
 def inputs(scenes: Path, tmp_path: Path) -> Path:
     """Pictures of equal names in different folders and of different sizes, and a text file."""
     source = sorted((scenes / "leftImg8bit" / "val").rglob("*.png"))
@@ -125,7 +127,12 @@ def test_prediction_leaves_pictures_and_ids(
     assert run_predict(tiny_config, trained, inputs, results) == 0
     names = ["a/same", "b/same_jpg", "b/same_png"]
     for name in names:
-        for part in (f"panoptic/{name}", f"panoptic/{name}_overlay", f"semantic/{name}", f"instance/{name}"):
+        for part in (
+            f"panoptic/{name}",
+            f"panoptic/{name}_overlay",
+            f"semantic/{name}",
+            f"instance/{name}",
+        ):
             assert (results / f"{part}.png").exists(), part
     info = Config(tiny_config).info
     annotations = read_annotations(results / "panoptic.json", info)
@@ -149,7 +156,9 @@ def test_prediction_takes_files_and_patterns(
     assert len(content["annotations"]) == {"a/same.png": 1, "*/*.jpg": 1, "**/*.png": 2}[pattern]
 
 
-def test_prediction_needs_no_data_set(tiny_config: Path, tmp_path: Path, trained: Path, inputs: Path) -> None:
+def test_prediction_needs_no_data_set(
+    tiny_config: Path, tmp_path: Path, trained: Path, inputs: Path
+) -> None:
     text = tiny_config.read_text()
     root = Config(tiny_config).tree["val_dataset"]["dataset_root"]
     tiny_config.write_text(text.replace(root, str(tmp_path / "nowhere")))
@@ -254,7 +263,7 @@ REFUSED: dict[str, tuple[Callable[[list[str]], int], Setup, int, str]] = {
         train.main,
         lambda c, f, w: ["--opts", "modell.type=x"],
         2,
-        'no \'modell\' in the configuration (did you mean "model"?)',
+        "no 'modell' in the configuration (did you mean \"model\"?)",
     ),
     "a flag the method does not have": (
         val.main,
@@ -264,7 +273,12 @@ REFUSED: dict[str, tuple[Callable[[list[str]], int], Setup, int, str]] = {
     ),
     "a missing data set": (
         train.main,
-        lambda c, f, w: ["--opts", f"train_dataset.dataset_root={f}/nowhere", "--save_dir", f"{f}/r"],
+        lambda c, f, w: [
+            "--opts",
+            f"train_dataset.dataset_root={f}/nowhere",
+            "--save_dir",
+            f"{f}/r",
+        ],
         1,
         "nowhere/leftImg8bit: no such folder",
     ),
@@ -281,7 +295,7 @@ REFUSED: dict[str, tuple[Callable[[list[str]], int], Setup, int, str]] = {
         train.main,
         lambda c, f, w: ["--resume_model", str(f / "none"), "--save_dir", str(f / "run")],
         1,
-        "expected the folder of a checkpoint",
+        "expected a checkpoint's folder",
     ),
     "no pretrained weights": (
         train.main,

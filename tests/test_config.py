@@ -120,17 +120,17 @@ def test_categories_in_the_file_decide_the_classes(tiny_config: Path) -> None:
 
 
 MISTAKES = {
-    "modle.type=x": 'no \'modle\' in the configuration (did you mean "model"?)',
+    "modle.type=x": "no 'modle' in the configuration (did you mean \"model\"?)",
     "batchsize=3": "unknown key 'batchsize' (did you mean \"batch_size\"?)",
     "model.chanels=[1]": "unknown key 'model.chanels' (did you mean \"channels\"?)",
-    "train_dataset.transforms.0.crop=1": "(did you mean \"crop_size\"?)",
+    "train_dataset.transforms.0.crop=1": '(did you mean "crop_size"?)',
     "train_dataset.transforms.5.crop_size=1": "no 'train_dataset.transforms.5'",
     "train_dataset.transforms.0.type=RandomPadingCrop": '(did you mean "RandomPaddingCrop"?)',
     "model.type=PanopticDeepLabLight": '(did you mean "PanopticDeepLabLite"?)',
-    "optimizer.type=Adan": 'unknown type \'Adan\' under \'optimizer\' (did you mean "Adam"?)',
+    "optimizer.type=Adan": "unknown type 'Adan' under 'optimizer' (did you mean \"Adam\"?)",
     "optimizer.beta=0.9": "unknown key 'optimizer.beta'",
     "lr_scheduler.type=PolyDecay": '(did you mean "PolynomialDecay"?)',
-    "lr_scheduler.powr=1": "(did you mean \"power\"?)",
+    "lr_scheduler.powr=1": '(did you mean "power"?)',
     "batch_size=many": "'batch_size' must be a whole number, got 'many'",
     "batch_size=0": "'batch_size' must be at least 1, got 0",
     "iters=-1": "'iters' must be at least 1",

@@ -18,7 +18,7 @@ from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS
 from panoptic_deeplab.formats.images import read_ids, read_image, write_ids
 
 
-@pytest.fixture()
+@pytest.fixture
 def copy(scenes: Path, tmp_path: Path) -> Path:
     """The scenes once more, to be spoilt."""
     return Path(shutil.copytree(scenes, tmp_path / "copy"))
@@ -108,7 +108,10 @@ SPOILT = {
         lambda c: _first(c)["segments_info"][0].update(category_id=77),
         "category_id 77, which is none of the 19 categories",
     ),
-    "no segments": (lambda c: _first(c).pop("segments_info"), "needs image_id, file_name and"),
+    "no segments": (
+        lambda c: _first(c).pop("segments_info"),
+        "image_id, file_name and segments_info are needed",
+    ),
     "an id that is a text": (
         lambda c: _first(c)["segments_info"][0].update(id="x"),
         "needs whole numbers id",
@@ -213,5 +216,5 @@ def test_ids_go_to_disk_and_back(tmp_path: Path) -> None:
 
 def test_a_grey_png_is_no_id_map(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "grey.png")
-    with pytest.raises(DataError, match="expected an RGB panoptic PNG .* got a picture of mode L"):
+    with pytest.raises(DataError, match=r"expected an RGB panoptic PNG .* got a picture of mode L"):
         read_ids(tmp_path / "grey.png")

@@ -23,7 +23,7 @@ def test_an_epoch_sees_every_sample_once() -> None:
     for epoch in (0, 1):
         part = [place for batch in batches[3 * epoch : 3 * epoch + 3] for place in batch]
         assert sorted(part) == [(epoch, i) for i in range(6)]
-    assert [i for _, i in sum(batches[:3], [])] != [i for _, i in sum(batches[3:], [])]
+    assert [i for b in batches[:3] for _, i in b] != [i for b in batches[3:] for _, i in b]
 
 
 def test_starting_later_gives_the_rest_of_the_same_order() -> None:
@@ -41,7 +41,9 @@ def test_ranks_share_each_step() -> None:
 
 
 def test_a_step_larger_than_the_data_set_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"2 x 2 process\(es\) samples, the training data set has 3"):
+    with pytest.raises(
+        UsageError, match=r"2 x 2 process\(es\) samples, the training data set has 3"
+    ):
         TrainingOrder(3, 2, seed=0, first=0, last=1, world_size=2)
 
 

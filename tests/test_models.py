@@ -53,9 +53,7 @@ def test_forward_backward_and_prediction(name: str) -> None:
     losses = config.criterion(model(images, batch), batch)
     assert all(value.shape == [] and np.isfinite(float(value)) for value in losses.values())
     sum(losses.values()).backward()
-    without = [
-        n for n, p in model.named_parameters() if not p.stop_gradient and p.grad is None
-    ]
+    without = [n for n, p in model.named_parameters() if not p.stop_gradient and p.grad is None]
     assert not without, "every trainable parameter takes part"
 
     model.eval()
@@ -67,7 +65,9 @@ def test_forward_backward_and_prediction(name: str) -> None:
         assert [s.id for s in prediction.segments] == np.flatnonzero(areas[1:]).__add__(1).tolist()
         assert all(areas[s.id] == s.area for s in prediction.segments)
         assert all(0 <= s.score <= 1 for s in prediction.segments)
-        assert all(config.info.categories[s.category].is_thing == s.is_thing for s in prediction.segments)
+        assert all(
+            config.info.categories[s.category].is_thing == s.is_thing for s in prediction.segments
+        )
 
 
 def test_every_registered_model_has_a_config() -> None:
@@ -88,7 +88,9 @@ def test_any_image_size_works(size: tuple[int, int]) -> None:
 def test_a_batch_without_anything_to_learn_gives_zero_losses_in_the_graph() -> None:
     config = Config(CONFIGS["panoptic_deeplab_lite_scenes"])
     sample = config.targets({"panoptic": np.zeros(SIZE, np.int32), "segments": []})
-    targets = {n: paddle.to_tensor(v[None]) for n, v in sample.items() if n not in ("panoptic", "segments")}
+    targets = {
+        n: paddle.to_tensor(v[None]) for n, v in sample.items() if n not in ("panoptic", "segments")
+    }
     losses = config.criterion(config.model(paddle.rand([1, 3, *SIZE])), targets)
     assert [float(value) for value in losses.values()] == [0, 0, 0]
     sum(losses.values()).backward()

@@ -101,7 +101,9 @@ def test_ids_are_the_same_map_in_another_coding(number: int) -> None:
         thing_ids=CITYSCAPES.thing_ids,
         min_stuff_area=64,
     )
-    pairs = set(zip(ids.ravel().tolist(), expected["panoptic_area64"].ravel().tolist(), strict=True))
+    pairs = set(
+        zip(ids.ravel().tolist(), expected["panoptic_area64"].ravel().tolist(), strict=True)
+    )
     assert len(pairs) == len({i for i, _ in pairs}) == len({p for _, p in pairs})
     categories = {0: 255} | {segment.id: segment.category for segment in segments}
     assert all(categories[i] == (p if p < 1000 else p // 1000) for i, p in pairs)

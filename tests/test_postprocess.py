@@ -74,7 +74,9 @@ def test_pixels_go_where_their_offset_points() -> None:
 
 
 def test_of_equally_near_centers_the_first_counts() -> None:
-    grouped = group_pixels(np.array([[0, 0], [0, 2]]), np.zeros((2, 1, 3), np.float32), np.ones((1, 3), bool))
+    grouped = group_pixels(
+        np.array([[0, 0], [0, 2]]), np.zeros((2, 1, 3), np.float32), np.ones((1, 3), bool)
+    )
     assert grouped.tolist() == [[1, 1, 2]]
 
 
@@ -180,7 +182,7 @@ def perfect_outputs(ids: np.ndarray, segments: list[Segment]) -> dict[str, paddl
     }
 
 
-@pytest.fixture()
+@pytest.fixture
 def street() -> tuple[np.ndarray, list[Segment]]:
     """Sky over road, two touching cars and a bus, 24 x 40."""
     ids = np.full((24, 40), 1, np.int32)

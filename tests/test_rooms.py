@@ -1,7 +1,7 @@
 """The house keeps its order: each room imports only what it may know of.
 
-    sample -> transforms -> targets -> Preprocess -> model -> criterion (training)
-                                                           -> postprocessor -> evaluators, pictures
+sample -> transforms -> targets -> Preprocess -> model -> criterion (training)
+                                                       -> postprocessor -> evaluators, pictures
 """
 
 from __future__ import annotations

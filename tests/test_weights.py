@@ -118,6 +118,6 @@ def test_an_unreachable_server_ends_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PANOPTIC_DEEPLAB_CACHE", str(tmp_path))
-    with pytest.raises(DataError, match="cannot be downloaded .*; set it to null"):
+    with pytest.raises(DataError, match=r"cannot be downloaded .*; set it to null"):
         local_weights("https://localhost:9/w.pdparams", "set it to null")
     assert not list(tmp_path.rglob("*.pdparams"))

@@ -114,16 +114,21 @@ def draw_sheet(scenes: Path, predicted: Path, path: Path) -> None:
 def tell(output: Path, metrics: Path, sheet: Path, seconds: float) -> None:
     """Where everything is."""
     results = json.loads(metrics.read_text())
-    groups = ", ".join(f"{group} {100 * results[group]['pq']:.1f}" for group in results if group in
-                       ("All", "Things", "Stuff"))
+    groups = ", ".join(
+        f"{group} {100 * results[group]['pq']:.1f}"
+        for group in results
+        if group in ("All", "Things", "Stuff")
+    )
     print(f"\nDone in {seconds / 60:.1f} minutes. PQ on scenes it has never seen: {groups}")
     print(f"  the table       {metrics}")
     print(f"  pictures        {sheet}")
     print(f"  each scene      {output / 'prediction' / 'panoptic'}")
     print(f"  the model       {output / 'model'}")
     print("Predict pictures of your own:")
-    print(f"  .venv/bin/python predict.py --config {CONFIG} --model_path {output / 'model'} "
-          "--image_path PICTURE_OR_FOLDER --save_dir output/mine")
+    print(
+        f"  .venv/bin/python predict.py --config {CONFIG} --model_path {output / 'model'} "
+        "--image_path PICTURE_OR_FOLDER --save_dir output/mine"
+    )
 
 
 if __name__ == "__main__":

@@ -128,7 +128,9 @@ class Config:
         A checkpoint's own classes can be assigned before anything is built.
         """
         if "categories" in self.tree:
-            own = {key: self.tree[key] for key in ("categories", "ignore_index") if key in self.tree}
+            own = {
+                key: self.tree[key] for key in ("categories", "ignore_index") if key in self.tree
+            }
             name = self.tree.get("name", Path(self.path).stem)
             return DatasetInfo.from_dict({"name": name} | own, f"{self.path}: categories")
         node = self.tree.get("train_dataset") or self._section("val_dataset")

@@ -108,7 +108,9 @@ def _read_layers(path: Path, above: tuple[Path, ...] = ()) -> list[Layer]:
     bases = tree.pop("_base_", [])
     bases = [bases] if isinstance(bases, str) else bases
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
-        raise UsageError(f"{path}: _base_ must be a file name or a list of them, got {bases!r:.100}")
+        raise UsageError(
+            f"{path}: _base_ must be a file name or a list of them, got {bases!r:.100}"
+        )
     layers = [Layer(str(path), tree)]
     if tree.get("_inherited_", True):
         for base in reversed(bases):

@@ -103,7 +103,8 @@ def _criterion(loss: Any, source: str) -> Tree:
         extra = {*semantic} - {"type", "top_k_percent_pixels", "ignore_index"}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
-            f"{source}: 'loss' needs three 'types' and three numbers under 'coef', got {loss!r:.200}"
+            f"{source}: 'loss' needs three 'types' and three numbers under 'coef', got "
+            f"{loss!r:.200}"
         ) from error
     if kinds != ("CrossEntropyLoss", "MSELoss", "L1Loss") or len(weights) != 3 or extra:
         raise UsageError(

@@ -79,7 +79,9 @@ def _find_pictures(root: Path, mode: str) -> dict[str, Path]:
         if path.suffix.lower() in IMAGE_SUFFIXES:
             image_id = path.stem.removesuffix("_leftImg8bit")
             if image_id in pictures:
-                raise DataError(f"{path} and {pictures[image_id]} have the same image id {image_id}")
+                raise DataError(
+                    f"{path} and {pictures[image_id]} have the same image id {image_id}"
+                )
             pictures[image_id] = path
     return pictures
 
@@ -120,7 +122,7 @@ def _pair(
         if annotation.image_id not in pictures:
             raise DataError(
                 f"{source}: image {annotation.image_id} is annotated, but no picture "
-                f"{annotation.image_id}_leftImg8bit.* lies below {source.parent.parent / 'leftImg8bit'}"
+                f"{annotation.image_id}_leftImg8bit.* lies below its data set's leftImg8bit"
             )
         seen.add(annotation.image_id)
         records.append(

@@ -69,9 +69,7 @@ def save_checkpoint(
         (temporary / "model.pdopt").write_bytes(pickle.dumps(content, protocol=4))
 
 
-def resume(
-    folder: str | Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer
-) -> Position:
+def resume(folder: str | Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> Position:
     """Loads a checkpoint into model and optimizer and says where it stands.
 
     Raises:
@@ -80,7 +78,7 @@ def resume(
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(
-            f"{folder}: expected the folder of a checkpoint, such as output/iter_1000, to resume from"
+            f"{folder}: expected a checkpoint's folder, such as output/iter_1000, to resume from"
         )
     load_weights(model, folder)
     path = folder / "model.pdopt"
@@ -143,5 +141,5 @@ def _structured(state: dict[str, Any], model: nn.Layer) -> dict[str, Any]:
     for key, value in state.items():
         owner = max((n for n in names if key.startswith(n + "_")), key=len, default=None)
         if owner is not None:
-            structured[f"{names[owner]}|{key[len(owner):]}"] = value
+            structured[f"{names[owner]}|{key[len(owner) :]}"] = value
     return structured

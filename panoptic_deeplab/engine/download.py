@@ -56,9 +56,10 @@ def _fetch(url: str) -> Path:
         return path
     with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer, replacing(path) as part:
         size = int(answer.headers.get("Content-Length") or 0)
-        with open(part, "wb") as file, progress_bar(
-            title=path.name, total=size // _BLOCK, unit="MB"
-        ) as bar:
+        with (
+            open(part, "wb") as file,
+            progress_bar(title=path.name, total=size // _BLOCK, unit="MB") as bar,
+        ):
             while block := answer.read(_BLOCK):
                 file.write(block)
                 bar.update()
@@ -82,5 +83,7 @@ def _only_weights_of(archive: Path) -> Path:
             with replacing(target) as part, open(part, "wb") as file:
                 shutil.copyfileobj(tar.extractfile(members[0]), file)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(f"{archive}: a damaged archive ({error}); delete it and try again") from error
+        raise DataError(
+            f"{archive}: a damaged archive ({error}); delete it and try again"
+        ) from error
     return target

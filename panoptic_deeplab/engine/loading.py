@@ -89,9 +89,7 @@ class TrainingSamples(paddle.io.Dataset):
     a worker process, and `training_batches` raises it here.
     """
 
-    def __init__(
-        self, dataset: Any, targets: Callable[[Sample], Sample], seed: int
-    ) -> None:
+    def __init__(self, dataset: Any, targets: Callable[[Sample], Sample], seed: int) -> None:
         super().__init__()
         self.dataset = dataset
         self.targets = targets

@@ -6,6 +6,8 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -118,14 +120,15 @@ def predict_pictures(
                 entry = writer.write(picture.name, picture.path, image, predictor(image))
                 written.append((i, entry))
             bar.update()
-    everything = sorted(sum(distributed.gather(written), []), key=lambda pair: pair[0])
-    failures = sum(distributed.gather(failures), [])
+    everything = sorted(chain.from_iterable(distributed.gather(written)), key=itemgetter(0))
+    failures = list(chain.from_iterable(distributed.gather(failures)))
     if distributed.is_main():
         writer.finish([entry for _, entry in everything])
         _tell_times(predictor.seconds | writer.seconds, time.perf_counter() - start, len(written))
     if failures:
         raise DataError(
-            f"{len(failures)} of {len(pictures)} pictures could not be read; the first: {failures[0]}"
+            f"{len(failures)} of {len(pictures)} pictures could not be read; the first: "
+            f"{failures[0]}"
         )
 
 
@@ -137,7 +140,5 @@ def _read(picture: Picture) -> np.ndarray | DataError:
 
 
 def _tell_times(seconds: dict[str, float], total: float, count: int) -> None:
-    parts = ", ".join(
-        f"{name} {value / max(count, 1):.3f} s" for name, value in seconds.items()
-    )
+    parts = ", ".join(f"{name} {value / max(count, 1):.3f} s" for name, value in seconds.items())
     _log.info("%d pictures in %.1f s; for each: %s", count, total, parts)

@@ -42,9 +42,7 @@ class RunLog:
         self._contexts = ExitStack()
 
     def __enter__(self) -> RunLog:
-        self._contexts.enter_context(
-            logging_redirect_tqdm([logging.getLogger("panoptic_deeplab")])
-        )
+        self._contexts.enter_context(logging_redirect_tqdm([logging.getLogger("panoptic_deeplab")]))
         return self
 
     def __exit__(self, *_: object) -> None:

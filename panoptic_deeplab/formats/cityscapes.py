@@ -9,7 +9,9 @@ from cityscapesscripts.helpers.labels import labels
 
 from panoptic_deeplab.structures import Category, DatasetInfo
 
-_EVALUATED = sorted((label for label in labels if 0 <= label.trainId < 255), key=lambda l: l.trainId)
+_EVALUATED = sorted(
+    (label for label in labels if 0 <= label.trainId < 255), key=lambda label: label.trainId
+)
 
 CITYSCAPES = DatasetInfo(
     name="Cityscapes",

@@ -45,7 +45,9 @@ def _check_categories(entries: Any, info: DatasetInfo, path: str | Path) -> None
     """Refuses a file that numbers the classes of `info` in another way."""
     official_ids = {category.name: category.official_id for category in info.categories}
     for entry in entries if isinstance(entries, list) else []:
-        name, number = (entry.get("name"), entry.get("id")) if isinstance(entry, Mapping) else (0, 0)
+        name, number = (
+            (entry.get("name"), entry.get("id")) if isinstance(entry, Mapping) else (0, 0)
+        )
         if isinstance(name, str) and official_ids.get(name, number) != number:
             raise DataError(
                 f"{path}: category {name!r} has id {number!r}, in {info.name} it is "
@@ -59,7 +61,7 @@ def _annotation(entry: Any, info: DatasetInfo, path: str | Path) -> Annotation:
         segments_info = list(entry["segments_info"])
     except (KeyError, TypeError) as error:
         raise DataError(
-            f"{path}: an annotation needs image_id, file_name and segments_info; got {entry!r:.200}"
+            f"{path}: image_id, file_name and segments_info are needed; got {entry!r:.200}"
         ) from error
     if Path(file_name).is_absolute() or ".." in Path(file_name).parts:
         raise DataError(f"{path}: file_name {file_name!r} points outside the annotation folder")
@@ -85,7 +87,7 @@ def read_panoptic_map(png: str | Path, segments: Sequence[Segment]) -> PanopticM
         if not owned.all():
             y, x = np.argwhere(~owned)[0]
             raise DataError(
-                f"{png}: id {ids[y, x]} at pixel (y {y}, x {x}) is not in the JSON's segments_info; "
+                f"{png}: id {ids[y, x]} at pixel (y {y}, x {x}) is not in the JSON; "
                 "PNG and JSON are not of one run, prepare them again"
             )
     return PanopticMap(ids, segments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -91,10 +92,8 @@ def _decode(path: str | Path) -> Image.Image:
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    try:
+    with suppress(*_DECODING_ERRORS):  # a broken EXIF block does not make the pixels wrong
         image = ImageOps.exif_transpose(image)
-    except _DECODING_ERRORS:
-        pass  # a broken EXIF block does not make the pixels wrong
     if image.mode.startswith("I"):
         wide = np.asarray(image).astype(np.int64)
         image = Image.fromarray(np.clip(wide >> 8, 0, 255).astype(np.uint8))

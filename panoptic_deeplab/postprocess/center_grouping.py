@@ -71,9 +71,7 @@ def _equal_heat_earlier(heat: np.ndarray, peaks: np.ndarray, reach: int) -> np.n
     return equal
 
 
-def group_pixels(
-    centers: np.ndarray, offsets: np.ndarray, thing_mask: np.ndarray
-) -> np.ndarray:
+def group_pixels(centers: np.ndarray, offsets: np.ndarray, thing_mask: np.ndarray) -> np.ndarray:
     """The instance of every thing pixel: the centre nearest to pixel + offset.
 
     Distances are squared, in float32; of equally near centres the first counts.
@@ -198,9 +196,7 @@ def _with_scores(
     categories = np.array([0, *(segment.category for segment in segments)])
     sure = probabilities.reshape(len(probabilities), -1)[categories[ids], cells]
     sums = np.bincount(ids.ravel(), sure.ravel(), minlength=len(categories))
-    return [
-        replace(segment, score=float(sums[segment.id] / segment.area)) for segment in segments
-    ]
+    return [replace(segment, score=float(sums[segment.id] / segment.area)) for segment in segments]
 
 
 def _in_original_pixels(prediction: Prediction, size: tuple[int, int]) -> Prediction:

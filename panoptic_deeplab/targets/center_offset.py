@@ -64,10 +64,14 @@ class CenterOffsetTargets:
         ids, segments = sample["panoptic"], list({s.id: s for s in sample["segments"]}.values())
         slots = _slots(ids, segments)
         centers, areas, thing_pixels = self._centers(slots, segments)
-        return sample | self._labels(slots, segments, areas) | {
-            "center": self._heatmap(ids.shape, centers[areas > 0]),
-            "offset": _offsets(slots, centers, thing_pixels),
-        }
+        return (
+            sample
+            | self._labels(slots, segments, areas)
+            | {
+                "center": self._heatmap(ids.shape, centers[areas > 0]),
+                "offset": _offsets(slots, centers, thing_pixels),
+            }
+        )
 
     def _centers(
         self, slots: np.ndarray, segments: Sequence[Segment]
