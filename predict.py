@@ -9,6 +9,8 @@ from pathlib import Path
 from panoptic_deeplab.command_line import (
     add_common_arguments,
     add_grouping_arguments,
+    add_view_arguments,
+    chosen_views,
     load_config,
     run,
 )
@@ -49,6 +51,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="threads that read and write beside the network (default: %(default)s)",
     )
     add_grouping_arguments(parser)
+    add_view_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -60,6 +63,7 @@ def predict(arguments: argparse.Namespace) -> None:
     pictures = find_pictures(arguments.image_path)
     usable_folder(arguments.save_dir)
     config = load_config(arguments)
+    views = chosen_views(arguments)
 
     from panoptic_deeplab.engine.checkpoint import read_info_beside
     from panoptic_deeplab.engine.predictor import Predictor, predict_pictures
@@ -68,7 +72,7 @@ def predict(arguments: argparse.Namespace) -> None:
 
     config.info = read_info_beside(arguments.model_path) or config.info
     predictor = Predictor(
-        config.model, config.preprocess, config.val_transforms, config.postprocessor
+        config.model, config.preprocess, config.val_transforms, config.postprocessor, views
     )
     load_weights(config.model, arguments.model_path)
     writer = ResultWriter(arguments.save_dir, config.info)

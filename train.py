@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from panoptic_deeplab.command_line import (
     add_common_arguments,
@@ -12,6 +14,11 @@ from panoptic_deeplab.command_line import (
     load_config,
     run,
 )
+
+if TYPE_CHECKING:
+    from panoptic_deeplab.config import Config
+
+log = logging.getLogger("panoptic_deeplab.train")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,7 +44,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=1000,
         help="steps between checkpoints (default: %(default)s)",
     )
-    parser.add_argument("--resume_model", help="folder of a checkpoint to go on from")
+    parser.add_argument(
+        "--resume_model",
+        metavar="PATH|auto",
+        help="folder of a checkpoint to go on from; auto: the newest in --save_dir, if any",
+    )
     parser.add_argument(
         "--save_dir",
         type=Path,
@@ -69,6 +80,40 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, default=0, help="of weights, order and augmentation (default: 0)"
     )
+    parser.add_argument(
+        "--accumulate_steps",
+        type=positive,
+        default=1,
+        help="batches whose gradients make one step (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "fp16", "bf16"],
+        default="fp32",
+        help="of the computation; fp16 needs a GPU (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--amp_level",
+        choices=["O1", "O2"],
+        default="O1",
+        help="O1: chosen operators in half precision, O2: nearly all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--use_ema", action="store_true", help="keep a moving average of the weights and score it"
+    )
+    parser.add_argument(
+        "--ema_decay", type=float, default=0.999, help="of that average (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--scale_lr",
+        action="store_true",
+        help="scale learning rate and iterations to this run's samples a step",
+    )
+    parser.add_argument(
+        "--allow_partial",
+        action="store_true",
+        help="for fine-tuning: load what fits of the pretrained weights and list what does not",
+    )
     add_grouping_arguments(parser)
     return parser.parse_args(argv)
 
@@ -93,16 +138,35 @@ def train(arguments: argparse.Namespace) -> None:
 
     import paddle
 
+    from panoptic_deeplab.engine.checkpoint import latest
+    from panoptic_deeplab.engine.precision import Precision
     from panoptic_deeplab.engine.pretrained import load_pretrained
     from panoptic_deeplab.engine.trainer import Trainer, TrainingPlan, Validation
     from panoptic_deeplab.files import usable_folder
 
     usable_folder(arguments.save_dir)
+    precision = Precision(arguments.precision, arguments.amp_level)
+    fit_recipe(config, arguments)
+    plan = TrainingPlan(
+        iters=config.iters,
+        batch_size=config.batch_size,
+        save_dir=arguments.save_dir,
+        accumulate_steps=arguments.accumulate_steps,
+        save_interval=arguments.save_interval,
+        keep_checkpoint_max=arguments.keep_checkpoint_max,
+        log_iters=arguments.log_iters,
+        num_workers=arguments.num_workers,
+        seed=arguments.seed,
+        use_vdl=arguments.use_vdl,
+    )
     paddle.seed(arguments.seed)
     dataset = config.train_dataset
-    validation = None
-    if arguments.do_eval:
-        validation = Validation(config.val_dataset, config.postprocessor, config.evaluators)
+    validation = Validation(config.val_dataset, config.evaluators) if arguments.do_eval else None
+    folder = arguments.resume_model
+    if folder == "auto":
+        folder = latest(arguments.save_dir)
+    if not folder:
+        load_pretrained(config.model, config.pretrained, partial=arguments.allow_partial)
     trainer = Trainer(
         model=config.model,
         criterion=config.criterion,
@@ -110,26 +174,40 @@ def train(arguments: argparse.Namespace) -> None:
         optimizer=config.optimizer,
         dataset=dataset,
         targets=config.targets,
+        postprocessor=config.postprocessor,
         info=config.info,
         config_yaml=config.to_yaml(),
-        plan=TrainingPlan(
-            iters=config.iters,
-            batch_size=config.batch_size,
-            save_dir=arguments.save_dir,
-            save_interval=arguments.save_interval,
-            keep_checkpoint_max=arguments.keep_checkpoint_max,
-            log_iters=arguments.log_iters,
-            num_workers=arguments.num_workers,
-            seed=arguments.seed,
-            use_vdl=arguments.use_vdl,
-        ),
+        plan=plan,
+        precision=precision,
+        ema_decay=arguments.ema_decay if arguments.use_ema else None,
         validation=validation,
     )
-    if arguments.resume_model:
-        trainer.resume(arguments.resume_model)
-    else:
-        load_pretrained(config.model, config.pretrained)
+    if folder:
+        trainer.resume(folder)
     trainer.run()
+
+
+def fit_recipe(config: Config, arguments: argparse.Namespace) -> None:
+    """Says what learning rate and iterations go with this run's samples a step, or takes them."""
+    from panoptic_deeplab.engine import distributed
+
+    samples = config.batch_size * arguments.accumulate_steps * distributed.world_size()
+    factor = config.recipe_factor(samples)
+    if factor == 1:
+        return
+    rate = config.tree["lr_scheduler"]["learning_rate"]
+    fitting = f"learning rate {rate * factor:g} and {round(config.iters / factor)} iterations"
+    if arguments.scale_lr:
+        config.scale_recipe(factor)
+        log.info("Scaled to %d samples a step: %s", samples, fitting)
+    else:
+        log.info(
+            "The recipe is for %d samples a step, this run has %d: %s would go with it "
+            "(--scale_lr takes them)",
+            round(samples / factor),
+            samples,
+            fitting,
+        )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import sys
 from panoptic_deeplab.command_line import (
     add_common_arguments,
     add_grouping_arguments,
+    add_view_arguments,
+    chosen_views,
     load_config,
     run,
 )
@@ -37,7 +39,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="threads that read images ahead (default: %(default)s)",
     )
     parser.add_argument("--json", metavar="FILE", help="write the results to FILE")
+    parser.add_argument(
+        "--oracle",
+        nargs="+",
+        metavar="NAME",
+        help="outputs to replace by the truth, to see where the errors come from: any of "
+        "semantic, center and offset for Panoptic-DeepLab",
+    )
     add_grouping_arguments(parser)
+    add_view_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -47,15 +57,20 @@ def evaluate_model(arguments: argparse.Namespace) -> None:
 
     from panoptic_deeplab.engine import distributed
     from panoptic_deeplab.engine.evaluator import evaluate
+    from panoptic_deeplab.engine.oracle import Oracle
     from panoptic_deeplab.engine.predictor import Predictor
     from panoptic_deeplab.engine.weights import load_weights
     from panoptic_deeplab.evaluation import format_table
     from panoptic_deeplab.files import write_json
 
+    views = chosen_views(arguments)
+    oracle = None
+    if arguments.oracle:
+        oracle = Oracle(arguments.oracle, config.targets, config.postprocessor)
     dataset = config.val_dataset
-    predictor = Predictor(config.model, config.preprocess, (), config.postprocessor)
+    predictor = Predictor(config.model, config.preprocess, (), config.postprocessor, views)
     load_weights(config.model, arguments.model_path)
-    results = evaluate(predictor, dataset, config.evaluators, arguments.num_workers)
+    results = evaluate(predictor, dataset, config.evaluators, arguments.num_workers, oracle)
     if distributed.is_main():
         print(format_table(results, config.info))
         if arguments.json:

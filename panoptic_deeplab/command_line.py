@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from panoptic_deeplab.environment import check_environment, explain_import_error
-from panoptic_deeplab.errors import UserError
+from panoptic_deeplab.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
+    from panoptic_deeplab.engine.views import Augmentation
 
 INTERRUPTED = 130
 """What a shell reports of a program that Ctrl-C ended."""
@@ -73,6 +74,35 @@ def add_grouping_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--threshold", type=float, help="heat that a centre must exceed")
     group.add_argument("--nms_kernel", type=int, help="window of a centre in pixels, odd")
     group.add_argument("--top_k", type=int, help="most centres in an image")
+
+
+def add_view_arguments(parser: argparse.ArgumentParser) -> None:
+    """PaddleSeg's flags for test-time augmentation; `chosen_views` reads them."""
+    group = parser.add_argument_group("test-time augmentation")
+    group.add_argument(
+        "--aug_eval", action="store_true", help="merge several views of each picture"
+    )
+    group.add_argument(
+        "--scales", type=float, nargs="+", metavar="S", help="sizes of the views (default: 1.0)"
+    )
+    group.add_argument(
+        "--flip_horizontal", action="store_true", help="show each size mirrored as well"
+    )
+
+
+def chosen_views(arguments: argparse.Namespace) -> Augmentation | None:
+    """The views that the command line asks for, None for the picture as it is.
+
+    Raises:
+        UsageError: views are described but not asked for, or their scales cannot be used.
+    """
+    if not arguments.aug_eval:
+        if arguments.scales is not None or arguments.flip_horizontal:
+            raise UsageError("--scales and --flip_horizontal do nothing without --aug_eval; add it")
+        return None
+    from panoptic_deeplab.engine.views import Augmentation
+
+    return Augmentation(tuple(arguments.scales or [1.0]), arguments.flip_horizontal)
 
 
 def load_config(arguments: argparse.Namespace, *overrides: str) -> Config:

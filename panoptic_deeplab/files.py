@@ -6,11 +6,12 @@ import json
 import math
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from panoptic_deeplab.errors import DataError
 
@@ -57,19 +58,37 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def open_file(path: str | Path) -> BinaryIO:
+    """An ordinary file, opened to be read.
+
+    Raises:
+        DataError: it is missing, cannot be read, or is a folder, or a pipe or device, which could
+            keep one waiting forever.
+    """
+    try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+            raise DataError(f"{path}: expected a file, got {kind}")
+        return open(path, "rb")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason})") from error
+
+
 def read_json(path: str | Path) -> Any:
     """The content of a JSON file.
 
     Raises:
         DataError: it is missing, unreadable or not JSON.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
+    with open_file(path) as file:
+        try:
             return json.load(file)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read as JSON ({error})") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"{path}: cannot be read as JSON ({error})") from error
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:

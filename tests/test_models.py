@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
+from paddleseg.models.backbones import HRNet_W18
 
 from panoptic_deeplab.config import Config
+from panoptic_deeplab.models.backbones import HRNetPyramid
 from panoptic_deeplab.preprocess import valid_boxes
 from panoptic_deeplab.registry import MODELS
 from panoptic_deeplab.structures import Frame, Segment
@@ -18,7 +20,15 @@ CONFIGS = {
     for path in sorted((Path(__file__).parents[1] / "configs").rglob("*.yml"))
     if path.parent.name != "_base_"
 }
+WITH_BACKBONE = [name for name, path in CONFIGS.items() if path.parent.name == "panoptic_deeplab"]
 SIZE = (65, 97)
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def config(request: pytest.FixtureRequest) -> Config:
+    """Each configuration in turn; its network is built once."""
+    paddle.seed(0)
+    return Config(CONFIGS[request.param])
 
 
 def batch_of_two(config: Config) -> tuple[dict[str, paddle.Tensor], list[Frame]]:
@@ -41,12 +51,9 @@ def batch_of_two(config: Config) -> tuple[dict[str, paddle.Tensor], list[Frame]]
     return batch, frames
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_forward_backward_and_prediction(name: str) -> None:
-    paddle.seed(0)
-    config = Config(CONFIGS[name])
-    model, batch_frames = config.model, batch_of_two(config)
-    batch, frames = batch_frames
+def test_forward_backward_and_prediction(config: Config) -> None:
+    model = config.model
+    batch, frames = batch_of_two(config)
     images = config.preprocess(batch["image"], valid_boxes(frames))
 
     model.train()
@@ -68,6 +75,73 @@ def test_forward_backward_and_prediction(name: str) -> None:
         assert all(
             config.info.categories[s.category].is_thing == s.is_thing for s in prediction.segments
         )
+
+
+@pytest.mark.parametrize("config", WITH_BACKBONE, indirect=True)
+def test_the_decoders_join_features_at_strides_16_8_and_4(config: Config) -> None:
+    """65 x 97 halves to 33 x 49, 17 x 25, 9 x 13, 5 x 7 and 3 x 4."""
+    model = config.model
+    model.eval()
+    with paddle.no_grad():
+        features = model.backbone(paddle.rand([1, 3, *SIZE]))
+    assert [feature.shape[1] for feature in features] == model.backbone.feat_channels
+    sizes = [tuple(feature.shape[2:]) for feature in features]
+    decoder = model.head.semantic_decoder
+    joined = [sizes[i] for i in decoder.joined_indices]
+    assert joined == [(5, 7), (9, 13), (17, 25)][-len(joined) :]
+    assert sizes[decoder.deepest_index] == ((3, 4) if "_os32_" in config.path else (5, 7))
+
+
+def test_hrnet_pyramid_is_paddlesegs_hrnet_with_its_branches_apart() -> None:
+    pyramid, joined = HRNetPyramid(width=18), HRNet_W18()
+    joined.set_state_dict(pyramid.state_dict())
+    assert pyramid.state_dict().keys() == joined.state_dict().keys()
+    images = paddle.rand([1, 3, 64, 64])
+    pyramid.eval()
+    joined.eval()
+    with paddle.no_grad():
+        (expected,) = joined(images)
+        branches = pyramid(images)
+    assert [branch.shape[1:] for branch in branches] == [
+        [18, 16, 16],
+        [36, 8, 8],
+        [72, 4, 4],
+        [144, 2, 2],
+    ]
+    np.testing.assert_array_equal(branches[0].numpy(), expected[:, :18].numpy())
+
+
+@pytest.mark.parametrize("backbone", ["mobilenetv3_large", "mit_b2"])
+def test_recompute_keeps_less_and_changes_nothing(backbone: str) -> None:
+    """Dropout, stochastic depth and batch norm are where a second pass could differ."""
+    (path,) = (path for name, path in CONFIGS.items() if backbone in name)
+    plain, again = (Config(path, [f"model.recompute={value}"]).model for value in ("no", "yes"))
+    again.set_state_dict(plain.state_dict())
+    images = paddle.rand([2, 3, *SIZE])
+    kept = [train_once(model, images) for model in (plain, again)]
+    assert kept[1] < kept[0] / 20
+    for (name, one), (_, other) in zip(
+        plain.named_parameters(), again.named_parameters(), strict=True
+    ):
+        np.testing.assert_array_equal(one.grad.numpy(), other.grad.numpy(), err_msg=name)
+    for name, value in plain.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), again.state_dict()[name].numpy(), name)
+
+
+def train_once(model: paddle.nn.Layer, images: paddle.Tensor) -> int:
+    """Leaves gradients and new running statistics; how many tensors were kept for them."""
+    kept = []
+
+    def keep(tensor: paddle.Tensor) -> paddle.Tensor:
+        kept.append(tensor.shape)
+        return tensor
+
+    paddle.seed(1)
+    model.train()
+    with paddle.autograd.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = model(images)
+    sum((value**2).mean() for value in outputs.values()).backward()
+    return len(kept)
 
 
 def test_every_registered_model_has_a_config() -> None:

@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "visualization": {"errors", "structures"},
     "results": {"formats", "structures", "visualization"},
     "engine": {
+        "environment",
         "errors",
         "evaluation.report",  # the shape of results, no measure
         "files",
@@ -41,6 +42,7 @@ MAY_IMPORT = {
         "preprocess",
         "progress",
         "structures",
+        "visualization",
     },
     "config": {
         "datasets",

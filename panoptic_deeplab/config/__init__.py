@@ -59,6 +59,7 @@ __all__ = ["Config"]
 _SECTIONS = {
     "batch_size": int,
     "iters": int,
+    "recipe_batch_size": int,
     "name": str,
     "ignore_index": int,
     "categories": list,
@@ -120,6 +121,21 @@ class Config:
     def iters(self) -> int:
         """Steps of the whole training."""
         return self.tree.get("iters", 1000)
+
+    def recipe_factor(self, samples_a_step: int) -> float:
+        """How many times the samples a step that the learning rate and iterations were set for.
+
+        1 where the configuration does not say (`recipe_batch_size`).
+        """
+        return samples_a_step / self.tree.get("recipe_batch_size", samples_a_step)
+
+    def scale_recipe(self, factor: float) -> None:
+        """Learning rate times, iterations divided by `factor` (https://arxiv.org/abs/1706.02677)."""
+        self.tree["iters"] = max(1, round(self.iters / factor))
+        schedule = self._section("lr_scheduler")
+        self.tree["lr_scheduler"] = schedule | {
+            "learning_rate": schedule["learning_rate"] * factor
+        }
 
     @cached_property
     def info(self) -> DatasetInfo:

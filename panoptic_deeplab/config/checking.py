@@ -8,6 +8,8 @@ import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from paddle import nn
+
 from panoptic_deeplab.config.files import KeyPath, Layer, Tree, origin
 from panoptic_deeplab.errors import UsageError, nearest
 
@@ -121,7 +123,7 @@ def _classes_called(part: Part) -> list[type]:
     code = getattr(part, "__code__", None)
     names = code.co_names if code else ()
     candidates = (part.__globals__.get(name) for name in names)
-    return [candidate for candidate in candidates if inspect.isclass(candidate)]
+    return [c for c in candidates if inspect.isclass(c) and issubclass(c, nn.Layer)]
 
 
 def is_part(node: Any) -> bool:

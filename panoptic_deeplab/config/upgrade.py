@@ -9,6 +9,7 @@ from panoptic_deeplab.errors import UsageError
 Tree = dict[str, Any]
 
 _TARGET_KEYS = ("ignore_stuff_in_offset", "small_instance_area", "small_instance_weight")
+_PROCESSES = 8  # of the published trainings
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
 
 
@@ -20,6 +21,7 @@ def upgrade(tree: Tree, source: str) -> Tree:
     - the transform Normalize becomes `preprocess`, padding values go (padding is always void, and
       0 after normalisation);
     - `loss` with its three types and coefficients becomes one `criterion`;
+    - `recipe_batch_size` is that of the published trainings, eight processes;
     - `learning_rate` with a poly decay becomes an `lr_scheduler`;
     - the optimizers' old names become the registered ones.
 
@@ -34,6 +36,7 @@ def upgrade(tree: Tree, source: str) -> Tree:
         if isinstance(tree.get(name), dict):
             tree |= _split_dataset(tree, name, source)
     if old_form:
+        tree.setdefault("recipe_batch_size", _PROCESSES * tree.get("batch_size", 1))
         tree["criterion"] = _criterion(tree.pop("loss"), source)
         tree.setdefault("targets", {"type": "CenterOffsetTargets"})
         tree.setdefault("postprocessor", {"type": "CenterGrouping"})

@@ -1,14 +1,17 @@
 """Checkpoints of a training: folders that appear whole or not at all.
 
-`iter_N/` holds `model.pdparams` (as Paddle saves it), `model.pdopt` (optimizer, schedule and
-position), `dataset_info.json` and `config.yml`; `best_model/` all but the position.
+`iter_N/` holds `model.pdparams` (as Paddle saves it), `model.pdopt` (optimizer, schedule, loss
+scale, position), `dataset_info.json` and `config.yml`, and with a weight average
+`model_ema.pdparams`; `best_model/` holds what evaluation and prediction need of the best.
 """
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +20,20 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from panoptic_deeplab.engine.weights import load_weights, read_pickle
+from panoptic_deeplab.engine.averaging import WeightAverage
+from panoptic_deeplab.engine.precision import Precision
+from panoptic_deeplab.engine.weights import load_weights, read_pickle, read_weights
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import read_json, replacing_folder, write_json
 from panoptic_deeplab.structures import DatasetInfo
 
+_log = logging.getLogger(__name__)
+
 INFO_FILE = "dataset_info.json"
+SCORE_FILE = "score.json"
+AVERAGE_FILE = "model_ema.pdparams"
 _ITERATION_FOLDER = re.compile(r"iter_(\d+)")
+_UNFINISHED = re.compile(r"\.(iter_\d+|best_model)\..+")
 
 
 @dataclass(frozen=True)
@@ -33,44 +43,67 @@ class Position:
     Attributes:
         iteration: steps done.
         seed: of all its draws.
+        samples_a_step: over all processes, with accumulation.
         best_pq: the best validation so far, -1 without one.
     """
 
     iteration: int = 0
     seed: int = 0
+    samples_a_step: int = 0
     best_pq: float = -1.0
 
 
-def save_model(folder: str | Path, model: nn.Layer, info: DatasetInfo, config_yaml: str) -> None:
-    """Writes all that evaluation, prediction and export need, in place of `folder`."""
+@dataclass(frozen=True)
+class TrainingState:
+    """All that changes while a training runs, but for the position."""
+
+    model: nn.Layer
+    optimizer: paddle.optimizer.Optimizer
+    precision: Precision
+    average: WeightAverage | None = None
+
+
+def save_best(
+    folder: str | Path, model: nn.Layer, info: DatasetInfo, config_yaml: str, pq: float
+) -> None:
+    """Writes all that evaluation, prediction and export need, and the score, as `folder`."""
     with replacing_folder(folder) as temporary:
         _write_model(temporary, model, info, config_yaml)
+        write_json(temporary / SCORE_FILE, {"pq": pq})
+
+
+def best_pq(folder: str | Path) -> float:
+    """The score of a best model, -1 without one."""
+    path = Path(folder) / SCORE_FILE
+    return float(read_json(path)["pq"]) if path.exists() else -1.0
 
 
 def save_checkpoint(
     folder: str | Path,
-    model: nn.Layer,
-    optimizer: paddle.optimizer.Optimizer,
+    state: TrainingState,
     position: Position,
     info: DatasetInfo,
     config_yaml: str,
 ) -> None:
     """Writes all that resuming needs too, in place of `folder`."""
     with replacing_folder(folder) as temporary:
-        _write_model(temporary, model, info, config_yaml)
-        state = optimizer.state_dict()
+        _write_model(temporary, state.model, info, config_yaml)
+        slots = state.optimizer.state_dict()
         content = {
             "position": asdict(position),
-            "lr_scheduler": state.pop("LR_Scheduler", {}),
-            "optimizer": {
-                name: np.asarray(value) for name, value in _structured(state, model).items()
-            },
+            "lr_scheduler": slots.pop("LR_Scheduler", {}),
+            "loss_scale": _plain(state.precision.scaler.state_dict()),
+            "optimizer": _plain(_by_structured_names(slots, state.model)),
         }
-        (temporary / "model.pdopt").write_bytes(pickle.dumps(content, protocol=4))
+        if state.average is not None:
+            with open(temporary / AVERAGE_FILE, "wb") as file:
+                pickle.dump(state.average.state(), file, protocol=4)
+        with open(temporary / "model.pdopt", "wb") as file:
+            pickle.dump(content, file, protocol=4)
 
 
-def resume(folder: str | Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> Position:
-    """Loads a checkpoint into model and optimizer and says where it stands.
+def resume(folder: str | Path, state: TrainingState) -> Position:
+    """Loads a checkpoint into the running state and says where it stands.
 
     Raises:
         DataError: a file is missing, damaged or of another network or optimizer.
@@ -80,42 +113,56 @@ def resume(folder: str | Path, model: nn.Layer, optimizer: paddle.optimizer.Opti
         raise DataError(
             f"{folder}: expected a checkpoint's folder, such as output/iter_1000, to resume from"
         )
-    load_weights(model, folder)
+    load_weights(state.model, folder)
     path = folder / "model.pdopt"
     content = read_pickle(path)
     try:
         position = Position(**content["position"])
-        names = {name: parameter.name for name, parameter in model.named_parameters()}
-        state: dict[str, Any] = {}
-        for key, value in content["optimizer"].items():
-            name, _, slot = key.partition("|")
-            state[names[name] + slot] = paddle.to_tensor(value)
+        slots = _by_parameter_names(content["optimizer"], state.model)
         if content["lr_scheduler"]:
-            state["LR_Scheduler"] = content["lr_scheduler"]
-        optimizer.set_state_dict(state)
+            slots["LR_Scheduler"] = content["lr_scheduler"]
+        state.optimizer.set_state_dict(slots)
+        if content["loss_scale"]:
+            state.precision.scaler.load_state_dict(content["loss_scale"])
+        if state.average is not None:
+            state.average.set_state(read_weights(folder / AVERAGE_FILE))
     except (KeyError, TypeError, AttributeError, ValueError, AssertionError) as error:
         raise DataError(
-            f"{path}: not the optimizer state of this configuration ({error}); start from the "
-            "weights alone with --opts model.pretrained=" + str(folder / "model.pdparams")
+            f"{path}: not the state of this configuration's optimizer ({error!r:.200}); to start "
+            f"from the weights alone: --opts model.pretrained={folder / 'model.pdparams'}"
         ) from error
     return position
 
 
+def latest(save_dir: str | Path) -> Path | None:
+    """The newest checkpoint of a run, None without one."""
+    folders = list(iteration_folders(save_dir))
+    return folders[-1] if folders else None
+
+
 def prune_checkpoints(save_dir: str | Path, keep: int) -> None:
     """Removes all but the newest `keep` iteration folders; 0 or less keeps all."""
-    folders = iteration_folders(save_dir)
+    folders = list(iteration_folders(save_dir))
     for folder in folders[: max(len(folders) - keep, 0)] if keep > 0 else []:
-        shutil.rmtree(folder)
+        hidden = folder.rename(folder.with_name(f".{folder.name}.old"))  # never half a checkpoint
+        shutil.rmtree(hidden)
 
 
-def iteration_folders(save_dir: str | Path) -> list[Path]:
+def remove_unfinished(save_dir: str | Path) -> None:
+    """Removes what a killed process left of checkpoints it was writing or removing."""
+    for path in Path(save_dir).glob(".*"):
+        if path.is_dir() and _UNFINISHED.fullmatch(path.name):
+            shutil.rmtree(path)
+
+
+def iteration_folders(save_dir: str | Path) -> Iterator[Path]:
     """The checkpoints of a run, oldest first."""
     numbered = [
         (int(match[1]), path)
         for path in Path(save_dir).glob("iter_*")
         if (match := _ITERATION_FOLDER.fullmatch(path.name))
     ]
-    return [path for _, path in sorted(numbered)]
+    return (path for _, path in sorted(numbered))
 
 
 def read_info_beside(weights: str | Path) -> DatasetInfo | None:
@@ -131,15 +178,36 @@ def _write_model(folder: Path, model: nn.Layer, info: DatasetInfo, config_yaml: 
     (folder / "config.yml").write_text(config_yaml, "utf-8")
 
 
-def _structured(state: dict[str, Any], model: nn.Layer) -> dict[str, Any]:
+def _plain(content: dict[str, Any]) -> dict[str, Any]:
+    """Tensors as arrays."""
+    return {
+        name: np.asarray(value) if isinstance(value, paddle.Tensor) else value
+        for name, value in content.items()
+    }
+
+
+def _by_structured_names(slots: dict[str, Any], model: nn.Layer) -> dict[str, Any]:
     """Optimizer slots by the model's own parameter names: 'head.weight|_moment1_0'.
 
     Paddle numbers parameters through the process (conv2d_7.w_0), which differs from run to run.
     """
-    names = {parameter.name: name for name, parameter in model.named_parameters()}
-    structured = {}
-    for key, value in state.items():
-        owner = max((n for n in names if key.startswith(n + "_")), key=len, default=None)
+    owners = {parameter.name: name for name, parameter in model.named_parameters()}
+    masters = slots.pop("master_weights", {})
+    structured = {f"{owners[key]}|": value for key, value in masters.items()}
+    for key, value in slots.items():
+        owner = max((name for name in owners if key.startswith(name + "_")), key=len, default=None)
         if owner is not None:
-            structured[f"{names[owner]}|{key[len(owner) :]}"] = value
+            structured[f"{owners[owner]}|{key[len(owner) :]}"] = value
     return structured
+
+
+def _by_parameter_names(structured: dict[str, Any], model: nn.Layer) -> dict[str, Any]:
+    """Inverse of `_by_structured_names`."""
+    names = {name: parameter.name for name, parameter in model.named_parameters()}
+    slots: dict[str, Any] = {}
+    masters: dict[str, Any] = {}
+    for key, value in structured.items():
+        name, _, slot = key.partition("|")
+        target, where = (slots, names[name] + slot) if slot else (masters, names[name])
+        target[where] = paddle.to_tensor(value)
+    return slots | ({"master_weights": masters} if masters else {})

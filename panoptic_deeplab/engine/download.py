@@ -2,88 +2,216 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import hashlib
+import http.client
+import lzma
 import os
-import shutil
+import re
+import stat
 import tarfile
-import urllib.error
+import time
 import urllib.parse
 import urllib.request
+import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import replacing
 from panoptic_deeplab.progress import progress_bar
 
 TIMEOUT_SECONDS = 30
+"""Longest silence of a server."""
+MAX_SECONDS = 3600
+"""Longest download."""
 MAX_BYTES = 2 << 30
+"""Largest download, and largest content of an archive."""
+
 _BLOCK = 1 << 20
+_SUFFIX = ".pdparams"
 
 
 def local_weights(source: str, way_out: str) -> Path:
     """The weights file behind a path or a URL, fetched once.
 
     Args:
-        source: a file, or an https URL of a `.pdparams` file or of a tar archive with one in it.
+        source: a file, or the https URL of a weights file or of a tar or zip archive with one
+            `.pdparams` file in it. A URL may end in `#sha256=` and the checksum of what it gives.
         way_out: what the user can do where it cannot be had, for the message.
 
     Raises:
-        DataError: there is no such file, the URL cannot be reached, or the archive holds none.
+        DataError: there is no such file, the URL cannot be fetched or gives something else than
+            its checksum says, or the archive holds no weights or too much.
     """
     if "://" not in source:
         if not Path(source).is_file():
             raise DataError(f"{source}: no such weights file; {way_out}")
         return Path(source)
     try:
-        archive = _fetch(source)
-    except (OSError, urllib.error.URLError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+        fetched = _fetch(source)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split())
         raise DataError(f"{source}: cannot be downloaded ({reason}); {way_out}") from error
-    return _only_weights_of(archive) if tarfile.is_tarfile(archive) else archive
+    return _unpacked(fetched)
 
 
 def cache_folder() -> Path:
     """Where downloads are kept: $PANOPTIC_DEEPLAB_CACHE or ~/.cache/panoptic_deeplab."""
     chosen = os.environ.get("PANOPTIC_DEEPLAB_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "panoptic_deeplab"
+    return Path(chosen or os.path.expanduser("~/.cache/panoptic_deeplab"))
 
 
-def _fetch(url: str) -> Path:
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme != "https":
-        raise ValueError(f"only https is fetched, not {parts.scheme}")
-    path = cache_folder() / parts.netloc / Path(parts.path).name
-    if path.exists():
-        return path
-    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer, replacing(path) as part:
-        size = int(answer.headers.get("Content-Length") or 0)
-        with (
-            open(part, "wb") as file,
-            progress_bar(title=path.name, total=size // _BLOCK, unit="MB") as bar,
-        ):
-            while block := answer.read(_BLOCK):
-                file.write(block)
-                bar.update()
-                if file.tell() > MAX_BYTES:
-                    raise ValueError(f"larger than {MAX_BYTES >> 30} GB")
-        if size and part.stat().st_size != size:
-            raise ValueError(f"{part.stat().st_size} of {size} bytes came")
+def _fetch(source: str) -> Path:
+    """What a URL gives, from the cache where it lies there."""
+    url, _, fragment = source.partition("#")
+    _check_scheme(url)
+    if fragment and not re.fullmatch("sha256=[0-9a-fA-F]{64}", fragment):
+        raise ValueError("behind # only sha256= and 64 hexadecimal digits can stand")
+    path = cache_folder() / _cache_name(source)
+    if not path.exists():
+        with _OPENER.open(url, timeout=TIMEOUT_SECONDS) as answer, replacing(path) as part:
+            checksum = _save(answer, part, title=path.name)
+            if fragment and checksum != fragment.partition("=")[2].lower():
+                raise ValueError(f"it has the checksum sha256={checksum}, not the expected one")
     return path
 
 
-def _only_weights_of(archive: Path) -> Path:
-    """The one `.pdparams` file of a tar archive; its path in there is not trusted."""
-    target = archive.with_suffix(archive.suffix + ".pdparams")
+def _check_scheme(url: str) -> None:
+    scheme = urllib.parse.urlsplit(url).scheme
+    if scheme != "https":
+        raise ValueError(f"only https is fetched, not {scheme}")
+
+
+def _cache_name(source: str) -> str:
+    """A file name of a URL's own: equal names on two servers, or of two checksums, differ."""
+    name = re.sub(r"[^\w.-]", "_", Path(urllib.parse.urlsplit(source).path).name, flags=re.ASCII)
+    return f"{hashlib.sha256(source.encode()).hexdigest()[:16]}-{name[-100:]}"
+
+
+class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirection to https only; by itself urllib takes http and ftp too."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
+        _check_scheme(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_OPENER = urllib.request.build_opener(_HttpsRedirects)
+
+
+def _save(answer: http.client.HTTPResponse, path: Path, title: str) -> str:
+    """Writes an answer to a file and returns its SHA-256.
+
+    Raises:
+        ValueError: it is too large, takes too long or breaks off.
+    """
+    expected = int(answer.headers.get("Content-Length") or 0)
+    started, size, checksum = time.monotonic(), 0, hashlib.sha256()
+    with (
+        open(path, "wb") as file,
+        progress_bar(title=title, total=expected // _BLOCK, unit="MB") as bar,
+    ):
+        while block := answer.read1(_BLOCK):  # read() would wait for a whole block
+            size += len(block)
+            if max(size, expected) > MAX_BYTES:
+                raise ValueError(f"larger than {MAX_BYTES >> 20} MB")
+            if time.monotonic() - started > MAX_SECONDS:
+                raise ValueError(f"not done after {MAX_SECONDS} seconds")
+            file.write(block)
+            checksum.update(block)
+            bar.update(size // _BLOCK - bar.n)
+    if expected and size != expected:
+        raise ValueError(f"{size} of {expected} bytes came")
+    return checksum.hexdigest()
+
+
+def _unpacked(path: Path) -> Path:
+    """The file itself, or the one `.pdparams` file of the archive that it is.
+
+    The member is copied to a place of ours beside the archive, so that its name in there, which
+    may lead anywhere, does not matter.
+    """
+    members = _members_reader(path)
+    if members is None:
+        return path
+    target = path.with_name(path.name + _SUFFIX)
     if target.exists():
         return target
     try:
-        with tarfile.open(archive) as tar:
-            members = [m for m in tar if m.isfile() and m.name.endswith(".pdparams")]
-            if len(members) != 1 or members[0].size > MAX_BYTES:
-                raise DataError(f"{archive}: expected one .pdparams file in it, got {len(members)}")
-            with replacing(target) as part, open(part, "wb") as file:
-                shutil.copyfileobj(tar.extractfile(members[0]), file)
-    except (tarfile.TarError, EOFError, OSError) as error:
+        with replacing(target) as part:
+            found = 0
+            for content in members(path):
+                found += 1
+                _copy(content, part)
+            if found != 1:
+                raise ValueError(f"expected one {_SUFFIX} file in it, got {found}")
+    except Exception as error:  # a hostile archive can raise anything
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"{archive}: a damaged archive ({error}); delete it and try again"
+            f"{path}: this archive cannot be used ({reason:.200}); delete it to fetch it again"
         ) from error
     return target
+
+
+def _members_reader(path: Path) -> Callable[[Path], Iterable[BinaryIO]] | None:
+    """How to read an archive, by its first bytes; None for other files."""
+    with open(path, "rb") as file:
+        head = file.read(tarfile.BLOCKSIZE)
+    if head.startswith(b"PK\x03\x04"):
+        return _zip_members
+    is_tar = head[257:262] == b"ustar"
+    return _tar_members if is_tar or head.startswith(tuple(_DECOMPRESSORS)) else None
+
+
+_DECOMPRESSORS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+
+
+def _tar_members(path: Path) -> Iterable[BinaryIO]:
+    """The weights in a tar archive, ordinary files only, in its order."""
+    with open(path, "rb") as file:
+        head = file.read(6)
+    opener = next((o for magic, o in _DECOMPRESSORS.items() if head.startswith(magic)), open)
+    with opener(path, "rb") as stream, tarfile.open(fileobj=_Capped(stream), mode="r|") as tar:
+        for member in tar:
+            if member.isreg() and member.name.endswith(_SUFFIX):
+                yield tar.extractfile(member)
+
+
+def _zip_members(path: Path) -> Iterable[BinaryIO]:
+    """The weights in a zip archive, ordinary files only, in its order."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            if kind in (0, stat.S_IFREG) and member.filename.endswith(_SUFFIX):
+                with archive.open(member) as content:
+                    yield content
+
+
+def _copy(content: BinaryIO, path: Path) -> None:
+    reader = _Capped(content)
+    with open(path, "wb") as file:
+        while block := reader.read(_BLOCK):
+            file.write(block)
+
+
+class _Capped:
+    """A stream that fails once it has given more than `MAX_BYTES`.
+
+    A small archive may unpack to any size, a tar archive also between the members one wants.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._given = 0
+
+    def read(self, count: int = -1) -> bytes:
+        block = self._stream.read(min(count, _BLOCK) if count >= 0 else _BLOCK)
+        self._given += len(block)
+        if self._given > MAX_BYTES:
+            raise ValueError(f"it unpacks to more than {MAX_BYTES >> 20} MB")
+        return block

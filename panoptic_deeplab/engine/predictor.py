@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -18,13 +18,16 @@ from paddle import nn
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.loading import read_ahead
 from panoptic_deeplab.engine.pictures import Picture
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.engine.views import Augmentation, View
+from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.formats.images import read_image
 from panoptic_deeplab.preprocess import Preprocess, valid_boxes
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.structures import Frame, Prediction
 
 _log = logging.getLogger(__name__)
+
+Outputs = Mapping[str, paddle.Tensor]
 
 
 class Predictor:
@@ -35,9 +38,13 @@ class Predictor:
         preprocess: its normalisation.
         transforms: the validation transforms (padding or resizing).
         postprocessor: outputs and frames -> predictions.
+        augmentation: the views of each picture that are merged; None shows it once as it is.
 
     Attributes:
         seconds: time spent so far in `network` and in `grouping`.
+
+    Raises:
+        UsageError: views are to be merged and the postprocessor cannot.
     """
 
     def __init__(
@@ -45,12 +52,19 @@ class Predictor:
         model: nn.Layer,
         preprocess: Preprocess,
         transforms: Sequence[Callable[..., Any]],
-        postprocessor: Callable[..., list[Prediction]],
+        postprocessor: Any,
+        augmentation: Augmentation | None = None,
     ) -> None:
+        if augmentation is not None:
+            if not hasattr(postprocessor, "merge_views"):
+                method = type(postprocessor).__name__
+                raise UsageError(f"{method} cannot merge views; leave out --aug_eval")
+            _log.info("Test-time augmentation: %s", augmentation)
         self.model = model
         self.preprocess = preprocess
         self.transforms = list(transforms)
         self.postprocessor = postprocessor
+        self.augmentation = augmentation
         self.seconds = {"network": 0.0, "grouping": 0.0}
         model.eval()
 
@@ -62,17 +76,45 @@ class Predictor:
         return self.predict_batch(sample["image"][None], [sample["frame"]])[0]
 
     @paddle.no_grad()
-    def predict_batch(self, images: np.ndarray, frames: Sequence[Frame]) -> list[Prediction]:
-        """The predictions of transformed pictures [N, H, W, 3], in original pixels."""
+    def predict_batch(
+        self,
+        images: np.ndarray,
+        frames: Sequence[Frame],
+        correct: Callable[[Outputs], Outputs] | None = None,
+    ) -> list[Prediction]:
+        """The predictions of transformed pictures [N, H, W, 3], in original pixels.
+
+        Args:
+            images: the pictures.
+            frames: where each original lies in its picture.
+            correct: what to change of the outputs before the grouping.
+        """
         start = time.perf_counter()
         batch = self.preprocess(paddle.to_tensor(images), valid_boxes(frames))
-        outputs = self.model(batch)
+        outputs = self._outputs(batch, frames)
+        if correct is not None:
+            outputs = correct(outputs)
         paddle.device.synchronize() if batch.place.is_gpu_place() else None
         grouping = time.perf_counter()
         predictions = self.postprocessor(outputs, frames)
         self.seconds["network"] += grouping - start
         self.seconds["grouping"] += time.perf_counter() - grouping
         return predictions
+
+    def _outputs(self, batch: paddle.Tensor, frames: Sequence[Frame]) -> Outputs:
+        """The network's outputs for [N, 3, H, W]; merged ones have the size of the input."""
+        if self.augmentation is None:
+            return self.model(batch)
+        merged = [
+            self._merged(batch[i : i + 1], self.augmentation.views(frame))
+            for i, frame in enumerate(frames)
+        ]
+        return {name: paddle.concat([one[name] for one in merged]) for name in merged[0]}
+
+    def _merged(self, image: paddle.Tensor, views: Sequence[View]) -> Outputs:
+        """The outputs for one image [1, 3, H, W] over all its views."""
+        outputs = [self.model(view.show(image)) for view in views]
+        return self.postprocessor.merge_views(outputs, views)
 
 
 class Writer(Protocol):

@@ -1,4 +1,4 @@
-"""What a training says: the reference's log lines and VisualDL scalars.
+"""What a training leaves to read: log lines, VisualDL records, and how it was started.
 
 Losses are added up on the device and read only when a line is due, so that no step waits for it.
 """
@@ -7,42 +7,60 @@ from __future__ import annotations
 
 import logging
 import math
+import shlex
+import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import paddle
 from paddleseg.utils import calculate_eta
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from panoptic_deeplab.engine import distributed
+from panoptic_deeplab.environment import describe_environment
+from panoptic_deeplab.files import write_json
+from panoptic_deeplab.structures import DatasetInfo
+from panoptic_deeplab.visualization import draw_heatmap, draw_offsets, draw_panoptic
 
 if TYPE_CHECKING:
+    from panoptic_deeplab.engine.predictor import Predictor
     from panoptic_deeplab.engine.trainer import TrainingPlan
 
 _log = logging.getLogger(__name__)
+_package_log = logging.getLogger("panoptic_deeplab")
 
 
 class RunLog:
-    """Log lines and scalars of one training; a context, to close the files.
+    """Log lines and records of one training; a context, to close the files.
 
     Args:
-        plan: how often lines are due.
+        plan: how often lines are due and where files go.
+        config_yaml: the configuration as text.
         steps_per_epoch: for the epoch in the line.
     """
 
-    def __init__(self, plan: TrainingPlan, steps_per_epoch: int) -> None:
+    def __init__(self, plan: TrainingPlan, config_yaml: str, steps_per_epoch: int) -> None:
         self.plan = plan
-        self.steps_per_epoch = steps_per_epoch
-        self.writer = _visualdl_writer(plan) if plan.use_vdl and distributed.is_main() else None
+        self.config_yaml = config_yaml
+        self.steps_per_epoch = max(steps_per_epoch, 1)
+        self.writer: Any = None
         self.totals: dict[str, paddle.Tensor] = {}
         self.steps = 0
         self.reader_seconds = self.step_seconds = 0.0
-        self.waiting_since = self.step_since = time.perf_counter()
+        self.waiting_since = time.perf_counter()
         self._contexts = ExitStack()
 
     def __enter__(self) -> RunLog:
-        self._contexts.enter_context(logging_redirect_tqdm([logging.getLogger("panoptic_deeplab")]))
+        if distributed.is_main():
+            self._describe_run()
+            self._contexts.enter_context(_log_file(self.plan.save_dir / "train.log"))
+            if self.plan.use_vdl:
+                self.writer = _visualdl_writer(self.plan.save_dir)
+                self._hyper_parameters()
+        self._contexts.enter_context(logging_redirect_tqdm([_package_log]))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,22 +76,27 @@ class RunLog:
         """The batch is there."""
         self.reader_seconds += time.perf_counter() - self.waiting_since
 
-    def end_step(self, iteration: int, losses: dict[str, paddle.Tensor], lr: float) -> None:
+    def end_step(
+        self,
+        iteration: int,
+        losses: dict[str, paddle.Tensor],
+        lr: float,
+        gradient_norm: paddle.Tensor | None,
+    ) -> None:
         """Counts a step and writes a line every `log_iters`."""
         for name, loss in losses.items():
-            self.totals[name] = self.totals[name] + loss if name in self.totals else loss
+            self.totals[name] = self.totals.get(name, 0) + loss
         self.steps += 1
-        if iteration % self.plan.log_iters == 0 or iteration == self.plan.iters:
-            means = {name: float(total) / self.steps for name, total in self.totals.items()}
-            self.step_seconds += time.perf_counter() - self.waiting_since
-            self._write(iteration, means, lr)
+        due = iteration % self.plan.log_iters == 0 or iteration == self.plan.iters
+        means = self._means() if due else {}  # this waits for the device, so it is timed too
+        self.step_seconds += time.perf_counter() - self.waiting_since
+        if due:
+            self._write(iteration, means, lr, gradient_norm)
             self.totals, self.steps = {}, 0
             self.reader_seconds = self.step_seconds = 0.0
-        else:
-            self.step_seconds += time.perf_counter() - self.waiting_since
 
     def evaluation(self, iteration: int, results: dict[str, Any], seconds: float) -> float:
-        """Writes the main figures of an evaluation and returns PQ, -inf where it has none."""
+        """Writes the figures of an evaluation and returns PQ, -inf where it has none."""
         pq = results.get("All", {}).get("pq", math.nan)
         figures = {
             "PQ": pq,
@@ -85,12 +108,52 @@ class RunLog:
         _log.info("[EVAL] iter=%d, %s (%.0f s)", iteration, line, seconds)
         for name, value in figures.items():
             self._scalar(f"Evaluate/{name}", value, iteration)
+        for name, values in results.get("per_class", {}).items():
+            self._scalar(f"Evaluate/PQ of {name}", values.get("pq", math.nan), iteration)
         return -math.inf if math.isnan(pq) else pq
 
-    def _write(self, iteration: int, means: dict[str, float], lr: float) -> None:
+    def pictures(
+        self, iteration: int, predictor: Predictor, dataset: Any, info: DatasetInfo
+    ) -> None:
+        """VisualDL pictures of the data set's first sample: input, truth, prediction, fields."""
+        if self.writer is None or len(dataset) == 0:
+            return
+        original = dataset.load(0)["image"]
+        sample = dataset.transform(dataset.load(0), np.random.default_rng(0))
+        fields: dict[str, np.ndarray] = {}
+
+        def keep_fields(outputs: Any) -> Any:
+            if hasattr(predictor.postprocessor, "debug_images"):
+                fields.update(predictor.postprocessor.debug_images(outputs))
+            return outputs
+
+        (prediction,) = predictor.predict_batch(
+            sample["image"][None], [sample["frame"]], correct=keep_fields
+        )
+        pictures = {"input": original, "prediction": draw_panoptic(original, prediction, info)}
+        if dataset.records[0].label_path is not None:
+            pictures["truth"] = draw_panoptic(original, dataset.truth(0), info)
+        for name, field in fields.items():
+            pictures[name] = draw_heatmap(field) if field.ndim == 2 else draw_offsets(field)
+        for name, picture in pictures.items():
+            self.writer.add_image(f"Pictures/{name}", picture, iteration)
+
+    def _means(self) -> dict[str, float]:
+        """Mean losses since the last line, over all processes."""
+        local = {name: float(total) / self.steps for name, total in self.totals.items()}
+        of_ranks = distributed.gather(local)
+        return {name: sum(means[name] for means in of_ranks) / len(of_ranks) for name in local}
+
+    def _write(
+        self,
+        iteration: int,
+        means: dict[str, float],
+        lr: float,
+        gradient_norm: paddle.Tensor | None,
+    ) -> None:
         loss = sum(means.values())
         batch_cost, reader_cost = self.step_seconds / self.steps, self.reader_seconds / self.steps
-        ips = self.plan.batch_size / batch_cost
+        samples = self.plan.batch_size * self.plan.accumulate_steps
         _log.info(
             "[TRAIN] epoch=%d, iter=%d/%d, loss=%.4f, lr=%.6f, batch_cost=%.4f, reader_cost=%.5f, "
             "ips=%.4f samples/sec | ETA %s",
@@ -101,7 +164,7 @@ class RunLog:
             lr,
             batch_cost,
             reader_cost,
-            ips,
+            samples / batch_cost,
             calculate_eta(self.plan.iters - iteration, batch_cost),
         )
         parts = ", ".join(f"{name}={value:.4f}" for name, value in means.items())
@@ -112,17 +175,56 @@ class RunLog:
         self._scalar("Train/lr", lr, iteration)
         self._scalar("Train/batch_cost", batch_cost, iteration)
         self._scalar("Train/reader_cost", reader_cost, iteration)
+        self._scalar("Train/ips", samples / batch_cost, iteration)
+        if gradient_norm is not None:
+            self._scalar("Train/gradient_norm", float(gradient_norm), iteration)
 
     def _scalar(self, tag: str, value: float, iteration: int) -> None:
-        if self.writer is not None and not math.isnan(value):
+        if self.writer is not None and math.isfinite(value):
             self.writer.add_scalar(tag, value, iteration)
 
+    def _hyper_parameters(self) -> None:
+        if self.writer is not None:
+            plan = self.plan
+            values = {
+                "iters": plan.iters,
+                "samples_a_step": plan.samples_a_step,
+                "seed": plan.seed,
+            }
+            self.writer.add_hparams(values, ["Train/loss", "Evaluate/PQ"])
+            self.writer.add_text("config", self.config_yaml, 0)
 
-def _visualdl_writer(plan: TrainingPlan) -> Any:
+    def _describe_run(self) -> None:
+        """Configuration, command and versions, beside the checkpoints."""
+        folder = self.plan.save_dir
+        (folder / "config.yml").write_text(self.config_yaml, "utf-8")
+        run = {
+            "command": shlex.join([sys.executable, *sys.argv]),
+            "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "processes": distributed.world_size(),
+            "environment": describe_environment(),
+        }
+        write_json(folder / "run.json", run, indent=2)
+
+
+def _log_file(path: Path) -> Any:
+    """A context in which the package's log also goes to a file, after what is there."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s [%(levelname)s]\t%(message)s", "%Y-%m-%d %H:%M:%S")
+    )
+    _package_log.addHandler(handler)
+    stack = ExitStack()
+    stack.callback(handler.close)
+    stack.callback(_package_log.removeHandler, handler)
+    return stack
+
+
+def _visualdl_writer(folder: Path) -> Any:
     """VisualDL's writer, or None (said once) where it is not installed."""
     try:
         from visualdl import LogWriter
     except ImportError as error:
-        _log.warning("No VisualDL log is written: %s. Install it: pip install visualdl", error)
+        _log.warning("No VisualDL record is written: %s; pip install visualdl", error)
         return None
-    return LogWriter(str(plan.save_dir))
+    return LogWriter(str(folder))

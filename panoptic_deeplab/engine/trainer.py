@@ -5,26 +5,37 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import paddle
 from paddle import nn
 
 from panoptic_deeplab.engine import checkpoint, distributed
-from panoptic_deeplab.engine.checkpoint import Position
+from panoptic_deeplab.engine.averaging import WeightAverage
+from panoptic_deeplab.engine.checkpoint import Position, TrainingState
 from panoptic_deeplab.engine.evaluator import evaluate
+from panoptic_deeplab.engine.finiteness import FinitenessGuard, gradient_norm
+from panoptic_deeplab.engine.interruption import Interruption
 from panoptic_deeplab.engine.loading import TrainingOrder, TrainingSamples, training_batches
+from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.engine.run_log import RunLog
+from panoptic_deeplab.errors import UserError
 from panoptic_deeplab.files import usable_folder
 from panoptic_deeplab.preprocess import Preprocess
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.structures import DatasetInfo
 
 _log = logging.getLogger(__name__)
+
+Losses = dict[str, paddle.Tensor]
+Batch = dict[str, paddle.Tensor]
 
 
 @dataclass(frozen=True)
@@ -33,19 +44,21 @@ class TrainingPlan:
 
     Attributes:
         iters: steps of the whole training.
-        batch_size: samples of a step on each process.
+        batch_size: samples of a forward pass on each process.
         save_dir: where checkpoints and logs go.
+        accumulate_steps: forward passes whose gradients make one step.
         save_interval: steps between checkpoints (and evaluations).
         keep_checkpoint_max: newest checkpoints kept, 0 for all.
         log_iters: steps between log lines.
         num_workers: processes that read ahead on each process.
         seed: of the weights' and the samples' draws.
-        use_vdl: write VisualDL scalars.
+        use_vdl: write VisualDL records.
     """
 
     iters: int
     batch_size: int
     save_dir: Path
+    accumulate_steps: int = 1
     save_interval: int = 1000
     keep_checkpoint_max: int = 5
     log_iters: int = 10
@@ -53,14 +66,26 @@ class TrainingPlan:
     seed: int = 0
     use_vdl: bool = False
 
+    @property
+    def samples_a_step(self) -> int:
+        """Samples that one step sees, over all processes."""
+        return self.batch_size * self.accumulate_steps * distributed.world_size()
+
 
 @dataclass(frozen=True)
 class Validation:
     """What `--do_eval` measures with."""
 
     dataset: Any
-    postprocessor: Callable[..., Any]
-    evaluators: list[Any]
+    evaluators: Sequence[Any]
+
+
+class Stopped(UserError):
+    """A signal asked the training to stop, and all is saved."""
+
+    def __init__(self, signal: int, folder: Path) -> None:
+        super().__init__(f"stopped by signal {signal}; all is saved: go on with --resume_model {folder}")
+        self.exit_code = 128 + signal  # as a shell reports it
 
 
 class Trainer:
@@ -73,9 +98,12 @@ class Trainer:
         optimizer: over the model's parameters.
         dataset: the training split.
         targets: sample -> sample with targets.
+        postprocessor: outputs and frames -> predictions, for evaluation and pictures.
         info: the classes, for the checkpoints.
         config_yaml: the configuration as text, for the checkpoints.
         plan: how long, how often, where to.
+        precision: how to compute.
+        ema_decay: of a weight average that evaluation uses; None keeps none.
         validation: what to evaluate with at each checkpoint, if at all.
     """
 
@@ -83,123 +111,217 @@ class Trainer:
         self,
         *,
         model: nn.Layer,
-        criterion: Callable[..., dict[str, paddle.Tensor]],
+        criterion: Callable[..., Losses],
         preprocess: Preprocess,
         optimizer: paddle.optimizer.Optimizer,
         dataset: Any,
         targets: Callable[..., Any],
+        postprocessor: Callable[..., Any],
         info: DatasetInfo,
         config_yaml: str,
         plan: TrainingPlan,
+        precision: Precision | None = None,
+        ema_decay: float | None = None,
         validation: Validation | None = None,
     ) -> None:
-        self.model = model
+        precision = precision or Precision()
+        if distributed.world_size() > 1 and paddle.device.get_device() != "cpu":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # no such kernel on a CPU
+        model, optimizer = precision.prepare(model, optimizer)
+        average = WeightAverage(model, ema_decay) if ema_decay is not None else None
+        self.state = TrainingState(model, optimizer, precision, average)
         self.criterion = criterion
         self.preprocess = preprocess
-        self.optimizer = optimizer
         self.dataset = dataset
         self.targets = targets
+        self.postprocessor = postprocessor
         self.info = info
         self.config_yaml = config_yaml
         self.plan = plan
         self.validation = validation
-        self.position = Position(seed=plan.seed)
+        self.position = Position(seed=plan.seed, samples_a_step=plan.samples_a_step)
+        self.guard = FinitenessGuard(model.parameters())
 
     def resume(self, folder: str | Path) -> None:
         """Goes on from a checkpoint."""
-        self.position = checkpoint.resume(folder, self.model, self.optimizer)
+        position = checkpoint.resume(folder, self.state)
+        best_pq = max(position.best_pq, checkpoint.best_pq(self._best))
+        self.position = replace(position, best_pq=best_pq)
+        if self.position.samples_a_step != self.plan.samples_a_step:
+            _log.warning(
+                "%s was trained with %d samples a step, this run has %d: it goes on, but not as "
+                "if it had never stopped",
+                folder,
+                self.position.samples_a_step,
+                self.plan.samples_a_step,
+            )
         _log.info("Resumed from %s at iteration %d", folder, self.position.iteration)
 
+    @property
+    def _best(self) -> Path:
+        return self.plan.save_dir / "best_model"
+
     def run(self) -> None:
-        """Trains from the current position to the last step."""
+        """Trains from the current position to the last step.
+
+        Raises:
+            DataError: a file cannot be used, or a loss is not finite.
+            Stopped: by Ctrl-C or SIGTERM, after saving.
+        """
         plan, first = self.plan, self.position.iteration
         if first >= plan.iters:
             _log.info("Nothing to do: %d of %d iterations are done", first, plan.iters)
             return
         usable_folder(plan.save_dir)
-        order = TrainingOrder(
-            len(self.dataset),
-            plan.batch_size,
-            self.position.seed,
-            first,
-            plan.iters,
-            distributed.rank(),
-            distributed.world_size(),
-        )
-        samples = TrainingSamples(self.dataset, self.targets, self.position.seed)
-        network = self._distributed_model()
+        if distributed.is_main():
+            checkpoint.remove_unfinished(plan.save_dir)
+        order = self._order()
+        self.state.model.train()
+        network = self._network()
         with (
-            RunLog(plan, order.steps_per_epoch) as log,
+            Interruption() as interruption,
+            RunLog(plan, self.config_yaml, order.steps_per_epoch // plan.accumulate_steps) as log,
             progress_bar(
                 title="training", total=plan.iters, unit="steps", hidden=not _has_terminal()
             ) as bar,
         ):
             bar.update(first)
             log.start_waiting()
-            for batch in training_batches(samples, order, plan.num_workers):
+            for batches, image_ids in self._steps(order):
                 log.start_step()
-                losses = self._step(network, batch)
-                self.position = replace(self.position, iteration=self.position.iteration + 1)
-                log.end_step(self.position.iteration, losses, self.optimizer.get_lr())
-                self._advance_schedule()
+                losses, norm = self._step(network, batches, image_ids)
+                self._count_step()
+                log.end_step(self.position.iteration, losses, self._learning_rate(), norm)
                 bar.update()
-                if self._is_milestone():
-                    self._save()
-                    self._evaluate(log)
+                self._look_around(log, interruption)
                 log.start_waiting()
 
-    def _distributed_model(self) -> Callable[..., dict[str, paddle.Tensor]]:
-        self.model.train()
-        return paddle.DataParallel(self.model) if distributed.world_size() > 1 else self.model
+    def _order(self) -> TrainingOrder:
+        plan = self.plan
+        return TrainingOrder(
+            len(self.dataset),
+            plan.batch_size,
+            self.position.seed,
+            self.position.iteration * plan.accumulate_steps,
+            plan.iters * plan.accumulate_steps,
+            distributed.rank(),
+            distributed.world_size(),
+        )
+
+    def _network(self) -> Callable[..., dict[str, paddle.Tensor]]:
+        model = self.state.model
+        return paddle.DataParallel(model) if distributed.world_size() > 1 else model
+
+    def _steps(self, order: TrainingOrder) -> Iterator[tuple[list[Batch], list[str]]]:
+        """The batches and image ids of each step."""
+        samples = TrainingSamples(self.dataset, self.targets, self.position.seed)
+        batches = training_batches(samples, order, self.plan.num_workers)
+        places = iter(order)
+        while step := list(islice(batches, self.plan.accumulate_steps)):
+            chosen = [index for batch in islice(places, len(step)) for _, index in batch]
+            yield step, [self.dataset.records[index].image_id for index in chosen]
 
     def _step(
-        self, network: Callable[..., dict[str, paddle.Tensor]], batch: dict[str, paddle.Tensor]
-    ) -> dict[str, paddle.Tensor]:
-        """One forward, backward and update; the losses, detached."""
-        images = self.preprocess(batch["image"], batch["valid_box"])
-        losses = self.criterion(network(images, batch), batch)
-        sum(losses.values()).backward()
-        self.optimizer.step()
-        self.optimizer.clear_grad()
-        return {name: loss.detach() for name, loss in losses.items()}
+        self, network: Any, batches: Sequence[Batch], image_ids: Sequence[str]
+    ) -> tuple[Losses, paddle.Tensor | None]:
+        """Forward and backward of each batch, then one update; mean losses, gradient norm."""
+        precision, optimizer = self.state.precision, self.state.optimizer
+        paddle.seed(self._step_seed())
+        total: Losses = {}
+        for i, batch in enumerate(batches):
+            alone = i + 1 < len(batches) and distributed.world_size() > 1
+            with network.no_sync() if alone else nullcontext():
+                losses = self._losses(network, batch)
+                precision.backward(sum(losses.values()) / len(batches))
+            for name, loss in losses.items():
+                total[name] = total.get(name, 0) + loss.detach() / len(batches)
+        norm = None
+        if not precision.overflow_is_handled:
+            norm = gradient_norm(self.guard.parameters)
+        self.guard.step(total, norm, image_ids, lambda: precision.step(optimizer))
+        optimizer.clear_grad()
+        if self.state.average is not None:
+            self.state.average.update()
+        return total, norm
 
-    def _advance_schedule(self) -> None:
-        scheduler = self.optimizer._learning_rate
+    def _losses(self, network: Any, batch: Batch) -> Losses:
+        images = self.preprocess(batch["image"], batch["valid_box"])
+        with self.state.precision.autocast():
+            outputs = network(images, batch)
+        full = {
+            name: value.astype("float32") if isinstance(value, paddle.Tensor) else value
+            for name, value in outputs.items()
+        }
+        return self.criterion(full, batch)
+
+    def _step_seed(self) -> int:
+        """Dropout's chances follow from the step, so that resuming does not change them."""
+        key = (self.position.seed, self.position.iteration, distributed.rank())
+        return int(np.random.default_rng(key).integers(1 << 31))
+
+    def _count_step(self) -> None:
+        self.position = replace(self.position, iteration=self.position.iteration + 1)
+
+    def _learning_rate(self) -> float:
+        """The rate of the step just done; the schedule moves on."""
+        rate = self.state.optimizer.get_lr()
+        scheduler = self.state.optimizer._learning_rate
         if isinstance(scheduler, paddle.optimizer.lr.LRScheduler):
             scheduler.step()
+        return rate
 
-    def _is_milestone(self) -> bool:
-        done = self.position.iteration
-        return done % self.plan.save_interval == 0 or done == self.plan.iters
+    def _look_around(self, log: RunLog, interruption: Interruption) -> None:
+        """What is due after a step: checks, checkpoints, evaluation, the wish to stop.
 
-    def _save(self) -> None:
+        Processes talk to each other only at log lines and checkpoints, so that no step waits.
+        """
+        done, plan = self.position.iteration, self.plan
+        milestone = done % plan.save_interval == 0 or done == plan.iters
+        look = milestone or done % plan.log_iters == 0
+        if look:
+            self.guard.check(done)
+        if milestone:
+            self._save()
+            self._evaluate(log)
+        if look or distributed.world_size() == 1:
+            number = interruption.agreed()
+            if number is not None and done < plan.iters:
+                self.guard.check(done)
+                raise Stopped(number, self._save())
+
+    def _save(self) -> Path:
+        folder = self.plan.save_dir / f"iter_{self.position.iteration}"
         if distributed.is_main():
             checkpoint.save_checkpoint(
-                self.plan.save_dir / f"iter_{self.position.iteration}",
-                self.model,
-                self.optimizer,
-                self.position,
-                self.info,
-                self.config_yaml,
+                folder, self.state, self.position, self.info, self.config_yaml
             )
             checkpoint.prune_checkpoints(self.plan.save_dir, self.plan.keep_checkpoint_max)
+        return folder
 
     def _evaluate(self, log: RunLog) -> None:
-        """Scores the model as it is and keeps it if no earlier one was better."""
-        if self.validation is None:
-            return
-        predictor = Predictor(self.model, self.preprocess, (), self.validation.postprocessor)
+        """Scores the model, or its average, and keeps it if none before was better."""
+        average = self.state.average
+        with average.applied() if average is not None else nullcontext():
+            predictor = Predictor(self.state.model, self.preprocess, (), self.postprocessor)
+            log.pictures(self.position.iteration, predictor, self._shown_dataset(), self.info)
+            if self.validation is not None:
+                self._score(log, predictor, self.validation)
+        self.state.model.train()
+
+    def _shown_dataset(self) -> Any:
+        return self.dataset if self.validation is None else self.validation.dataset
+
+    def _score(self, log: RunLog, predictor: Predictor, validation: Validation) -> None:
         start = time.perf_counter()
         results = evaluate(
-            predictor, self.validation.dataset, self.validation.evaluators, self.plan.num_workers
+            predictor, validation.dataset, validation.evaluators, self.plan.num_workers
         )
-        self.model.train()
         pq = log.evaluation(self.position.iteration, results, time.perf_counter() - start)
         if pq > self.position.best_pq:
             self.position = replace(self.position, best_pq=pq)
             if distributed.is_main():
-                best = self.plan.save_dir / "best_model"
-                checkpoint.save_model(best, self.model, self.info, self.config_yaml)
+                model = self.state.model
+                checkpoint.save_best(self._best, model, self.info, self.config_yaml, pq)
         _log.info("[EVAL] The best validation PQ so far is %.4f", self.position.best_pq)
 
 

@@ -2,63 +2,57 @@
 
 from __future__ import annotations
 
-import struct
 import warnings
-import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.files import replacing
+from panoptic_deeplab.files import open_file, replacing
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
-_DECODING_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,  # what Pillow raises for broken PNG chunks
-    EOFError,
-    IndexError,
-    TypeError,
-    KeyError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")  # Pillow's names; some others run programs
+_PNG_DEPTH = 24  # where the first chunk of a PNG tells the bits of a channel
 
 
 def read_image(path: str | Path) -> np.ndarray:
     """A picture as [H, W, 3] uint8 RGB, turned upright as its EXIF tag says.
 
     Grey, palette and CMYK pictures are converted, an alpha channel is dropped, 16-bit values are
-    reduced to their upper byte.
+    reduced to their upper byte. Of several pictures in a file the first counts.
 
     Raises:
-        DataError: the file is missing, not a picture, truncated, or so large (over 179
-            million pixels) that it may be meant to fill the memory.
+        DataError: the file is missing, not a picture, truncated, of floating-point or other
+            values without an obvious colour, or so large (over 179 million pixels) that it may be
+            meant to fill the memory.
     """
-    return np.asarray(_upright_rgb(_decode(path)))
+    with _decoded(path) as image:
+        return np.asarray(_rgb(_upright(image)))
 
 
 def read_ids(path: str | Path) -> np.ndarray:
     """The segment ids of a COCO panoptic PNG: [H, W] int32, id = R + 256 G + 65536 B.
 
     Raises:
-        DataError: not readable, or not an RGB (or RGBA) picture of 8 bits.
+        DataError: not readable, or not an RGB (or RGBA) PNG of 8 bits.
     """
-    image = _decode(path)
-    if image.mode not in ("RGB", "RGBA"):
-        raise DataError(
-            f"{path}: expected an RGB panoptic PNG (id = R + 256 G + 65536 B), got a picture of "
-            f"mode {image.mode}"
-        )
-    rgba = cv2.cvtColor(np.asarray(image.convert("RGB")), cv2.COLOR_RGB2RGBA)
+    with _decoded(path) as image:
+        if image.format != "PNG" or image.mode not in ("RGB", "RGBA"):
+            raise DataError(
+                f"{path}: expected an RGB panoptic PNG (id = R + 256 G + 65536 B), got a picture "
+                f"of mode {image.mode} in {image.format}"
+            )
+        rgb = np.asarray(image.convert("RGB"))
+    with open_file(path) as file:
+        depth = file.read(_PNG_DEPTH + 1)[_PNG_DEPTH]
+    if depth != 8:  # Pillow would drop the lower bytes
+        raise DataError(f"{path}: expected a panoptic PNG of 8 bits, got one of {depth} bits")
+    rgba = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
     return (rgba.view("<u4")[..., 0] & 0xFFFFFF).astype(np.int32)
 
 
@@ -78,22 +72,36 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
         temporary.write_bytes(data.tobytes())
 
 
-def _decode(path: str | Path) -> Image.Image:
-    try:
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata, and pictures that are merely large
-            image = Image.open(file)
+@contextmanager
+def _decoded(path: str | Path) -> Iterator[Image.Image]:
+    """The picture in memory; what goes wrong with it inside the block is told in one line too."""
+    with open_file(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd metadata, and pictures that are merely large
+        try:
+            image = Image.open(file, formats=_FORMATS)
             image.load()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except _DECODING_ERRORS as error:
-        raise DataError(f"{path}: not a readable picture ({_one_line(error)})") from error
-    return image
+            if 0 in image.size:
+                raise ValueError("it has no pixels")
+            yield image
+        except DataError:
+            raise
+        except UnidentifiedImageError as error:
+            known = ", ".join(_FORMATS)
+            raise DataError(f"{path}: not a readable picture (none of {known})") from error
+        except Exception as error:  # a broken picture can raise anything
+            raise DataError(f"{path}: not a readable picture ({_one_line(error)})") from error
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    with suppress(*_DECODING_ERRORS):  # a broken EXIF block does not make the pixels wrong
-        image = ImageOps.exif_transpose(image)
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a broken EXIF block, which does not make the pixels wrong
+        return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("floating-point values have no brightness of their own")
     if image.mode.startswith("I"):
         wide = np.asarray(image).astype(np.int64)
         image = Image.fromarray(np.clip(wide >> 8, 0, 255).astype(np.uint8))

@@ -8,6 +8,7 @@ import paddle
 import paddle.nn.functional as F
 
 from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.losses.across_ranks import hardest_mean, weighted_mean
 from panoptic_deeplab.registry import CRITERIA
 from panoptic_deeplab.resample import resize_outputs
 
@@ -22,7 +23,8 @@ class PanopticDeepLabLoss:
     - `offset_loss`: sum(w * absolute error) / sum(w), w counted for both channels.
 
     The values equal those of PaddleSeg's contrib/PanopticDeepLab. A batch without anything to
-    learn centres or offsets from gives 0 there, with every parameter still in the graph.
+    learn centres or offsets from gives 0 there, with every parameter still in the graph. Over
+    several processes all means are those of the whole batch.
 
     Args:
         ignore_index: label without a loss.
@@ -68,11 +70,8 @@ class PanopticDeepLabLoss:
             outputs: `semantic` [N, C, h, w], `center` [N, 1, h, w], `offset` [N, 2, h, w].
             targets: what `CenterOffsetTargets` adds, stacked: [N, H, W], `offset` [N, 2, H, W].
         """
-        targets = {
-            name: targets[name][..., :: self.stride, :: self.stride] if self.stride > 1
-            else targets[name]
-            for name in _TARGETS
-        }  # fmt: skip
+        step = slice(None, None, self.stride)
+        targets = {name: targets[name][..., step, step] for name in _TARGETS}
         size = targets["semantic"].shape[-2:]
         resized = resize_outputs(dict(outputs), size, align_corners=self.align_corners)
         return {
@@ -92,21 +91,20 @@ class PanopticDeepLabLoss:
             reduction="none",
         ).flatten()
         losses = losses * targets["semantic_weights"].astype("float32").flatten()
-        kept = int(self.top_k_percent_pixels * losses.shape[0])
-        return losses.topk(max(kept, 1), sorted=False)[0].mean()
+        return hardest_mean(losses, self.top_k_percent_pixels)
 
     def _center(
         self, outputs: Mapping[str, paddle.Tensor], targets: Mapping[str, paddle.Tensor]
     ) -> paddle.Tensor:
         predicted = outputs["center"]
         errors = F.square_error_cost(predicted, targets["center"].reshape(predicted.shape))
-        return _weighted_mean(errors, targets["center_weights"])
+        return _mean_over_channels(errors, targets["center_weights"])
 
     def _offset(
         self, outputs: Mapping[str, paddle.Tensor], targets: Mapping[str, paddle.Tensor]
     ) -> paddle.Tensor:
         errors = (outputs["offset"] - targets["offset"]).abs()
-        return _weighted_mean(errors, targets["offset_weights"])
+        return _mean_over_channels(errors, targets["offset_weights"])
 
 
 _TARGETS = (
@@ -119,8 +117,6 @@ _TARGETS = (
 )
 
 
-def _weighted_mean(errors: paddle.Tensor, weights: paddle.Tensor) -> paddle.Tensor:
-    """Mean of errors [N, C, H, W] under weights [N, H, W], 0 where all weights are 0."""
-    weights = weights.astype("float32").unsqueeze(1).expand_as(errors)
-    total = weights.sum()
-    return (errors * weights).sum() / paddle.where(total > 0, total, paddle.ones_like(total))
+def _mean_over_channels(errors: paddle.Tensor, weights: paddle.Tensor) -> paddle.Tensor:
+    """Mean of errors [N, C, H, W] under weights [N, H, W], which count for each channel."""
+    return weighted_mean(errors, weights.astype("float32").unsqueeze(1).expand_as(errors))

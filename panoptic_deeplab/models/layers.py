@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import paddle
 from paddle import nn
+from paddle.distributed.fleet.utils import recompute
 from paddleseg.models.layers import ConvBNReLU
 
 
@@ -28,3 +33,42 @@ class SeparableConvBNReLU(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """[N, in_channels, H, W] -> [N, out_channels, H, W]."""
         return self.piontwise_conv(self.depthwise_conv(x))
+
+
+def call(layer: nn.Layer, inputs: Any) -> Any:
+    """`layer(inputs)`; stands where `recomputed` may."""
+    return layer(inputs)
+
+
+def recomputed(layer: nn.Layer, inputs: Any) -> Any:
+    """`layer(inputs)` that keeps no activations but computes them again in the backward pass.
+
+    Saves memory for a second forward pass (Chen et al., https://arxiv.org/abs/1604.06174). Outputs
+    and gradients are those of `layer(inputs)`: dropout draws the same numbers again, and the
+    running statistics of batch norm move once, in the first pass.
+    """
+    passes = iter([layer])
+
+    def forward(inputs: Any, *_: paddle.Tensor) -> Any:
+        if next(passes, None) is not None:
+            return layer(inputs)
+        with running_statistics_held(layer):
+            return layer(inputs)
+
+    # The reentrant form loses the gradients of a part whose input needs none, as images do; the
+    # parameters beside them tell Paddle not to warn of that.
+    return recompute(forward, inputs, *layer.parameters(), use_reentrant=False)
+
+
+@contextmanager
+def running_statistics_held(layer: nn.Layer) -> Iterator[None]:
+    """Batch norms in `layer` keep their running mean and variance as they are."""
+    norms = [part for part in layer.sublayers(include_self=True) if hasattr(part, "_momentum")]
+    momenta = [norm._momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm._momentum = 1.0  # of the old value
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm._momentum = momentum

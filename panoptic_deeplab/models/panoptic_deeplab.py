@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import paddle
 from paddle import nn
 
+import panoptic_deeplab.models.backbones  # noqa: F401  (importing registers them)
 from panoptic_deeplab.models.decoders import PanopticDecoder
 from panoptic_deeplab.models.heads import PredictionHeads
+from panoptic_deeplab.models.layers import call, recomputed
 from panoptic_deeplab.registry import MODELS
 
 
@@ -21,8 +23,10 @@ class PanopticDeepLab(nn.Layer):
 
     Args:
         num_classes: semantic classes.
-        backbone: a PaddleSeg backbone whose features are at strides 4, 8, 16 and 32.
-        backbone_indices: features for the decoders, from coarse to fine, then the ASPP's.
+        backbone: what gives a list of features and tells their `feat_channels`, as PaddleSeg's
+            backbones do.
+        backbone_indices: features for the decoders, from coarse to fine, then the ASPP's. The
+            finest must be at stride 4.
         aspp_ratios: dilation of the ASPP's branches; 1 is a 1x1 convolution.
         aspp_out_channels: of the semantic ASPP.
         decoder_channels: of the semantic decoder and head.
@@ -34,6 +38,7 @@ class PanopticDeepLab(nn.Layer):
         instance_num_classes: channels of the instance heads.
         instance_head_channels: of the instance heads' hidden layer.
         instance_class_key: their names.
+        recompute: keep fewer activations in training and compute them again in the backward pass.
     """
 
     def __init__(
@@ -52,9 +57,11 @@ class PanopticDeepLab(nn.Layer):
         instance_num_classes: Sequence[int] = (1, 2),
         instance_head_channels: int = 32,
         instance_class_key: Sequence[str] = ("center", "offset"),
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.recompute = recompute
         channels = [backbone.feat_channels[i] for i in backbone_indices]
         self.head = PanopticDeepLabHead(
             semantic_decoder=PanopticDecoder(
@@ -83,6 +90,7 @@ class PanopticDeepLab(nn.Layer):
                 instance_decoder_channels,
                 instance_head_channels,
             ),
+            recompute=recompute,
         )
 
     def forward(
@@ -93,7 +101,8 @@ class PanopticDeepLab(nn.Layer):
         `semantic` [N, C, h, w] are logits, `center` [N, 1, h, w] the heat map, `offset`
         [N, 2, h, w] the way (y, x) to the own centre in input pixels. `targets` are not needed.
         """
-        outputs = self.head(self.backbone(images))
+        run = recomputed if self.recompute and self.training else call
+        outputs = self.head(run(self.backbone, images))
         return outputs | {"offset": outputs["offset"] * OUTPUT_STRIDE}
 
 
@@ -110,8 +119,10 @@ class PanopticDeepLabHead(nn.Layer):
         semantic_head: nn.Layer,
         instance_decoder: nn.Layer,
         instance_head: nn.Layer,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.semantic_decoder = semantic_decoder
         self.semantic_head = semantic_head
         self.instance_decoder = instance_decoder
@@ -119,5 +130,6 @@ class PanopticDeepLabHead(nn.Layer):
 
     def forward(self, features: Sequence[paddle.Tensor]) -> dict[str, paddle.Tensor]:
         """All outputs by name, at the finest feature's stride."""
-        semantic = self.semantic_head(self.semantic_decoder(features))
-        return semantic | self.instance_head(self.instance_decoder(features))
+        run = recomputed if self.recompute and self.training else call
+        semantic = run(self.semantic_head, run(self.semantic_decoder, features))
+        return semantic | run(self.instance_head, run(self.instance_decoder, features))

@@ -21,7 +21,8 @@ class PanopticDeepLabLite(nn.Layer):
     What differs from the paper is what a CPU asks for: dense 3x3 convolutions instead of
     depthwise 5x5 (2.4 times the time of a dense 3x3 in Paddle), capacity at strides 8 to 32,
     upsampling by 1x1 convolution and pixel shuffle, predictions at stride 2 so that poles and
-    lights survive.
+    lights survive, and instance norm: with one or two pictures a step the running statistics of
+    batch norm are those of no picture (measured: PQ 0.41 with them, 0.57 with a picture's own).
 
     Args:
         num_classes: semantic classes.
@@ -77,10 +78,10 @@ class Encoder(nn.Layer):
 
     def __init__(self, channels: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()
-        self.stem = conv_bn_relu(3, channels[0], 3, stride=2)
+        self.stem = conv_norm_relu(3, channels[0], 3, stride=2)
         self.stages = nn.LayerList(
             nn.Sequential(
-                conv_bn_relu(before, after, 3, stride=2),
+                conv_norm_relu(before, after, 3, stride=2),
                 *(ResidualBlock(after, dilation=1 + i % 2) for i in range(count)),
             )
             for before, after, count in zip(channels[:-1], channels[1:], blocks, strict=True)
@@ -99,9 +100,9 @@ class ResidualBlock(nn.Layer):
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
-        self.first = conv_bn_relu(channels, channels, 3, dilation=dilation)
+        self.first = conv_norm_relu(channels, channels, 3, dilation=dilation)
         self.second = nn.Sequential(
-            nn.Conv2D(channels, channels, 3, padding=1, bias_attr=False), nn.BatchNorm2D(channels)
+            nn.Conv2D(channels, channels, 3, padding=1, bias_attr=False), nn.InstanceNorm2D(channels)
         )
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -116,16 +117,15 @@ class ShuffleDecoder(nn.Layer):
         super().__init__()
         skips = list(reversed(feature_channels[:-1]))
         below = [feature_channels[-1], *channels[:-1]]
-        self.context = nn.Sequential(
-            nn.AdaptiveAvgPool2D(1), conv_bn_relu(feature_channels[-1], feature_channels[-1], 1)
-        )
+        deepest = feature_channels[-1]
+        self.context = nn.Sequential(nn.AdaptiveAvgPool2D(1), nn.Conv2D(deepest, deepest, 1))
         self.rise = nn.LayerList(
-            conv_bn(source, 4 * width, 1) for source, width in zip(below, channels, strict=True)
+            conv_norm(source, 4 * width, 1) for source, width in zip(below, channels, strict=True)
         )
         self.skip = nn.LayerList(
-            conv_bn(skip, width, 1) for skip, width in zip(skips, channels, strict=True)
+            conv_norm(skip, width, 1) for skip, width in zip(skips, channels, strict=True)
         )
-        self.smooth = nn.LayerList(conv_bn_relu(width, width, 3) for width in channels)
+        self.smooth = nn.LayerList(conv_norm_relu(width, width, 3) for width in channels)
 
     def forward(self, features: Sequence[paddle.Tensor]) -> paddle.Tensor:
         """Features, fine to coarse -> [N, channels[-1], h, w] at the stride of the finest."""
@@ -158,10 +158,10 @@ def shuffle_up(x: paddle.Tensor, size: Sequence[int]) -> paddle.Tensor:
     return F.pixel_shuffle(x, 2)[:, :, : size[0], : size[1]]
 
 
-def conv_bn(
+def conv_norm(
     in_channels: int, out_channels: int, kernel: int, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
-    """Convolution and batch norm, the size kept or divided by the stride."""
+    """Convolution and instance norm, the size kept or divided by the stride."""
     padding = dilation * (kernel // 2)
     return nn.Sequential(
         nn.Conv2D(
@@ -173,14 +173,14 @@ def conv_bn(
             dilation=dilation,
             bias_attr=False,
         ),
-        nn.BatchNorm2D(out_channels),
+        nn.InstanceNorm2D(out_channels),
     )
 
 
-def conv_bn_relu(
+def conv_norm_relu(
     in_channels: int, out_channels: int, kernel: int, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
-    """Convolution, batch norm and ReLU."""
+    """Convolution, instance norm and ReLU."""
     return nn.Sequential(
-        *conv_bn(in_channels, out_channels, kernel, stride, dilation).children(), nn.ReLU()
+        *conv_norm(in_channels, out_channels, kernel, stride, dilation).children(), nn.ReLU()
     )

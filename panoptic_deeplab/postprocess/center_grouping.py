@@ -16,11 +16,16 @@ import paddle.nn.functional as F
 
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.fusion import fuse_by_majority
+from panoptic_deeplab.postprocess.views import View
 from panoptic_deeplab.registry import POSTPROCESSORS
 from panoptic_deeplab.resample import resize_outputs
 from panoptic_deeplab.structures import Frame, Prediction, Segment, smallest_label_type
 
+Outputs = Mapping[str, paddle.Tensor]
+
 _BLOCK = 1 << 14  # thing pixels whose distances to all centres are held at a time
+_LEAST_PROBABILITY = 1e-30  # whose logarithm is finite
+_SURE_LOGIT = 100.0  # its softmax is 1 in float32, for any number of classes
 
 
 def find_centers(
@@ -133,9 +138,7 @@ class CenterGrouping:
         self.align_corners = align_corners
         self.label_type = smallest_label_type(num_classes)
 
-    def __call__(
-        self, outputs: Mapping[str, paddle.Tensor], frames: Sequence[Frame]
-    ) -> list[Prediction]:
+    def __call__(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Prediction]:
         """Predictions in original pixels, one an image; padding takes no part.
 
         Args:
@@ -150,6 +153,79 @@ class CenterGrouping:
             self._predict(*maps, frame)
             for *maps, frame in zip(labels, heat, offsets, probabilities, frames, strict=True)
         ]
+
+    def merge_views(
+        self, outputs: Sequence[Outputs], views: Sequence[View]
+    ) -> dict[str, paddle.Tensor]:
+        """The outputs of several views of the same images as one, at the input's size.
+
+        Class probabilities, heat and offsets are averaged pixel by pixel, each turned back first.
+        `semantic` is the logarithm of the mean probability, whose softmax is that probability.
+
+        Args:
+            outputs: of each view, at the network's stride.
+            views: the way back from each.
+        """
+        total: dict[str, paddle.Tensor] = {}
+        for output, view in zip(outputs, views, strict=True):
+            for name, value in self._turned_back(output, view).items():
+                total[name] = total[name] + value if name in total else value
+        mean = {name: value / len(views) for name, value in total.items()}
+        return mean | {"semantic": paddle.log(mean["semantic"].clip(min=_LEAST_PROBABILITY))}
+
+    def _turned_back(self, outputs: Outputs, view: View) -> dict[str, paddle.Tensor]:
+        """Probabilities, heat and offsets of one view on the unscaled input."""
+        seen = resize_outputs(dict(outputs), view.size, align_corners=self.align_corners)
+        return {
+            "semantic": F.softmax(view.turn_back(seen["semantic"]), axis=1),
+            "center": view.turn_back(seen["center"]),
+            "offset": view.turn_back_vectors(seen["offset"]),
+        }
+
+    oracle_names = ("semantic", "center", "offset")
+    """What `oracle` can replace."""
+
+    def oracle(
+        self, outputs: Outputs, targets: Outputs, names: Sequence[str]
+    ) -> dict[str, paddle.Tensor]:
+        """The outputs at the input's size, those of `names` replaced by the truth.
+
+        As in bowenc0221/panoptic-deeplab, but the true classes also say which pixels are grouped
+        (there these stay the predicted ones), and where the truth is void the network chooses
+        among the stuff (there it is the first stuff class): as things such pixels would vote for
+        the class of an instance nearby.
+
+        Args:
+            outputs: of the network.
+            targets: as `CenterOffsetTargets` makes them: `semantic` [N, H, W] class indices (all
+                others are void), `center` [N, H, W], `offset` [N, 2, H, W].
+            names: of `oracle_names`.
+        """
+        size = tuple(targets["semantic"].shape[-2:])
+        resized = resize_outputs(dict(outputs), size, align_corners=self.align_corners)
+        truth = {
+            "semantic": self._true_logits(targets["semantic"], resized["semantic"]),
+            "center": targets["center"].unsqueeze(1),
+            "offset": targets["offset"],
+        }
+        return resized | {name: truth[name] for name in names}
+
+    def _true_logits(self, labels: paddle.Tensor, predicted: paddle.Tensor) -> paddle.Tensor:
+        """[N, C, H, W] logits sure of the labels [N, H, W], the stuff's predicted ones in void."""
+        classes = paddle.arange(len(self.is_thing)).reshape([1, -1, 1, 1])
+        is_class = (labels.astype("int64").unsqueeze(1) == classes).astype(predicted.dtype)
+        is_void = 1 - is_class.sum(axis=1, keepdim=True)
+        is_thing = paddle.to_tensor(self.is_thing).astype(predicted.dtype).reshape([1, -1, 1, 1])
+        return _SURE_LOGIT * (is_class - is_void * is_thing) + is_void * predicted
+
+    def debug_images(self, outputs: Outputs) -> dict[str, np.ndarray]:
+        """What to draw of the batch's first image, at the network's stride.
+
+        Returns:
+            `center` [h, w] float32, heat in 0..1, and `offset` [2, h, w] float32, vectors (y, x).
+        """
+        first = {name: outputs[name][0].astype("float32").numpy() for name in ("center", "offset")}
+        return first | {"center": first["center"][0]}
 
     def _predict(
         self,

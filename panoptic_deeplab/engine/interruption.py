@@ -1,0 +1,47 @@
+"""Ctrl-C and SIGTERM: finish the step, save, and say how to go on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+from panoptic_deeplab.engine import distributed
+
+
+class Interruption:
+    """While this context is open, a first signal only asks to stop; a second stops at once.
+
+    Attributes:
+        signal: the signal that asked, or None.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def agreed(self) -> int | None:
+        """The signal that any process got; all processes must ask together."""
+        asked = [number for number in distributed.gather(self.signal) if number is not None]
+        return asked[0] if asked else None

@@ -1,0 +1,21 @@
+"""What a postprocessor that merges views is told of each of them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import paddle
+
+
+class View(Protocol):
+    """A scaled or mirrored showing of an image, and the way back from it."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the network's input in this view."""
+
+    def turn_back(self, maps: paddle.Tensor) -> paddle.Tensor:
+        """[N, C, *size] -> [N, C, H, W] on the unscaled input, 0 outside its valid box."""
+
+    def turn_back_vectors(self, vectors: paddle.Tensor) -> paddle.Tensor:
+        """The same for (y, x) in pixels, which the way back also scales and mirrors."""

@@ -1,0 +1,163 @@
+"""Kills a training again and again and checks that it ends as if nothing had happened.
+
+Trains once without interruption and once with kill -9 at random moments, each time going on with
+`--resume_model auto`, and compares the last checkpoints bit for bit.
+
+    python tools/stress_resume.py --kills 20
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from panoptic_deeplab.command_line import run
+from panoptic_deeplab.errors import DataError
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = "configs/demo/panoptic_deeplab_lite_scenes.yml"
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--iters", type=int, default=40, help="default: %(default)s")
+    parser.add_argument("--save_interval", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--num_workers", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--accumulate_steps", type=int, default=2, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="of the kills; default: %(default)s")
+    parser.add_argument("--config", default=CONFIG, help="default: %(default)s")
+    parser.add_argument("--dataset_root", type=Path, help="default: small scenes, made here")
+    parser.add_argument("--opts", nargs="+", default=[], help="changes to the configuration")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return run(stress, parse_arguments(argv))
+
+
+def stress(arguments: argparse.Namespace) -> None:
+    """Both trainings and the comparison."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = arguments.dataset_root or make_scenes(Path(folder) / "scenes")
+        whole, killed = Path(folder) / "whole", Path(folder) / "killed"
+        start = time.monotonic()
+        train(arguments, root, whole).wait()
+        seconds = time.monotonic() - start
+        print(f"without interruption: {seconds:.0f} s", flush=True)
+        kills = kill_and_resume(arguments, root, killed, seconds)
+        compare(*(path / f"iter_{arguments.iters}" for path in (whole, killed)))
+        print(f"{kills} kills, {arguments.iters} iterations: equal weights, bit for bit")
+
+
+def make_scenes(root: Path) -> Path:
+    """A few small scenes to train on."""
+    sizes = ["--train", "12", "--val", "2", "--height", "64", "--width", "128"]
+    call = [sys.executable, "tools/make_scenes.py", "--output", str(root), *sizes]
+    subprocess.run(call, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+    return root
+
+
+def train(arguments: argparse.Namespace, root: Path, save_dir: Path) -> subprocess.Popen:
+    """A training that goes on from whatever lies in `save_dir`."""
+    options = {
+        "--config": arguments.config,
+        "--save_dir": save_dir,
+        "--device": "cpu",
+        "--resume_model": "auto",
+        "--iters": arguments.iters,
+        "--save_interval": arguments.save_interval,
+        "--keep_checkpoint_max": 2,
+        "--num_workers": arguments.num_workers,
+        "--accumulate_steps": arguments.accumulate_steps,
+    }
+    words = [str(word) for pair in options.items() for word in pair]
+    opts = [f"{split}_dataset.dataset_root={root}" for split in ("train", "val")]
+    command = [sys.executable, "train.py", *words, "--use_ema", "--opts", *opts, *arguments.opts]
+    save_dir.mkdir(parents=True, exist_ok=True)
+    with open(save_dir / "output.txt", "ab") as output:
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def kill_and_resume(
+    arguments: argparse.Namespace, root: Path, save_dir: Path, seconds: float
+) -> int:
+    """Kills as often as asked, lets the last one end, and returns how often it killed."""
+    rng, kills = random.Random(arguments.seed), 0
+    while True:
+        process = train(arguments, root, save_dir)
+        if kills < arguments.kills:
+            wait_for_progress(process, save_dir, rng, seconds)
+        ended = process.poll() if kills < arguments.kills else process.wait()
+        if ended is None:
+            os.killpg(process.pid, 9)
+            process.wait()
+            kills += 1
+            at = max((path.name for path in save_dir.glob("iter_*")), default="nothing")
+            print(f"kill {kills} of {arguments.kills}: {at} is there", flush=True)
+        elif ended != 0:
+            raise DataError(f"a training failed: {(save_dir / 'output.txt').read_text()[-2000:]}")
+        elif kills < arguments.kills:
+            shutil.rmtree(save_dir)  # it ended before all kills: once more from the start
+        else:
+            return kills
+
+
+def wait_for_progress(
+    process: subprocess.Popen, save_dir: Path, rng: random.Random, seconds: float
+) -> None:
+    """Until it has written a new checkpoint, and then for a random while."""
+    before = set(save_dir.glob("iter_*"))
+    while process.poll() is None and not set(save_dir.glob("iter_*")) - before:
+        time.sleep(0.01)
+    time.sleep(rng.uniform(0, 0.5 * seconds / 10))
+
+
+def compare(first: Path, second: Path) -> None:
+    """Refuses any difference in weights, averages or optimizer state."""
+    import numpy as np
+
+    from panoptic_deeplab.engine.weights import read_pickle
+
+    for name in ("model.pdparams", "model_ema.pdparams", "model.pdopt"):
+        contents = [flatten(read_pickle(folder / name)) for folder in (first, second)]
+        if contents[0].keys() != contents[1].keys():
+            raise DataError(f"{name}: other entries")
+        for key, value in contents[0].items():
+            if not np.array_equal(value, contents[1][key], equal_nan=True):
+                raise DataError(f"{name}: '{key}' differs")
+
+
+def flatten(content: dict, prefix: str = "") -> dict:
+    """Nested dictionaries as one, without the names Paddle gives parameters."""
+    flat = {}
+    for key, value in content.items():
+        if isinstance(value, dict) and key != "StructuredToParameterName@@":
+            flat |= flatten(value, f"{prefix}{key}/")
+        elif not isinstance(value, dict) and not isinstance(value, str):
+            flat[prefix + key] = value
+    return flat
+
+
+if __name__ == "__main__":
+    sys.exit(main())
