@@ -7,6 +7,7 @@ are `Category.official_id` and exist only where files are read and written.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -59,8 +60,8 @@ class DatasetInfo:
                 f"(0..{len(self.categories) - 1}); choose one outside"
             )
         for what in ("name", "official_id"):
-            values = [getattr(category, what) for category in self.categories]
-            twice = sorted({str(value) for value in values if values.count(value) > 1})
+            values = Counter(getattr(category, what) for category in self.categories)
+            twice = sorted(repr(value) for value, count in values.items() if count > 1)
             if twice:
                 raise DataError(f"categories of {self.name!r} share the {what} {', '.join(twice)}")
 
@@ -116,7 +117,7 @@ class DatasetInfo:
             return cls(
                 str(content.get("name", source)), categories, int(content.get("ignore_index", 255))
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(
                 f"{source}: expected {{name, ignore_index, categories: [{{id, name, isthing, "
                 f"color}}]}}, got {type(error).__name__}: {error}"

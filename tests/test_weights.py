@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,14 @@ import numpy as np
 import paddle
 import pytest
 
-from panoptic_deeplab.engine.download import local_weights
-from panoptic_deeplab.engine.weights import load_weights, read_pickle, read_weights
+from panoptic_deeplab.engine.pretrained import load_pretrained
+from panoptic_deeplab.engine.weights import (
+    LoadReport,
+    load_weights,
+    read_pickle,
+    read_weights,
+    save_weights,
+)
 from panoptic_deeplab.errors import DataError
 
 
@@ -105,19 +113,215 @@ def test_weights_of_another_network_are_listed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(layer.weight.numpy(), before)
 
 
-def test_missing_files_and_unreachable_addresses(tmp_path: Path) -> None:
+def pickled(*parts: bytes) -> bytes:
+    return b"\x80\4" + b"".join(parts) + b"."
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def named(module: str, name: str) -> bytes:
+    return text(module) + text(name) + b"\x93"
+
+
+def array(shape: bytes, raw: bytes, code: str = "f4", order: str = "<") -> bytes:
+    """The instructions that build an array; `shape` is the instructions of a tuple."""
+    empty = named("numpy.core.multiarray", "_reconstruct") + b"N" + b"K\0\x85" + b"C\1b\x87R"
+    dtype = named("numpy", "dtype") + text(code) + b"\x89\x88\x87R(K\3" + text(order) + b"NNNNNNtb"
+    return empty + b"(K\1" + shape + dtype + b"\x89" + b"C" + bytes([len(raw)]) + raw + b"tb"
+
+
+def laughs(levels: int) -> bytes:
+    """A list of pairs, each of the one before it twice."""
+    pairs = [b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86\x94" for i in range(levels)]
+    return b"(]\x94" + b"".join(pairs) + b"l"
+
+
+EIGHT_BYTES = b"\x8e" + struct.pack("<Q", 1 << 40)
+HOSTILE = {
+    "a dotted name": (named("numpy", "dtype.__reduce__"), r"asks for numpy.dtype.__reduce__"),
+    "a name with dots in its module": (b"cnumpy.core\nmultiarray.scalar\n", "asks for numpy.core."),
+    "getattr": (named("builtins", "getattr"), "asks for builtins.getattr"),
+    "a name that is none": (b"K\1K\2\x93", "expected str, got int"),
+    "an object of a class": (b"}" + named("numpy", "dtype") + b")\x81", "the instruction NEWOBJ"),
+    "a persistent id": (b"Vx\nQ", "the instruction BINPERSID"),
+    "an extension": (b"\x82\1", "the instruction EXT1"),
+    "a call of a value": (b"K\1)R", "expected _Maker, got int"),
+    "a state for a dictionary": (b"}(tb", "not enough values"),
+    "a state for a function": (named("numpy", "dtype") + b"}b", "expected tuple, got dict"),
+    "a function kept": (named("numpy", "dtype"), "holds a _Maker"),
+    "half a number type": (named("numpy", "dtype") + text("f4") + b"\x85R", "holds a _NumberType"),
+    "too many elements": (array(b"\x8a\6" + bytes(5) + b"\1\x85", b""), "claims another size"),
+    "lengths whose product overflows": (array(b"\x8a\x09" + bytes(8) + b"\1\x85", b""), "claims"),
+    "too few bytes": (array(b"K\3\x85", b"1234"), "claims another size than the 4 bytes"),
+    "a negative length": (array(b"J" + b"\xff" * 4 + b"\x85", b""), "a negative length"),
+    "a hundred axes": (array(b"(" + b"K\1" * 100 + b"t", b"1234"), "has 100 axes"),
+    "objects": (array(b"K\1\x85", bytes(8), "O8", "|"), "arrays of numbers, got some of type .O8"),
+    "records": (array(b"K\1\x85", bytes(8), "V8", "|"), "arrays of numbers, got some of type .V8"),
+    "texts": (array(b"K\1\x85", bytes(8), "U2"), "arrays of numbers, got some of type .U2"),
+    "long bytes": (EIGHT_BYTES + b"x", "expected 1099511627776 bytes"),
+    "a long bytearray": (b"\x96" + EIGHT_BYTES[1:] + b"x", "expected 1099511627776 bytes"),
+    "a long text": (b"\x8d" + EIGHT_BYTES[1:] + b"x", "expected 1099511627776 bytes"),
+    "a long number": (b"\x8b\xff\xff\xff\x7f1", "not enough data"),
+    "a far place in the memo": (b"Nr\xff\xff\xff\xffj\1\0\0\0", "1"),
+    "exponential growth": (laughs(60), "holds itself, or is nested too deeply"),
+    "exponential growth at a depth that is allowed": (laughs(40), "holds itself"),
+    "a list in itself": (b"]\x94h\0a", "holds itself"),
+    "a dictionary in itself": (b"}\x94" + text("a") + b"h\0s", "holds itself"),
+    "a hundred thousand levels": (b"]" * 100_000 + b"a" * 99_999, "nested too deeply"),
+    "a tuple as a key": (b"})" + b"\x85" * 100_000 + b"Ns", "has a tuple for a key"),
+    "a million instructions": (b"N0" * 600_000, "the instruction POP"),
+    "two million instructions": (b"](" + b"N" * 2_000_000 + b"e", "more than 1000000 steps"),
+    "nothing": (b"", "not enough values"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_files_are_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+    content, message = HOSTILE[kind]
+    (tmp_path / "w.pdparams").write_bytes(pickled(content))
+    with pytest.raises(DataError, match=f"not weights that Paddle saved, .*{message}") as failure:
+        read_pickle(tmp_path / "w.pdparams")
+    assert str(failure.value).isprintable()
+    assert len(str(failure.value)) < 500
+
+
+def test_the_instructions_of_the_tests_above_build_an_array(tmp_path: Path) -> None:
+    values = np.arange(2, dtype=">f4")
+    content = array(b"K\2\x85", values.tobytes(), order=">")
+    (tmp_path / "w.pdparams").write_bytes(pickled(content))
+    np.testing.assert_array_equal(read_pickle(tmp_path / "w.pdparams"), [0, 1])
+
+
+def test_a_file_cut_off_anywhere(tmp_path: Path) -> None:
+    whole = pickle.dumps({"a": np.ones(3, np.float32)}, 4)
+    for length in range(len(whole)):
+        (tmp_path / "w.pdparams").write_bytes(whole[:length])
+        with pytest.raises(DataError, match="not weights that Paddle saved, or damaged"):
+            read_weights(tmp_path / "w.pdparams")
+
+
+def test_pickles_of_python_2_are_read(tmp_path: Path) -> None:
+    """Protocol 2, and texts where Python 3 has bytes, as the first Paddle wrote its weights."""
+    numbers = np.array([1, -2], "<f4").tobytes()
+    content = (
+        b"\x80\2}U\1acnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85U\1b\x87R"
+        b"(K\1K\2\x85cnumpy\ndtype\nU\2f4K\0K\1\x87R(K\3U\1<NNNJ\xff\xff\xff\xff"
+        b"J\xff\xff\xff\xffK\0tb\x89U\10" + numbers + b"tbs."
+    )
+    assert pickle.loads(content, encoding="latin1")["a"].tolist() == [1, -2]
+    (tmp_path / "w.pdparams").write_bytes(content)
+    assert read_weights(tmp_path / "w.pdparams")["a"].tolist() == [1, -2]
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_tensors_in_nested_dictionaries_come_as_arrays(tmp_path: Path, protocol: int) -> None:
+    content = {"step": 3, "slots": {"w": paddle.full([2], 0.5)}, "rest": [paddle.ones([1]), None]}
+    paddle.save(content, str(tmp_path / "a.pdopt"), protocol=protocol)
+    read = read_pickle(tmp_path / "a.pdopt")
+    assert read["step"] == 3
+    assert read["slots"]["w"].tolist() == [0.5, 0.5]
+    assert read["rest"][0].tolist() == [1]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_empty_and_column_wise_arrays(tmp_path: Path, protocol: int) -> None:
+    weights = {"a": np.zeros((0, 3)), "b": np.asfortranarray(np.arange(6).reshape(2, 3))}
+    (tmp_path / "w.pdparams").write_bytes(pickle.dumps(weights, protocol))
+    read = read_weights(tmp_path / "w.pdparams")
+    assert read["a"].shape == (0, 3)
+    np.testing.assert_array_equal(read["b"], weights["b"])
+
+
+@pytest.mark.parametrize("name", ["w.pdparams", "w.safetensors"])
+def test_bfloat16_goes_to_disk_and_back(tmp_path: Path, name: str) -> None:
+    layer = paddle.nn.Linear(2, 3)
+    layer.to(dtype="bfloat16")
+    save_weights(tmp_path / name, layer.state_dict())
+    assert read_weights(tmp_path / name)["weight"].dtype == np.float32
+    for dtype in ("bfloat16", "float32"):
+        other = paddle.nn.Linear(2, 3)
+        other.to(dtype=dtype)
+        load_weights(other, tmp_path / name)
+        assert (other.weight.astype("float32") == layer.weight.astype("float32")).all()
+
+
+def test_safetensors_of_other_programs(tmp_path: Path) -> None:
+    header = json.dumps({
+        "__metadata__": {"format": "pt"},
+        "a": {"dtype": "BF16", "shape": [1, 2], "data_offsets": [0, 4]},
+        "b": {"dtype": "I64", "shape": [], "data_offsets": [4, 12]},
+    }).encode()  # fmt: skip
+    data = bytes([0x80, 0x3F, 0, 0xC0]) + (7).to_bytes(8, "little")
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + data)
+    read = read_weights(tmp_path)
+    assert (read["a"].tolist(), read["b"].tolist()) == ([[1, -2]], 7)
+
+
+def test_damaged_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(path, {"a": np.ones((2, 3), np.float32)})
+    whole = path.read_bytes()
+    np.testing.assert_array_equal(read_weights(path)["a"], np.ones((2, 3)))
+    broken = [whole[:length] for length in range(len(whole))]
+    broken += [
+        b"\xff" * 8 + whole[8:],
+        whole.replace(b"F32", b"F99"),
+        whole.replace(b"[2,3]", b"[9,9]"),
+    ]
+    for content in broken:
+        path.write_bytes(content)
+        with pytest.raises(
+            DataError, match=r"w\.safetensors: not safetensors, or damaged"
+        ) as failure:
+            read_weights(path)
+        assert str(failure.value).isprintable()
+
+
+def test_partial_loading_says_what_did_not_fit(tmp_path: Path) -> None:
+    layer = paddle.nn.Sequential(paddle.nn.Linear(2, 3), paddle.nn.Linear(3, 4))
+    kept = layer[1].weight.numpy()
+    weights = {"0.weight": np.ones((2, 3)), "1.weight": np.ones((3, 5)), "2.bias": np.ones(3)}
+    save_weights(tmp_path / "w.pdparams", weights)
+    report = load_weights(layer, tmp_path / "w.pdparams", partial=True)
+    assert report == LoadReport(
+        loaded=("0.weight",),
+        missing=("0.bias", "1.bias"),
+        extra=("2.bias",),
+        misshapen=("1.weight [3, 5] instead of [3, 4]",),
+    )
+    assert str(report) == (
+        "1 weights loaded; 2 missing (0.bias, 1.bias); 1 not of this network (2.bias); "
+        "1 of another shape (1.weight [3, 5] instead of [3, 4])"
+    )
+    np.testing.assert_array_equal(layer[0].weight.numpy(), np.ones((2, 3)))
+    np.testing.assert_array_equal(layer[1].weight.numpy(), kept)
+    with pytest.raises(DataError, match="no weight fits: 2 missing"):
+        load_weights(paddle.nn.Linear(7, 7), tmp_path / "w.pdparams", partial=True)
+
+
+def test_pretrained_weights_of_another_network(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_weights(tmp_path / "w.pdparams", {"weight": np.ones((2, 3))})
+    layer = paddle.nn.Linear(2, 3)
+    with pytest.raises(DataError, match=r"1 missing \(bias\); to load what fits: --allow_partial"):
+        load_pretrained(layer, {"": str(tmp_path / "w.pdparams")})
+    with caplog.at_level("INFO", "panoptic_deeplab"):
+        load_pretrained(layer, {"": str(tmp_path / "w.pdparams")}, partial=True)
+    assert "1 weights loaded; 1 missing (bias)" in caplog.text
+    np.testing.assert_array_equal(layer.weight.numpy(), np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("suffix", [".pdparams", ".safetensors"])
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, suffix: str) -> None:
+    os.mkfifo(tmp_path / f"w{suffix}")
+    with pytest.raises(DataError, match="expected a file, got a pipe or device"):
+        read_weights(tmp_path / f"w{suffix}")
+
+
+def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"model\.pdparams: no such file"):
         read_weights(tmp_path)
-    with pytest.raises(DataError, match=r"no such weights file; set it to null"):
-        local_weights(str(tmp_path / "absent"), "set it to null")
-    with pytest.raises(DataError, match="only https is fetched, not http"):
-        local_weights("http://localhost/w.pdparams", "set it to null")
-
-
-def test_an_unreachable_server_ends_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PANOPTIC_DEEPLAB_CACHE", str(tmp_path))
-    with pytest.raises(DataError, match=r"cannot be downloaded .*; set it to null"):
-        local_weights("https://localhost:9/w.pdparams", "set it to null")
-    assert not list(tmp_path.rglob("*.pdparams"))

@@ -8,7 +8,8 @@ are filled in where a part takes them and the file does not give them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,13 @@ from panoptic_deeplab import (  # noqa: F401  (importing a room registers its pa
     targets,
     transforms,
 )
-from panoptic_deeplab.config.checking import Checker, dotted, is_part, takes
+from panoptic_deeplab.config.checking import Checker, is_part, takes
 from panoptic_deeplab.config.files import (
     KeyPath,
     Override,
     Tree,
     apply_override,
+    dotted,
     merge,
     origin,
     override_layer,
@@ -88,6 +90,9 @@ _KINDS = {
     "evaluators": EVALUATORS.components_dict,
 }
 
+# What constructors, ours and Paddle's, raise for numbers they cannot work with.
+_BAD_VALUES = (ArithmeticError, AssertionError, LookupError, MemoryError, TypeError, ValueError)
+
 _DEFAULT_EVALUATORS = [{"type": "PanopticQuality"}, {"type": "SemanticIoU"}, {"type": "InstanceAP"}]
 
 
@@ -108,8 +113,8 @@ class Config:
         layers = read_layers(path)
         overrides = [parse_override(text) for text in opts]
         self._layers = [override_layer(overrides), *layers]
-        self.tree: Tree = _overridden_and_upgraded(merge(layers), overrides, self.path)
         self._checker = Checker(self._layers, _KINDS, filled=self._facts)
+        self.tree: Tree = self._overridden_and_upgraded(merge(layers), overrides)
         self._check()
 
     @property
@@ -133,9 +138,7 @@ class Config:
         """Learning rate times, iterations divided by `factor` (https://arxiv.org/abs/1706.02677)."""
         self.tree["iters"] = max(1, round(self.iters / factor))
         schedule = self._section("lr_scheduler")
-        self.tree["lr_scheduler"] = schedule | {
-            "learning_rate": schedule["learning_rate"] * factor
-        }
+        self.tree["lr_scheduler"] = schedule | {"learning_rate": schedule["learning_rate"] * factor}
 
     @cached_property
     def info(self) -> DatasetInfo:
@@ -213,7 +216,8 @@ class Config:
     @cached_property
     def lr_scheduler(self) -> Any:
         """The learning rate over the iterations."""
-        return build_lr_scheduler(self._section("lr_scheduler"), self.iters)
+        with self._telling(("lr_scheduler",)):
+            return build_lr_scheduler(self._section("lr_scheduler"), self.iters)
 
     @cached_property
     def optimizer(self) -> Any:
@@ -243,11 +247,20 @@ class Config:
         for name in takes(part):
             if name in self._facts and name not in arguments:
                 arguments[name] = self._facts[name]()
-        try:
+        with self._telling(path):
             return part(**arguments)
+
+    @contextmanager
+    def _telling(self, path: KeyPath) -> Iterator[None]:
+        """Says which key has a value that a part's constructor does not take."""
+        where = f"{origin(self._layers, path)}: '{dotted(path)}'"
+        try:
+            yield
         except UsageError as error:
-            source = origin(self._layers, path)
-            raise UsageError(f"{source}: '{dotted(path)}': {error}") from error
+            raise UsageError(f"{where}: {error}") from error
+        except _BAD_VALUES as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise UsageError(f"{where} cannot be made of these values ({reason})") from error
 
     def _value(self, value: Any, kind: str, path: KeyPath) -> Any:
         if is_part(value):
@@ -273,6 +286,20 @@ class Config:
         argument = takes(MODELS[node["type"]]).get("align_corners")
         return node.get("align_corners", argument.default if argument else False)
 
+    def _overridden_and_upgraded(self, tree: Tree, overrides: Sequence[Override]) -> Tree:
+        """Overrides may name keys of the file as it is written or as it is after the upgrade."""
+        late = []
+        for override in overrides:
+            if reaches(tree, override):
+                apply_override(tree, override)
+            else:
+                late.append(override)
+        self._checker.check_types(tree, _SECTIONS)
+        tree = upgrade(tree, self.path)
+        for override in late:
+            apply_override(tree, override)
+        return tree
+
     def _check(self) -> None:
         check = self._checker
         check.check_sections(self.tree, _SECTIONS)
@@ -284,7 +311,7 @@ class Config:
         check.check_arguments(self.tree.get("preprocess", {}), Preprocess, ("preprocess",))
         if "lr_scheduler" in self.tree:
             self._check_schedule(self.tree["lr_scheduler"])
-        for key in ("batch_size", "iters"):
+        for key in ("batch_size", "iters", "recipe_batch_size"):
             if self.tree.get(key, 1) < 1:
                 where = origin(self._layers, (key,))
                 raise UsageError(f"{where}: '{key}' must be at least 1, got {self.tree[key]}")
@@ -294,17 +321,3 @@ class Config:
         schedule = checker.part_class(node, "lr_scheduler", ("lr_scheduler",))
         own = {key: value for key, value in node.items() if key not in WARMUP}
         checker.check_arguments(own, schedule, ("lr_scheduler",))
-
-
-def _overridden_and_upgraded(tree: Tree, overrides: Sequence[Override], source: str) -> Tree:
-    """Overrides may name keys of the file as it is written or as it is after the upgrade."""
-    late = []
-    for override in overrides:
-        if reaches(tree, override):
-            apply_override(tree, override)
-        else:
-            late.append(override)
-    tree = upgrade(tree, source)
-    for override in late:
-        apply_override(tree, override)
-    return tree

@@ -10,7 +10,7 @@ from typing import Any
 
 from paddle import nn
 
-from panoptic_deeplab.config.files import KeyPath, Layer, Tree, origin
+from panoptic_deeplab.config.files import KeyPath, Layer, Tree, dotted, origin
 from panoptic_deeplab.errors import UsageError, nearest
 
 Part = Callable[..., Any]
@@ -37,10 +37,15 @@ class Checker:
 
     def check_sections(self, tree: Tree, sections: Mapping[str, Any]) -> None:
         """The top level: `sections` maps each known key to its type."""
-        for key, value in tree.items():
+        for key in tree:
             if key not in sections:
                 raise self._unknown_key((key,), sections)
-            self._check_type(value, sections[key], (key,))
+        self.check_types(tree, sections)
+
+    def check_types(self, tree: Tree, sections: Mapping[str, Any]) -> None:
+        """The types of those sections that are known."""
+        for key, value in tree.items():
+            self._check_type(value, sections.get(key, Any), (key,))
 
     def check_part(self, node: Any, kind: str, path: KeyPath) -> None:
         """A dictionary with a `type` and the arguments of that type."""
@@ -57,7 +62,7 @@ class Checker:
         if node["type"] not in known:
             hint = nearest(node["type"], known) or f"; known: {', '.join(sorted(known))}"
             raise UsageError(
-                f"{origin(self.layers, path)}: unknown type '{node['type']}' under "
+                f"{origin(self.layers, path)}: unknown type {node['type']!r:.100} under "
                 f"'{dotted(path)}'{hint}"
             )
         return known[node["type"]]
@@ -72,7 +77,7 @@ class Checker:
                     f"{origin(self.layers, path)}: '{dotted(path)}' lacks the key '{name}', which "
                     f"{part.__name__} needs"
                 )
-        hints = _type_hints(part)
+        hints = {"pretrained": str | None} | _type_hints(part)
         for key, value in node.items():
             here = (*path, key)
             if key == "type":
@@ -114,9 +119,20 @@ def takes(part: Part) -> dict[str, inspect.Parameter]:
     parameters = dict(inspect.signature(part).parameters)
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         for target in _classes_called(part):
-            parameters |= inspect.signature(target).parameters
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {name: p for name, p in parameters.items() if p.kind in named and name != "self"}
+            parameters |= _handed_on(target)
+    return {name: p for name, p in parameters.items() if p.kind in _NAMED and name != "self"}
+
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _handed_on(target: Part) -> dict[str, inspect.Parameter]:
+    """Arguments of a class; those it needs are no longer needed, for the function may give them."""
+    return {
+        name: p.replace(default=None) if p.default is p.empty else p
+        for name, p in inspect.signature(target).parameters.items()
+        if p.kind in _NAMED
+    }
 
 
 def _classes_called(part: Part) -> list[type]:
@@ -129,11 +145,6 @@ def _classes_called(part: Part) -> list[type]:
 def is_part(node: Any) -> bool:
     """Whether a value describes an object: a dictionary with a type."""
     return isinstance(node, dict) and isinstance(node.get("type"), str)
-
-
-def dotted(path: KeyPath) -> str:
-    """A key as --opts writes it."""
-    return ".".join(map(str, path))
 
 
 def _type_hints(part: Part) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,7 +41,13 @@ def merge(layers: Sequence[Layer]) -> Tree:
     """One tree of all layers."""
     tree: Tree = {}
     for layer in reversed(layers):
-        tree = merge_config_dicts(layer.tree, tree)
+        try:
+            tree = merge_config_dicts(layer.tree, tree)
+        except (AttributeError, TypeError) as error:
+            raise UsageError(
+                f"{layer.source}: has keys below an entry that is no dictionary in the file it is "
+                "based on; give that entry _inherited_: false"
+            ) from error
     tree.pop("_inherited_", None)
     return copy.deepcopy(tree)
 
@@ -50,10 +57,10 @@ def parse_override(text: str) -> Override:
     key, separator, value = text.partition("=")
     keys = key.split(".")
     if not separator or not all(keys):
-        raise UsageError(f"--opts takes a.b=value, got '{text}'")
+        raise UsageError(f"--opts takes a.b=value, got {text!r}")
     try:
-        return keys, yaml.load(value, _Loader)
-    except (yaml.YAMLError, ValueError):
+        return keys, _parse(value)
+    except _NO_YAML:
         return keys, value
 
 
@@ -68,7 +75,9 @@ def override_layer(overrides: Sequence[Override]) -> Layer:
     for keys, value in overrides:
         node = tree
         for key in keys[:-1]:
-            node = node.setdefault(key, {})
+            if not isinstance(node.get(key), dict):
+                node[key] = {}
+            node = node[key]
         node[keys[-1]] = value
     return Layer("--opts", tree)
 
@@ -82,14 +91,33 @@ def origin(layers: Sequence[Layer], path: KeyPath) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-4 is a number and no key may stand twice."""
+    """YAML in which 1e-4 is a number, keys are texts that stand once, and aliases are few.
+
+    With many aliases of aliases a few lines can stand for any number of entries.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.aliases = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.aliases += self.check_event(yaml.AliasEvent)
+        if self.aliases > _MOST_ALIASES:
+            raise yaml.MarkedYAMLError(problem=f"it has more than {_MOST_ALIASES} aliases")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Tree:
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1 and key != "<<"), None)
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        twice = next((key for key, count in keys.items() if count > 1 and key != "<<"), None)
         if twice is not None:
             raise yaml.MarkedYAMLError(problem=f"the key '{twice}' stands twice")
-        return super().construct_mapping(node, deep)
+        mapping = super().construct_mapping(node, deep)
+        for key in mapping:
+            if not isinstance(key, str):
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key!r} is no text; write it in quotes"
+                )
+        return mapping
 
 
 _Loader.add_implicit_resolver(
@@ -97,6 +125,28 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
     list("-+0123456789."),
 )
+
+
+def _parse(text: str) -> Any:
+    """The content of a YAML text.
+
+    Raises:
+        one of `_NO_YAML`: it is none, or holds itself, or far more than a configuration.
+    """
+    content = yaml.load(text, _Loader)
+    entries = [content]
+    for _ in range(_MOST_ENTRIES):
+        if not entries:
+            return content
+        entry = entries.pop()
+        if isinstance(entry, (dict, list)):
+            entries += entry.values() if isinstance(entry, dict) else entry
+    raise ValueError(f"it holds itself, or more than {_MOST_ENTRIES} entries")
+
+
+_NO_YAML = (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError)
+_MOST_ALIASES = 16
+_MOST_ENTRIES = 100_000
 
 
 def _read_layers(path: Path, above: tuple[Path, ...] = ()) -> list[Layer]:
@@ -107,7 +157,9 @@ def _read_layers(path: Path, above: tuple[Path, ...] = ()) -> list[Layer]:
     tree = _read_yaml(path)
     bases = tree.pop("_base_", [])
     bases = [bases] if isinstance(bases, str) else bases
-    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+    if not isinstance(bases, list) or not all(
+        isinstance(base, str) and base.isprintable() for base in bases
+    ):
         raise UsageError(
             f"{path}: _base_ must be a file name or a list of them, got {bases!r:.100}"
         )
@@ -120,14 +172,15 @@ def _read_layers(path: Path, above: tuple[Path, ...] = ()) -> list[Layer]:
 
 def _read_yaml(path: Path) -> Tree:
     try:
-        tree = yaml.load(path.read_text("utf-8"), _Loader)
+        tree = _parse(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such configuration file") from error
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
-        raise UsageError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    except _NO_YAML as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(f"{path}: not valid YAML ({reason})") from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
+    if not isinstance(tree, dict):
         raise UsageError(f"{path}: expected a YAML dictionary of sections such as 'model:'")
     return tree
 
@@ -148,23 +201,32 @@ def apply_override(tree: Tree, override: Override) -> None:
     elif isinstance(node, dict):
         node[keys[-1]] = value
     else:
-        raise UsageError(f"--opts {'.'.join(keys)}: '{'.'.join(keys[:-1])}' has no keys below it")
+        raise UsageError(f"--opts {dotted(keys)}: '{dotted(keys[:-1])}' has no keys below it")
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A key as --opts writes it, line breaks and the like escaped."""
+    return repr(".".join(map(str, path)))[1:-1]
+
+
+def _is_place(key: str | int, items: list[Any]) -> bool:
+    return re.fullmatch("[0-9]{1,9}", str(key)) is not None and int(key) < len(items)
 
 
 def _child(node: Any, key: str, path: Sequence[str]) -> Any:
-    if isinstance(node, list) and key.isdecimal() and int(key) < len(node):
+    if isinstance(node, list) and _is_place(key, node):
         return node[int(key)]
     if isinstance(node, dict) and key in node:
         return node[key]
     known = list(node) if isinstance(node, dict) else []
     raise UsageError(
-        f"--opts: there is no '{'.'.join(path)}' in the configuration{nearest(key, known)}"
+        f"--opts: there is no '{dotted(path)}' in the configuration{nearest(key, known)}"
     )
 
 
 def _has(tree: Any, path: KeyPath) -> bool:
     for key in path:
-        if isinstance(tree, list) and str(key).isdecimal() and int(key) < len(tree):
+        if isinstance(tree, list) and _is_place(key, tree):
             tree = tree[int(key)]
         elif isinstance(tree, dict) and str(key) in tree:
             tree = tree[str(key)]

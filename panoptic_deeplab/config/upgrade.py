@@ -142,7 +142,7 @@ def _lr_scheduler(learning_rate: Any, source: str) -> Tree:
 
 def _optimizer(optimizer: Tree) -> Tree:
     name = optimizer.get("type")
-    optimizer = optimizer | {"type": _OPTIMIZERS.get(name, name)}
+    optimizer = optimizer | {"type": _OPTIMIZERS.get(str(name), name)}
     if optimizer["type"] == "SGD" and "momentum" in optimizer:
         optimizer["type"] = "Momentum"
     return optimizer

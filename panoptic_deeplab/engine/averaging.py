@@ -54,7 +54,9 @@ class WeightAverage:
 
     def state(self) -> dict[str, np.ndarray]:
         """Plain arrays, for a checkpoint."""
-        return {"steps": np.array(self.steps)} | {name: value.numpy() for name, value in self.values.items()}
+        return {"steps": np.array(self.steps)} | {
+            name: value.numpy() for name, value in self.values.items()
+        }
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Inverse of `state`.

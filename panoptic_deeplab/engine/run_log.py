@@ -23,7 +23,7 @@ from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.environment import describe_environment
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.structures import DatasetInfo
-from panoptic_deeplab.visualization import draw_heatmap, draw_offsets, draw_panoptic
+from panoptic_deeplab.visualization import draw_field, draw_panoptic
 
 if TYPE_CHECKING:
     from panoptic_deeplab.engine.predictor import Predictor
@@ -133,8 +133,7 @@ class RunLog:
         pictures = {"input": original, "prediction": draw_panoptic(original, prediction, info)}
         if dataset.records[0].label_path is not None:
             pictures["truth"] = draw_panoptic(original, dataset.truth(0), info)
-        for name, field in fields.items():
-            pictures[name] = draw_heatmap(field) if field.ndim == 2 else draw_offsets(field)
+        pictures |= {name: draw_field(field) for name, field in fields.items()}
         for name, picture in pictures.items():
             self.writer.add_image(f"Pictures/{name}", picture, iteration)
 

@@ -84,7 +84,9 @@ class Stopped(UserError):
     """A signal asked the training to stop, and all is saved."""
 
     def __init__(self, signal: int, folder: Path) -> None:
-        super().__init__(f"stopped by signal {signal}; all is saved: go on with --resume_model {folder}")
+        super().__init__(
+            f"stopped by signal {signal}; all is saved: go on with --resume_model {folder}"
+        )
         self.exit_code = 128 + signal  # as a shell reports it
 
 

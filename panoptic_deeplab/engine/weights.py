@@ -134,8 +134,10 @@ def load_weights(
     weights = read_weights(path)
     report = _compare(weights, layer.state_dict(), extra_allowed)
     if not report.loaded or not (report.complete or partial):
-        what = "these weights are of another network" if report.loaded else "no weight fits"
-        raise DataError(f"{path}: {what}: {report.differences(3)}{way_out and '; ' + way_out}")
+        none = "" if report.loaded else ", no weight fits"
+        raise DataError(
+            f"{path}: these weights are of another network{none}: {report.differences(3)}{way_out and '; ' + way_out}"
+        )
     set_weights(layer, {name: weights[name] for name in report.loaded})
     return report
 

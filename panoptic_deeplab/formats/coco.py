@@ -59,10 +59,15 @@ def _annotation(entry: Any, info: DatasetInfo, path: str | Path) -> Annotation:
     try:
         image_id, file_name = str(entry["image_id"]), str(entry["file_name"])
         segments_info = list(entry["segments_info"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path}: image_id, file_name and segments_info are needed; got {entry!r:.200}"
         ) from error
+    if not (image_id + file_name).isprintable():
+        raise DataError(
+            f"{path}: image_id {image_id!r:.100} or file_name {file_name!r:.100} has control "
+            "characters"
+        )
     if Path(file_name).is_absolute() or ".." in Path(file_name).parts:
         raise DataError(f"{path}: file_name {file_name!r} points outside the annotation folder")
     try:

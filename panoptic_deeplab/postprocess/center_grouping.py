@@ -118,6 +118,9 @@ class CenterGrouping:
         align_corners: as the model's.
     """
 
+    oracle_names = ("semantic", "center", "offset")
+    """What `oracle` can replace."""
+
     def __init__(
         self,
         num_classes: int,
@@ -181,9 +184,6 @@ class CenterGrouping:
             "center": view.turn_back(seen["center"]),
             "offset": view.turn_back_vectors(seen["offset"]),
         }
-
-    oracle_names = ("semantic", "center", "offset")
-    """What `oracle` can replace."""
 
     def oracle(
         self, outputs: Outputs, targets: Outputs, names: Sequence[str]

@@ -4,13 +4,14 @@ Arrays in, arrays out: every picture is [H, W, 3] uint8 RGB. Nothing here is ran
 pictures of one result agree in every colour.
 """
 
-from panoptic_deeplab.visualization.fields import draw_heatmap, draw_offsets
+from panoptic_deeplab.visualization.fields import draw_field, draw_heatmap, draw_offsets
 from panoptic_deeplab.visualization.maps import draw_instances, draw_semantic
 from panoptic_deeplab.visualization.palette import instance_color
 from panoptic_deeplab.visualization.panoptic import draw_panoptic
 from panoptic_deeplab.visualization.sheet import side_by_side
 
 __all__ = [
+    "draw_field",
     "draw_heatmap",
     "draw_instances",
     "draw_offsets",

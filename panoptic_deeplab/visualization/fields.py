@@ -8,6 +8,11 @@ import numpy as np
 from panoptic_deeplab.errors import DataError
 
 
+def draw_field(field: np.ndarray) -> np.ndarray:
+    """[H, W, 3]: a scalar field [H, W] as a heat map, vectors [2, H, W] as a colour wheel."""
+    return draw_heatmap(field) if field.ndim == 2 else draw_offsets(field)
+
+
 def draw_heatmap(center_heatmap: np.ndarray) -> np.ndarray:
     """Heat from black over red to light yellow; the scale is fixed, so that pictures compare.
 
