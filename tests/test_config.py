@@ -116,7 +116,7 @@ def test_categories_in_the_file_decide_the_classes(tiny_config: Path) -> None:
     config = Config(tiny_config)
     assert config.info.num_classes == 2
     assert config.info.thing_ids == config.postprocessor.thing_ids == (1,)
-    assert config.model.semantic_head.predict.weight.shape[0] == 4 * 2
+    assert config.model.semantic_head.weight.shape[0] == 2
 
 
 MISTAKES = {
@@ -175,6 +175,18 @@ BROKEN_FILES = {
     "loss: {types: [], coef: []}\n": "'loss' needs three 'types'",
     "learning_rate: 3\n": "'learning_rate' needs 'value'",
     "learning_rate: {value: 1, decay: {type: step}}\n": "decay type 'step'",
+    "train_dataset:\n": "'train_dataset' must be a dictionary, got None",
+    "optimizer: {type: [1]}\n": "'optimizer' must be a dictionary with a 'type'",
+    "model: {1: 2}\n": "the key 1 is no text; write it in quotes",
+    "model: {? [1]: 2}\n": "not valid YAML",
+    "name: &a [*a]\n": "it holds itself",
+    "a: &a [1, 1]\n"
+    + "".join(f"{k}: &{k} [{', '.join(['*' + j] * 9)}]\n" for j, k in ("ab", "bc", "cd")): (
+        "more than 16 aliases"
+    ),
+    "name: " + "[" * 5000: "not valid YAML",
+    '_base_: ["a\\nb"]\n': "_base_ must be a file name",
+    "name: \0": "not valid YAML",
 }
 
 
@@ -191,6 +203,31 @@ def test_a_value_that_a_part_refuses_names_its_place(tiny_config: Path) -> None:
     config = Config(tiny_config, ["postprocessor.nms_kernel=4"])
     with pytest.raises(UsageError, match="--opts: 'postprocessor': nms_kernel must be odd"):
         _ = config.postprocessor
+
+
+def test_gradient_clipping_is_paddlesegs(tiny_config: Path) -> None:
+    clip = "optimizer.grad_clip_cfg={name: ClipGradByGlobalNorm, clip_norm: 1.5}"
+    assert Config(tiny_config, [clip]).optimizer._grad_clip.clip_norm == 1.5
+    with pytest.raises(UsageError, match=r"--opts: 'optimizer' cannot be made .* grad_clip name"):
+        _ = Config(tiny_config, ["optimizer.grad_clip_cfg={name: Clip}"]).optimizer
+
+
+@pytest.mark.parametrize(
+    "override", ["targets.sigma=.inf", "targets.sigma=1e300", "lr_scheduler.warmup_iters=x"]
+)
+def test_a_value_that_breaks_a_constructor_names_its_place(
+    tiny_config: Path, override: str
+) -> None:
+    config, part = Config(tiny_config, [override]), override.split(".")[0]
+    with pytest.raises(UsageError, match=f"--opts: '{part}' cannot be made of these values"):
+        getattr(config, part)
+
+
+def test_keys_below_what_is_no_dictionary_in_the_base(tmp_path: Path) -> None:
+    (tmp_path / "base.yml").write_text("optimizer: null\n")
+    (tmp_path / "own.yml").write_text("_base_: base.yml\noptimizer: {type: Adam}\n")
+    with pytest.raises(UsageError, match=r"own\.yml: .* give that entry _inherited_: false"):
+        Config(tmp_path / "own.yml")
 
 
 def test_a_section_that_is_not_there(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from PIL import Image
 
 from panoptic_deeplab.datasets import CityscapesPanoptic
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.files import read_json
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS
 from panoptic_deeplab.formats.images import read_ids, read_image, write_ids
 
@@ -205,6 +209,113 @@ def test_a_picture_bomb_is_refused_unopened(tmp_path: Path) -> None:
     Image.new("1", (30000, 30000)).save(tmp_path / "bomb.png")
     with pytest.raises(DataError, match=r"bomb\.png: not a readable picture .* exceeds limit"):
         read_image(tmp_path / "bomb.png")
+
+
+def png(width: int, height: int, depth: int = 8, color: int = 2, pixels: bytes = b"") -> bytes:
+    """A PNG whose header says what it likes."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + data
+
+
+NO_PICTURES = {
+    "without pixels": png(0, 4),
+    "huge": png((1 << 31) - 1, (1 << 31) - 1),
+    "wide": png((1 << 31) - 1, 1),
+    "large and empty": png(4000, 4000),
+    "of another colour type": png(2, 2, color=5),
+    "empty": b"",
+    "a text": b"hello, this is no picture\n" * 20,
+    "a program for a printer": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
+    "a bitmap of zeros": b"BM" + bytes(100),
+    "a pixmap without pixels": b"P6\n0 0\n255\n",
+}
+
+
+@pytest.mark.parametrize("kind", NO_PICTURES)
+def test_what_is_no_picture_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a.png").write_bytes(NO_PICTURES[kind])
+    for read in (read_image, read_ids):
+        with pytest.raises(DataError, match=r"a\.png: not a readable picture") as failure:
+            read(tmp_path / "a.png")
+        assert str(failure.value).isprintable()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "webp", "tif", "ppm"])
+def test_a_picture_cut_off_anywhere(tmp_path: Path, suffix: str) -> None:
+    """Refused, or whole where only the end of the file, not of the picture, is lost."""
+    path = tmp_path / f"a.{suffix}"
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    content, whole = path.read_bytes(), read_image(path)
+    for length in range(0, len(content), 7):
+        path.write_bytes(content[:length])
+        try:
+            np.testing.assert_array_equal(read_image(path), whole)
+            assert length > 0.9 * len(content)
+        except DataError:
+            pass
+
+
+def test_pictures_of_rarer_modes(tmp_path: Path) -> None:
+    grey = Image.fromarray(np.arange(0, 252, 21, np.uint8).reshape(3, 4))
+    Image.merge("LAB", (grey, *[Image.new("L", (4, 3), 0)] * 2)).save(tmp_path / "lab.tif")
+    assert read_image(tmp_path / "lab.tif").shape == (3, 4, 3)
+    grey.quantize(16).convert("PA").save(tmp_path / "pa.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "pa.tif")[..., 1], grey)
+    grey.convert("F").save(tmp_path / "float.tif")
+    with pytest.raises(DataError, match=r"float\.tif: .*floating-point values"):
+        read_image(tmp_path / "float.tif")
+
+
+def test_of_an_animation_the_first_picture_counts(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 3), color) for color in ((255, 0, 0), (0, 255, 0))]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+    assert read_image(tmp_path / "a.png")[0, 0].tolist() == [255, 0, 0]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match=r"a\.gif: not a readable picture \(none of PNG, JPEG"):
+        read_image(tmp_path / "a.gif")
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    cases = {
+        tmp_path / "pipe.png": "expected a file, got a pipe or device",
+        "/dev/zero": "expected a file, got a pipe or device",
+        tmp_path: "expected a file, got a folder",
+        tmp_path / "loop.png": "Too many levels of symbolic links",
+        tmp_path / ("x" * 300): "File name too long",
+        "a\0b": "embedded null",
+    }
+    for path, message in cases.items():
+        for read in (read_image, read_ids, read_json):
+            with pytest.raises(DataError, match=message):
+                read(path)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_16_bits_are_a_picture_but_no_ids(tmp_path: Path, mode: str) -> None:
+    values = np.full((2, 3, len(mode)), 0x1234, np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), values)
+    assert np.unique(read_image(tmp_path / "a.png")).tolist() == [0x12]
+    with pytest.raises(DataError, match="expected a panoptic PNG of 8 bits, got one of 16 bits"):
+        read_ids(tmp_path / "a.png")
+
+
+def test_ids_with_an_alpha_channel_and_in_a_jpeg(tmp_path: Path) -> None:
+    rgb = Image.new("RGB", (4, 3), (1, 2, 0))
+    rgb.putalpha(7)
+    rgb.save(tmp_path / "a.png")
+    assert np.unique(read_ids(tmp_path / "a.png")).tolist() == [1 + 2 * 256]
+    rgb.convert("RGB").save(tmp_path / "a.jpg")
+    with pytest.raises(DataError, match=r"expected an RGB panoptic PNG .* in JPEG"):
+        read_ids(tmp_path / "a.jpg")
 
 
 def test_ids_go_to_disk_and_back(tmp_path: Path) -> None:

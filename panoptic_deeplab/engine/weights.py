@@ -135,8 +135,9 @@ def load_weights(
     report = _compare(weights, layer.state_dict(), extra_allowed)
     if not report.loaded or not (report.complete or partial):
         none = "" if report.loaded else ", no weight fits"
+        end = f"; {way_out}" if way_out else ""
         raise DataError(
-            f"{path}: these weights are of another network{none}: {report.differences(3)}{way_out and '; ' + way_out}"
+            f"{path}: these weights are of another network{none}: {report.differences(3)}{end}"
         )
     set_weights(layer, {name: weights[name] for name in report.loaded})
     return report

@@ -70,8 +70,7 @@ class PanopticDeepLabLoss:
             outputs: `semantic` [N, C, h, w], `center` [N, 1, h, w], `offset` [N, 2, h, w].
             targets: what `CenterOffsetTargets` adds, stacked: [N, H, W], `offset` [N, 2, H, W].
         """
-        step = slice(None, None, self.stride)
-        targets = {name: targets[name][..., step, step] for name in _TARGETS}
+        targets = {name: self._thinned(targets[name]) for name in _TARGETS}
         size = targets["semantic"].shape[-2:]
         resized = resize_outputs(dict(outputs), size, align_corners=self.align_corners)
         return {
@@ -79,6 +78,19 @@ class PanopticDeepLabLoss:
             "center_loss": self.center_weight * self._center(resized, targets),
             "offset_loss": self.offset_weight * self._offset(resized, targets),
         }
+
+    def _thinned(self, target: paddle.Tensor) -> paddle.Tensor:
+        """Every stride-th row and column of [..., H, W].
+
+        With aligned corners cell i stands for pixel stride * i. Without, its middle lies between
+        pixels; they take turns, so that none is favoured.
+        """
+        for axis in (-2, -1) if self.stride > 1 else ():
+            cells = paddle.arange(-(-target.shape[axis] // self.stride))
+            turns = 0 if self.align_corners else cells % self.stride
+            pixels = (cells * self.stride + turns).clip(max=target.shape[axis] - 1)
+            target = target.index_select(pixels, axis)
+        return target
 
     def _semantic(
         self, outputs: Mapping[str, paddle.Tensor], targets: Mapping[str, paddle.Tensor]
