@@ -91,7 +91,7 @@ _KINDS = {
 }
 
 # What constructors, ours and Paddle's, raise for numbers they cannot work with.
-_BAD_VALUES = (ArithmeticError, LookupError, MemoryError, TypeError, ValueError)
+_BAD_VALUES = (ArithmeticError, AssertionError, LookupError, MemoryError, TypeError, ValueError)
 
 _DEFAULT_EVALUATORS = [{"type": "PanopticQuality"}, {"type": "SemanticIoU"}, {"type": "InstanceAP"}]
 
@@ -259,9 +259,8 @@ class Config:
         where = f"{origin(self._layers, path)}: '{dotted(path)}'"
         try:
             yield
-        except (UsageError, AssertionError) as error:  # PaddleSeg asserts what it is given
-            reason = " ".join(str(error).split()) or "refused without a reason"
-            raise UsageError(f"{where}: {reason}") from error
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from error
         except _BAD_VALUES as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise UsageError(f"{where} cannot be made of these values ({reason})") from error

@@ -89,7 +89,7 @@ class PanopticDeepLabLoss:
             cells = paddle.arange(-(-target.shape[axis] // self.stride))
             turns = 0 if self.align_corners else cells % self.stride
             pixels = (cells * self.stride + turns).clip(max=target.shape[axis] - 1)
-            target = target.index_select(pixels, axis)
+            target = target.gather(pixels, axis=target.ndim + axis)
         return target
 
     def _semantic(
