@@ -15,6 +15,9 @@ class UserError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())  # one line, whatever is in a file's name
+
 
 class UsageError(UserError):
     """A wrong command line or configuration."""

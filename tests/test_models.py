@@ -10,8 +10,8 @@ import pytest
 from paddleseg.models.backbones import HRNet_W18
 
 from panoptic_deeplab.config import Config
-from panoptic_deeplab.models.backbones import HRNetPyramid
 from panoptic_deeplab.losses import PanopticDeepLabLoss
+from panoptic_deeplab.models.backbones import HRNetPyramid
 from panoptic_deeplab.preprocess import valid_boxes
 from panoptic_deeplab.registry import MODELS
 from panoptic_deeplab.structures import Frame, Segment

@@ -38,7 +38,14 @@ def environment() -> dict[str, str]:
 
 def launch(folder: Path, *command: object) -> subprocess.CompletedProcess:
     """Two processes, as `python -m paddle.distributed.launch` starts them."""
-    launcher = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", folder / "l"]
+    launcher = [
+        "-m",
+        "paddle.distributed.launch",
+        "--nproc_per_node",
+        "2",
+        "--log_dir",
+        folder / "l",
+    ]
     words = [sys.executable, *launcher, *command]
     return subprocess.run(
         list(map(str, words)),
@@ -174,7 +181,9 @@ def test_a_bad_loss_stops_the_run_and_names_term_and_images(
 # --- precision and averages ---
 
 
-def test_half_precision(tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_half_precision(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run_train(tiny_config, tmp_path, "--precision", "fp16") == 2
     assert "--precision fp16 needs a GPU; on a CPU use --precision bf16" in capsys.readouterr().err
     for level in ("O1", "O2"):

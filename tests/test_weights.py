@@ -26,11 +26,11 @@ import pytest
 
 from panoptic_deeplab.engine import download
 from panoptic_deeplab.engine.download import local_weights
+from panoptic_deeplab.engine.plain_pickle import read_pickle
 from panoptic_deeplab.engine.pretrained import load_pretrained
 from panoptic_deeplab.engine.weights import (
     LoadReport,
     load_weights,
-    read_pickle,
     read_weights,
     save_weights,
 )

@@ -137,7 +137,7 @@ def compare(first: Path, second: Path) -> None:
     """Refuses any difference in weights, averages or optimizer state."""
     import numpy as np
 
-    from panoptic_deeplab.engine.weights import read_pickle
+    from panoptic_deeplab.engine.plain_pickle import read_pickle
 
     for name in ("model.pdparams", "model_ema.pdparams", "model.pdopt"):
         contents = [flatten(read_pickle(folder / name)) for folder in (first, second)]

@@ -21,8 +21,9 @@ import paddle
 from paddle import nn
 
 from panoptic_deeplab.engine.averaging import WeightAverage
+from panoptic_deeplab.engine.plain_pickle import read_pickle
 from panoptic_deeplab.engine.precision import Precision
-from panoptic_deeplab.engine.weights import load_weights, read_pickle, read_weights
+from panoptic_deeplab.engine.weights import load_weights, read_weights
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import read_json, replacing_folder, write_json
 from panoptic_deeplab.structures import DatasetInfo

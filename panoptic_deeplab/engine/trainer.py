@@ -80,7 +80,7 @@ class Validation:
     evaluators: Sequence[Any]
 
 
-class Stopped(UserError):
+class StoppedError(UserError):
     """A signal asked the training to stop, and all is saved."""
 
     def __init__(self, signal: int, folder: Path) -> None:
@@ -168,7 +168,7 @@ class Trainer:
 
         Raises:
             DataError: a file cannot be used, or a loss is not finite.
-            Stopped: by Ctrl-C or SIGTERM, after saving.
+            StoppedError: by Ctrl-C or SIGTERM, after saving.
         """
         plan, first = self.plan, self.position.iteration
         if first >= plan.iters:
@@ -289,7 +289,7 @@ class Trainer:
             number = interruption.agreed()
             if number is not None and done < plan.iters:
                 self.guard.check(done)
-                raise Stopped(number, self._save())
+                raise StoppedError(number, self._save())
 
     def _save(self) -> Path:
         folder = self.plan.save_dir / f"iter_{self.position.iteration}"

@@ -101,9 +101,7 @@ class ResidualBlock(nn.Layer):
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
         self.first = conv_norm_relu(channels, channels, 3, dilation=dilation)
-        self.second = nn.Sequential(
-            nn.Conv2D(channels, channels, 3, padding=1, bias_attr=False), nn.InstanceNorm2D(channels)
-        )
+        self.second = conv_norm(channels, channels, 3)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """[N, C, h, w] -> [N, C, h, w]."""

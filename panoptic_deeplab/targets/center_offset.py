@@ -51,8 +51,8 @@ class CenterOffsetTargets:
         small_instance_weight: float = 3,
         ignore_stuff_in_offset: bool = True,
     ) -> None:
-        if sigma <= 0:
-            raise UsageError(f"sigma must be positive, got {sigma}")
+        if not 0 < sigma <= 1000:
+            raise UsageError(f"sigma must be in 0..1000 pixels, got {sigma}")
         self.thing_ids = tuple(thing_ids)
         self.ignore_index = ignore_index
         self.small_instance_area = small_instance_area

@@ -1,0 +1,281 @@
+"""Pickles as plain data: read without running code from them.
+
+A pickle can call anything, so Python's unpickler is not used: `pickletools` takes the file apart
+into instructions, and those that build dictionaries, lists, numbers, texts and numpy arrays are
+carried out here. The others are refused.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickletools
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.files import open_file
+
+MOST_STEPS = 1_000_000  # an array takes about 25 instructions
+MOST_LEVELS = 50
+MOST_AXES = 32
+
+
+def read_pickle(path: str | Path) -> Any:
+    """The plain content of a `.pdparams` or `.pdopt` file.
+
+    Tensors, also those of nested dictionaries, come as arrays; bfloat16 as its bits in uint16.
+    Takes a few times the file's size in memory, whatever the file says.
+
+    Raises:
+        DataError: it is missing, damaged, or holds anything but plain data and arrays of numbers.
+    """
+    with open_file(path) as file:
+        try:
+            content = _Playback().run(io.BytesIO(file.read()))
+            _check_plain(content)
+            return content
+        except Exception as error:  # a broken pickle can raise anything
+            raise DataError(
+                f"{path}: not weights that Paddle saved, or damaged ({one_line(error)})"
+            ) from error
+
+
+class RefusalError(ValueError):
+    """Why a file is not read."""
+
+
+class _Playback:
+    """Carries out the instructions of a pickle that build plain data.
+
+    What is built is at most what the file holds: its bytes once more, and a few objects for each
+    of a limited number of instructions. Dictionary keys are texts and numbers, for hashing a
+    tuple of tuples can take forever.
+    """
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+
+    def run(self, file: io.BytesIO) -> Any:
+        for step, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+            if step == MOST_STEPS:
+                raise RefusalError(f"it takes more than {MOST_STEPS} steps to read")
+            if opcode.name in _VALUES:
+                self.stack.append(argument)
+            elif opcode.name in _ACTIONS:
+                _ACTIONS[opcode.name](self, argument)
+            else:
+                raise RefusalError(f"it holds the instruction {opcode.name}")
+        (content,) = self.stack
+        return content
+
+    def pop(self, count: int) -> list[Any]:
+        """The uppermost items, off the stack."""
+        return [self.stack.pop() for _ in range(count)][::-1]
+
+    def pop_marked(self) -> list[Any]:
+        """The items above the last mark, off the stack."""
+        return self.pop(len(self.stack) - self.marks.pop())
+
+    def put(self, place: int | None = None) -> None:
+        self.memo[len(self.memo) if place is None else place] = self.stack[-1]
+
+    def extend(self, items: list[Any]) -> None:
+        _of_type(self.stack[-1], list).extend(items)
+
+    def set_items(self, items: list[Any]) -> None:
+        _of_type(self.stack[-1], dict).update(_dict(_couples(items)))
+
+    def find(self, module: str, name: str) -> None:
+        """Puts on the stack what one of the few allowed names stands for."""
+        if (_of_type(module, str), _of_type(name, str)) not in _GLOBALS:
+            raise RefusalError(f"it asks for {module}.{name}")
+        self.stack.append(_GLOBALS[module, name])
+
+    def call(self) -> None:
+        maker, arguments = self.pop(2)
+        self.stack.append(_of_type(maker, _Maker).make(*_of_type(arguments, tuple)))
+
+    def build(self) -> None:
+        """The second half of an array or of a number type, which tells what it holds."""
+        target, state = self.stack[-2], _of_type(self.stack.pop(), tuple)
+        if isinstance(target, _NumberType):
+            target.byte_order = _of_type(state[1], str)
+        else:
+            _, shape, number_type, by_columns, raw = state
+            dtype, raw = _of_type(number_type, _NumberType).dtype, _bytes(raw)
+            _check_size(raw, dtype, shape)
+            _of_type(target, np.ndarray).__setstate__((1, shape, dtype, bool(by_columns), raw))
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """What may be called: a function of ours in place of the one a pickle names."""
+
+    make: Callable[..., Any]
+
+
+@dataclass
+class _NumberType:
+    """The type of an array's numbers; a pickle tells its byte order later."""
+
+    code: str
+    byte_order: str = "="
+
+    @property
+    def dtype(self) -> np.dtype:
+        code = f"{self.byte_order}{self.code}"
+        if not re.fullmatch(r"[<>=|](b1|[iu][1248]|f[248])", code):
+            raise RefusalError(f"expected named arrays of numbers, got some of type {code}")
+        return np.dtype(code)
+
+
+def array_of_bytes(number_type: np.dtype, shape: tuple[int, ...], raw: bytes) -> np.ndarray:
+    """`raw` as an array, refused where its length does not fit the shape."""
+    _check_size(raw, number_type, shape)
+    return np.frombuffer(raw, number_type).reshape(shape)
+
+
+def _check_size(raw: bytes, number_type: np.dtype, shape: Any) -> None:
+    """Refuses an array that claims another size than it has."""
+    if len(_of_type(shape, tuple)) > MOST_AXES:
+        raise RefusalError(f"an array has {len(shape)} axes")
+    if any(_of_type(length, int) < 0 for length in shape):
+        raise RefusalError("an array has a negative length")
+    if math.prod(shape) * number_type.itemsize != len(raw):
+        raise RefusalError(f"an array claims another size than the {len(raw)} bytes it has")
+
+
+def _dict(pairs: Iterable[tuple[Any, Any]] = ()) -> dict[Any, Any]:
+    content = {}
+    for key, value in pairs:
+        if type(key) not in (str, int):
+            raise RefusalError(f"a dictionary has a {type(key).__name__} for a key")
+        content[key] = value
+    return content
+
+
+def _of_type(item: Any, *expected: type) -> Any:
+    if type(item) not in expected:
+        raise RefusalError(f"expected {expected[0].__name__}, got {type(item).__name__}")
+    return item
+
+
+def _bytes(raw: Any) -> bytes:
+    """Bytes, which old pickles hold as texts of Latin letters."""
+    return raw.encode("latin-1") if isinstance(raw, str) else bytes(_of_type(raw, bytes, bytearray))
+
+
+def _empty_array(*_: Any) -> np.ndarray:
+    return np.empty(0, np.uint8)
+
+
+def _scalar(number_type: Any, raw: Any) -> np.generic:
+    return array_of_bytes(_of_type(number_type, _NumberType).dtype, (), _bytes(raw))[()]
+
+
+def _array_of_buffer(raw: Any, number_type: Any, shape: Any, order: str) -> np.ndarray:
+    dtype = _of_type(number_type, _NumberType).dtype
+    _check_size(_bytes(raw), dtype, shape)
+    return np.frombuffer(_bytes(raw), dtype).reshape(shape, order=order)
+
+
+def _tensor(pair: tuple[str, np.ndarray]) -> np.ndarray:
+    """What paddle.save makes of a tensor in a nested dictionary: tuple((name, array))."""
+    _, array = pair
+    return _of_type(array, np.ndarray)
+
+
+_GLOBALS = {
+    ("numpy", "ndarray"): None,  # only ever an argument
+    ("numpy", "dtype"): _Maker(lambda code, *_: _NumberType(_of_type(code, str))),
+    ("collections", "OrderedDict"): _Maker(_dict),
+    ("_codecs", "encode"): _Maker(lambda text, *_: _bytes(text)),
+    ("builtins", "tuple"): _Maker(_tensor),
+    ("__builtin__", "tuple"): _Maker(_tensor),
+    ("__builtin__", "bytes"): _Maker(bytes),  # how protocol 2 writes b""
+}
+for _core in ("numpy.core", "numpy._core"):
+    _GLOBALS[f"{_core}.multiarray", "_reconstruct"] = _Maker(_empty_array)
+    _GLOBALS[f"{_core}.multiarray", "scalar"] = _Maker(_scalar)
+    _GLOBALS[f"{_core}.numeric", "_frombuffer"] = _Maker(_array_of_buffer)
+
+_VALUES = {
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING"),
+    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+}
+
+_ACTIONS: dict[str, Callable[[_Playback, Any], Any]] = {
+    "PROTO": lambda play, _: None,
+    "FRAME": lambda play, _: None,
+    "STOP": lambda play, _: None,
+    "NONE": lambda play, _: play.stack.append(None),
+    "NEWTRUE": lambda play, _: play.stack.append(True),
+    "NEWFALSE": lambda play, _: play.stack.append(False),
+    "MARK": lambda play, _: play.marks.append(len(play.stack)),
+    "EMPTY_TUPLE": lambda play, _: play.stack.append(()),
+    "TUPLE1": lambda play, _: play.stack.append(tuple(play.pop(1))),
+    "TUPLE2": lambda play, _: play.stack.append(tuple(play.pop(2))),
+    "TUPLE3": lambda play, _: play.stack.append(tuple(play.pop(3))),
+    "TUPLE": lambda play, _: play.stack.append(tuple(play.pop_marked())),
+    "EMPTY_LIST": lambda play, _: play.stack.append([]),
+    "LIST": lambda play, _: play.stack.append(play.pop_marked()),
+    "APPEND": lambda play, _: play.extend(play.pop(1)),
+    "APPENDS": lambda play, _: play.extend(play.pop_marked()),
+    "EMPTY_DICT": lambda play, _: play.stack.append({}),
+    "DICT": lambda play, _: play.stack.append(_dict(_couples(play.pop_marked()))),
+    "SETITEM": lambda play, _: play.set_items(play.pop(2)),
+    "SETITEMS": lambda play, _: play.set_items(play.pop_marked()),
+    "PUT": _Playback.put,
+    "BINPUT": _Playback.put,
+    "LONG_BINPUT": _Playback.put,
+    "MEMOIZE": _Playback.put,
+    "GET": lambda play, place: play.stack.append(play.memo[place]),
+    "BINGET": lambda play, place: play.stack.append(play.memo[place]),
+    "LONG_BINGET": lambda play, place: play.stack.append(play.memo[place]),
+    "GLOBAL": lambda play, name: play.find(*name.rsplit(" ", 1)),
+    "STACK_GLOBAL": lambda play, _: play.find(*play.pop(2)),
+    "REDUCE": lambda play, _: play.call(),
+    "BUILD": lambda play, _: play.build(),
+}
+
+
+def _couples(items: list[Any]) -> Iterable[tuple[Any, Any]]:
+    return zip(items[::2], items[1::2], strict=True)
+
+
+def _check_plain(content: Any) -> None:
+    """Refuses content that is more than data, or that never ends for who walks through it."""
+    branches = [iter((content,))]
+    for _ in range(2 * MOST_STEPS):
+        if not branches:
+            return
+        item = next(branches[-1], _END)
+        if item is _END:
+            branches.pop()
+        elif isinstance(item, (dict, list, tuple)):
+            branches.append(iter(item.values() if isinstance(item, dict) else item))
+        elif not isinstance(item, _PLAIN):
+            raise RefusalError(f"it holds a {type(item).__name__}")
+        if len(branches) > MOST_LEVELS:
+            break
+    raise RefusalError("it holds itself, or is nested too deeply")
+
+
+_END = object()
+_PLAIN = (type(None), bool, int, float, str, bytes, bytearray, np.ndarray, np.generic)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, short and without the control characters that a file can put there."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return "".join(letter for letter in text if letter.isprintable())[:200]
