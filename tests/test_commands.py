@@ -21,6 +21,7 @@ import val
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.engine.weights import read_weights
 from panoptic_deeplab.evaluation import PanopticQuality
+from panoptic_deeplab.formats.cityscapes import LABEL_IDS
 from panoptic_deeplab.formats.coco import read_annotations, read_panoptic_map
 from panoptic_deeplab.formats.images import read_ids
 
@@ -258,6 +259,38 @@ def _corrupt_training_image(config: Path, folder: Path, checkpoint: Path) -> lis
     return ["--save_dir", str(folder / "run"), "--opts", f"train_dataset.dataset_root={spoilt}"]
 
 
+def _spoilt_annotations(config: Path, folder: Path, change: Callable[[dict], None]) -> str:
+    """--opts for a copy of the validation split with a change in its JSON."""
+    root = Path(Config(config).tree["val_dataset"]["dataset_root"])
+    spoilt = Path(shutil.copytree(root, folder / "spoilt"))
+    path = spoilt / "gtFine" / "cityscapes_panoptic_val_trainId.json"
+    content = json.loads(path.read_text())
+    for annotation in content["annotations"]:
+        change(annotation["segments_info"])
+    del content["categories"]
+    path.write_text(json.dumps(content))
+    return f"val_dataset.dataset_root={spoilt}"
+
+
+def _label_ids(config: Path, folder: Path, checkpoint: Path) -> list[str]:
+    def change(segments: list[dict]) -> None:
+        for segment in segments:
+            segment["category_id"] = LABEL_IDS[segment["category_id"]]
+
+    opts = _spoilt_annotations(config, folder, change)
+    return ["--model_path", str(checkpoint), "--opts", opts]
+
+
+def _category_outside(config: Path, folder: Path, checkpoint: Path) -> list[str]:
+    opts = _spoilt_annotations(config, folder, lambda s: s[0].update(category_id=99))
+    return ["--model_path", str(checkpoint), "--opts", opts]
+
+
+def _id_not_in_json(config: Path, folder: Path, checkpoint: Path) -> list[str]:
+    opts = _spoilt_annotations(config, folder, lambda segments: segments.pop())
+    return ["--model_path", str(checkpoint), "--opts", opts]
+
+
 REFUSED: dict[str, tuple[Callable[[list[str]], int], Setup, int, str]] = {
     "a misspelt key": (
         train.main,
@@ -265,7 +298,26 @@ REFUSED: dict[str, tuple[Callable[[list[str]], int], Setup, int, str]] = {
         2,
         "no 'modell' in the configuration (did you mean \"model\"?)",
     ),
-    "a flag the method does not have": (
+    "a missing key": (
+        train.main,
+        lambda c, f, w: ["--opts", "train_dataset={type: CityscapesPanoptic}"],
+        2,
+        "'train_dataset' lacks the key 'dataset_root'",
+    ),
+    "label ids where train ids are wanted": (
+        val.main,
+        _label_ids,
+        1,
+        "holds Cityscapes label ids where train ids are wanted",
+    ),
+    "a category outside the classes": (
+        val.main,
+        _category_outside,
+        1,
+        "category_id 99, which is none of the 19 categories of Cityscapes",
+    ),
+    "an id in the PNG and not in the JSON": (val.main, _id_not_in_json, 1, "is not in the JSON"),
+    "a wrong value of a flag": (
         val.main,
         lambda c, f, w: ["--model_path", "x", "--top_k", "0"],
         2,
