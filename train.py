@@ -139,9 +139,10 @@ def train(arguments: argparse.Namespace) -> None:
     import paddle
 
     from panoptic_deeplab.engine.checkpoint import latest
+    from panoptic_deeplab.engine.plan import TrainingPlan
     from panoptic_deeplab.engine.precision import Precision
     from panoptic_deeplab.engine.pretrained import load_pretrained
-    from panoptic_deeplab.engine.trainer import Trainer, TrainingPlan, Validation
+    from panoptic_deeplab.engine.trainer import Trainer, Validation
     from panoptic_deeplab.files import usable_folder
 
     usable_folder(arguments.save_dir)

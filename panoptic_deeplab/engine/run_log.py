@@ -12,7 +12,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import paddle
@@ -20,14 +20,12 @@ from paddleseg.utils import calculate_eta
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from panoptic_deeplab.engine import distributed
+from panoptic_deeplab.engine.plan import TrainingPlan
+from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.environment import describe_environment
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.structures import DatasetInfo
 from panoptic_deeplab.visualization import draw_field, draw_panoptic
-
-if TYPE_CHECKING:
-    from panoptic_deeplab.engine.predictor import Predictor
-    from panoptic_deeplab.engine.trainer import TrainingPlan
 
 _log = logging.getLogger(__name__)
 _package_log = logging.getLogger("panoptic_deeplab")

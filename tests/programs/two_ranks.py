@@ -16,8 +16,9 @@ import paddle
 
 from panoptic_deeplab.datasets import PanopticDataset, Record
 from panoptic_deeplab.engine import distributed
+from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.engine.run_log import RunLog
-from panoptic_deeplab.engine.trainer import Trainer, TrainingPlan
+from panoptic_deeplab.engine.trainer import Trainer
 from panoptic_deeplab.errors import DataError, UserError
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES
 from panoptic_deeplab.losses import PanopticDeepLabLoss
