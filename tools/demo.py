@@ -15,6 +15,9 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from panoptic_deeplab.command_line import run
 from panoptic_deeplab.errors import DataError
 
@@ -93,8 +96,6 @@ def call(*command: object) -> None:
 
 def draw_sheet(scenes: Path, predicted: Path, path: Path) -> None:
     """Some validation scenes beside their predictions and their truth."""
-    import numpy as np
-
     from panoptic_deeplab.datasets import CityscapesPanoptic
     from panoptic_deeplab.formats.images import read_image, write_image
     from panoptic_deeplab.visualization import draw_panoptic, side_by_side
@@ -105,12 +106,20 @@ def draw_sheet(scenes: Path, predicted: Path, path: Path) -> None:
         record = dataset.records[index]
         name = record.image_path.relative_to(scenes / "leftImg8bit" / "val").with_suffix("")
         overlay = read_image(predicted / "panoptic" / f"{name}_overlay.png")
-        truth = draw_panoptic(read_image(record.image_path), dataset.truth(index), dataset.info)
-        panels = [read_image(record.image_path), overlay, truth]
-        rows.append(side_by_side(panels, ["scene", "prediction", "truth"]))
-    width = max(row.shape[1] for row in rows)
-    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
-    write_image(path, np.concatenate(padded))
+        scene = read_image(record.image_path)
+        truth = draw_panoptic(scene, dataset.truth(index), dataset.info)
+        factor = overlay.shape[1] / scene.shape[1]
+        panels = [cv2.resize(scene, None, fx=factor, fy=factor), overlay, truth]
+        height = max(panel.shape[0] for panel in panels)
+        rows.append([extend(panel, height) for panel in panels])
+    titles = ["scene", "prediction", "truth"]
+    write_image(path, np.concatenate([side_by_side(row, titles) for row in rows]))
+
+
+def extend(panel: np.ndarray, height: int) -> np.ndarray:
+    """The panel with white below, up to `height`."""
+    below = height - panel.shape[0]
+    return np.pad(panel, ((0, below), (0, 0), (0, 0)), constant_values=255)
 
 
 def tell(output: Path, metrics: Path, sheet: Path, seconds: float) -> None:
