@@ -46,6 +46,12 @@ def test_the_reference_files_keep_their_meaning() -> None:
     assert type(config.optimizer).__name__ == "Adam"
 
 
+@pytest.mark.parametrize("opts", [[], ["batch_size=2"]])
+def test_the_recipe_is_the_files_whatever_the_command_line_says(opts: list[str]) -> None:
+    assert Config(CROPPED, opts).recipe_factor(64) == 1
+    assert Config(LARGE, opts).recipe_factor(4) == 0.5
+
+
 def test_base_is_merged_and_lists_are_replaced() -> None:
     large, cropped = Config(LARGE).tree, Config(CROPPED).tree
     assert large["batch_size"] == 1

@@ -265,3 +265,14 @@ def test_evaluation_counts_each_image_once(tiny_config: Path, tmp_path: Path) ->
     assert finished.returncode == 0, finished.stdout + finished.stderr
     first, second = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("one", "two"))
     assert first == second
+
+
+def test_without_visualdl_it_trains_and_says_so_once(
+    tiny_config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "visualdl", None)
+    assert run_train(tiny_config, tmp_path, "--iters", "2", "--use_vdl", "--do_eval") == 0
+    assert capsys.readouterr().out.count("No VisualDL record is written") == 1

@@ -41,7 +41,7 @@ from panoptic_deeplab.config.files import (
     read_layers,
 )
 from panoptic_deeplab.config.schedule import LENGTHS, SCHEDULES, WARMUP, build_lr_scheduler
-from panoptic_deeplab.config.upgrade import upgrade
+from panoptic_deeplab.config.upgrade import upgrade, with_recipe
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.preprocess import Preprocess
 from panoptic_deeplab.registry import (
@@ -291,7 +291,7 @@ class Config:
 
     def _overridden_and_upgraded(self, tree: Tree, overrides: Sequence[Override]) -> Tree:
         """Overrides may name keys of the file as it is written or as it is after the upgrade."""
-        late = []
+        tree, late = with_recipe(tree), []
         for override in overrides:
             if reaches(tree, override):
                 apply_override(tree, override)

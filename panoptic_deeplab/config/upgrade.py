@@ -21,7 +21,6 @@ def upgrade(tree: Tree, source: str) -> Tree:
     - the transform Normalize becomes `preprocess`, padding values go (padding is always void, and
       0 after normalisation);
     - `loss` with its three types and coefficients becomes one `criterion`;
-    - `recipe_batch_size` is that of the published trainings, eight processes;
     - `learning_rate` with a poly decay becomes an `lr_scheduler`;
     - the optimizers' old names become the registered ones.
 
@@ -36,7 +35,6 @@ def upgrade(tree: Tree, source: str) -> Tree:
         if isinstance(tree.get(name), dict):
             tree |= _split_dataset(tree, name, source)
     if old_form:
-        tree.setdefault("recipe_batch_size", _PROCESSES * tree.get("batch_size", 1))
         tree["criterion"] = _criterion(tree.pop("loss"), source)
         tree.setdefault("targets", {"type": "CenterOffsetTargets"})
         tree.setdefault("postprocessor", {"type": "CenterGrouping"})
@@ -45,6 +43,17 @@ def upgrade(tree: Tree, source: str) -> Tree:
     if isinstance(tree.get("optimizer"), dict):
         tree["optimizer"] = _optimizer(tree["optimizer"])
     return tree
+
+
+def with_recipe(tree: Tree) -> Tree:
+    """An old form with the samples a step of its published training, on eight processes.
+
+    To be taken of the file as it is written, before the command line changes its batch_size.
+    """
+    batch_size = tree.get("batch_size", 1)
+    if "loss" not in tree or "recipe_batch_size" in tree or not isinstance(batch_size, int):
+        return tree
+    return tree | {"recipe_batch_size": _PROCESSES * batch_size}
 
 
 def _split_dataset(tree: Tree, name: str, source: str) -> Tree:
