@@ -12,6 +12,7 @@ from panoptic_deeplab.command_line import (
     add_view_arguments,
     chosen_views,
     load_config,
+    not_negative,
     run,
 )
 
@@ -46,7 +47,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--num_workers",
-        type=int,
+        type=not_negative,
         default=1,
         help="threads that read and write beside the network (default: %(default)s)",
     )
@@ -60,7 +61,7 @@ def predict(arguments: argparse.Namespace) -> None:
     from panoptic_deeplab.engine.pictures import find_pictures
     from panoptic_deeplab.files import usable_folder
 
-    pictures = find_pictures(arguments.image_path)
+    pictures = find_pictures(arguments.image_path, arguments.save_dir)
     usable_folder(arguments.save_dir)
     config = load_config(arguments)
     views = chosen_views(arguments)

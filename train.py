@@ -12,7 +12,10 @@ from panoptic_deeplab.command_line import (
     add_common_arguments,
     add_grouping_arguments,
     load_config,
+    not_negative,
+    positive,
     run,
+    share,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--num_workers",
-        type=int,
+        type=not_negative,
         default=0,
         help="processes that read samples ahead (default: %(default)s)",
     )
@@ -78,7 +81,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--use_vdl", action="store_true", help="write VisualDL scalars")
     parser.add_argument(
-        "--seed", type=int, default=0, help="of weights, order and augmentation (default: 0)"
+        "--seed",
+        type=not_negative,
+        default=0,
+        help="of all that is drawn (default: 0)",
     )
     parser.add_argument(
         "--accumulate_steps",
@@ -102,7 +108,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--use_ema", action="store_true", help="keep a moving average of the weights and score it"
     )
     parser.add_argument(
-        "--ema_decay", type=float, default=0.999, help="of that average (default: %(default)s)"
+        "--ema_decay", type=share, default=0.999, help="of that average (default: %(default)s)"
     )
     parser.add_argument(
         "--scale_lr",
@@ -118,14 +124,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return number
-
-
 def train(arguments: argparse.Namespace) -> None:
     """Builds what the configuration names and trains it."""
     changes = {
@@ -138,7 +136,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     import paddle
 
-    from panoptic_deeplab.engine.checkpoint import latest
+    from panoptic_deeplab.engine.checkpoint import latest, refuse_another_run
     from panoptic_deeplab.engine.plan import TrainingPlan
     from panoptic_deeplab.engine.precision import Precision
     from panoptic_deeplab.engine.pretrained import load_pretrained
@@ -167,6 +165,7 @@ def train(arguments: argparse.Namespace) -> None:
     if folder == "auto":
         folder = latest(arguments.save_dir)
     if not folder:
+        refuse_another_run(arguments.save_dir)
         load_pretrained(config.model, config.pretrained, partial=arguments.allow_partial)
     trainer = Trainer(
         model=config.model,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from panoptic_deeplab.command_line import (
     add_common_arguments,
@@ -11,8 +12,10 @@ from panoptic_deeplab.command_line import (
     add_view_arguments,
     chosen_views,
     load_config,
+    not_negative,
     run,
 )
+from panoptic_deeplab.errors import UsageError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,11 +37,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--num_workers",
-        type=int,
+        type=not_negative,
         default=0,
         help="threads that read images ahead (default: %(default)s)",
     )
-    parser.add_argument("--json", metavar="FILE", help="write the results to FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
     parser.add_argument(
         "--oracle",
         nargs="+",
@@ -67,6 +70,10 @@ def evaluate_model(arguments: argparse.Namespace) -> None:
     oracle = None
     if arguments.oracle:
         oracle = Oracle(arguments.oracle, config.targets, config.postprocessor)
+    if arguments.json and (
+        Path(arguments.json).is_dir() or not Path(arguments.json).parent.is_dir()
+    ):
+        raise UsageError(f"--json {arguments.json}: expected a file in a folder that exists")
     dataset = config.val_dataset
     predictor = Predictor(config.model, config.preprocess, (), config.postprocessor, views)
     load_weights(config.model, arguments.model_path)

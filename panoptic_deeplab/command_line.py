@@ -9,7 +9,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panoptic_deeplab.environment import check_environment, explain_import_error
 from panoptic_deeplab.errors import UsageError, UserError
@@ -105,6 +105,31 @@ def chosen_views(arguments: argparse.Namespace) -> Augmentation | None:
     return Augmentation(tuple(arguments.scales or [1.0]), arguments.flip_horizontal)
 
 
+def positive(text: str) -> int:
+    """An argument that is a whole number of at least 1."""
+    return _number(text, 1, int)
+
+
+def not_negative(text: str) -> int:
+    """An argument that is a whole number of at least 0 and fits into 31 bits."""
+    return _number(text, 0, int)
+
+
+def share(text: str) -> float:
+    """An argument in 0..1."""
+    return _number(text, 0, float, most=1)
+
+
+def _number(text: str, least: int, kind: Callable[[str], Any], most: int = (1 << 31) - 1) -> Any:
+    try:
+        number = kind(text)
+    except ValueError:
+        number = None
+    if number is None or not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"must be a number in {least}..{most}, got '{text}'")
+    return number
+
+
 def load_config(arguments: argparse.Namespace, *overrides: str) -> Config:
     """The configuration with all changes of the command line; sets up the device and the log."""
     log = _log_to_standard_output()
@@ -138,7 +163,12 @@ def _log_to_standard_output() -> logging.Logger:
 
 def _quieten() -> None:
     """Hides warnings of libraries that no user can act upon."""
-    for message in ("No ccache found", "When training, we now always track", "invalid escape"):
+    for message in (
+        "No ccache found",
+        "When training, we now always track",
+        "invalid escape",
+        "There are some unused values in state_dict",  # a warm-up's, which Paddle sets all the same
+    ):
         warnings.filterwarnings("ignore", message)
 
 

@@ -56,7 +56,12 @@ class ResultWriter:
         self.seconds["writing"] += time.perf_counter() - writing
         height, width = prediction.ids.shape
         return {
-            "image": {"id": name, "file_name": source.name, "height": height, "width": width},
+            "image": {
+                "id": name,
+                "file_name": (Path(name).parent / source.name).as_posix(),
+                "height": height,
+                "width": width,
+            },
             "annotation": {
                 "image_id": name,
                 "file_name": f"{name}.png",

@@ -119,7 +119,7 @@ def test_large_crops_are_counted_small(crop: tuple[int, int], expected: tuple[in
 
 def test_parts_of_panoptic_deeplab_have_the_published_size() -> None:
     """The reference's model has 55,396,390 values in its state dict."""
-    (path,) = (ROOT / "configs").rglob("*resnet50_os32_cityscapes_1025x513*")
+    (path,) = (ROOT / "configs").rglob("*resnet50_os32_cityscapes_1025x513_bs8*")
     parts = find_parts(Config(path).model)
     assert list(parts) == [
         "backbone",

@@ -19,6 +19,7 @@ import predict
 import train
 import val
 from panoptic_deeplab.config import Config
+from panoptic_deeplab.engine.pictures import find_pictures, unique_names
 from panoptic_deeplab.engine.weights import read_weights
 from panoptic_deeplab.evaluation import PanopticQuality
 from panoptic_deeplab.formats.cityscapes import LABEL_IDS
@@ -178,7 +179,7 @@ def test_a_corrupt_picture_is_told_and_the_others_are_done(
     assert run_predict(tiny_config, trained, inputs, results) == 1
     assert len(json.loads((results / "panoptic.json").read_text())["annotations"]) == 3
     last = capsys.readouterr().err.strip().split("\n")[-1]
-    assert last.startswith("error: 1 of 4 pictures could not be read; the first: ")
+    assert last.startswith("error: 1 of 4 pictures failed; the first: ")
     assert "broken.png: not a readable picture" in last
 
 
@@ -446,3 +447,61 @@ def test_read_panoptic_map_is_what_prediction_wrote(
     evaluator = PanopticQuality(Config(tiny_config).info)
     evaluator.update(truth, truth)
     assert evaluator.compute()["All"]["pq"] == 1
+
+
+def test_a_new_training_does_not_touch_another_runs_checkpoints(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert run_train(tiny_config, run, "--iters", "1", "--do_eval") == 0
+    assert run_train(tiny_config, run, "--iters", "1") == 2
+    assert "holds checkpoints of another run; go on with it (--resume" in capsys.readouterr().err
+
+
+def test_checkpoints_of_later_iterations_are_not_pruned_for_an_earlier_one(
+    tiny_config: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert run_train(tiny_config, run, "--iters", "4", "--save_interval", "1") == 0
+    again = ["--resume_model", str(run / "iter_1"), "--keep_checkpoint_max", "1"]
+    assert run_train(tiny_config, run, "--iters", "2", *again) == 0
+    assert sorted(path.name for path in run.glob("iter_*")) == ["iter_2", "iter_3", "iter_4"]
+
+
+NAMES = [
+    (["a.png"], ["a"]),
+    (["x.jpg", "x.png", "x_png.png"], ["x_jpg", "x_png", "x_png_png"]),
+    (["a.jpg", "a.png/b.jpg"], ["a_jpg", "a.png/b"]),
+    (["a.png", "a_overlay.png"], ["a", "a_overlay_png"]),
+]
+
+
+@pytest.mark.parametrize(("paths", "names"), NAMES)
+def test_results_never_share_a_name(paths: list[str], names: list[str]) -> None:
+    assert unique_names([Path(path) for path in paths]) == names
+
+
+def test_a_folder_is_searched_through_links_and_without_its_own_results(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    inputs = tmp_path / "inputs"
+    for folder in (elsewhere, inputs / "panoptic"):
+        folder.mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(folder / "a.png")
+    (inputs / "linked").symlink_to(elsewhere)
+    (inputs / "loop").symlink_to(inputs)
+    Image.new("RGB", (4, 4)).save(inputs / "._x.png")
+    assert [p.name for p in find_pictures(str(inputs), inputs)] == ["linked/a"]
+    assert [p.name for p in find_pictures(str(inputs))] == ["linked/a", "panoptic/a"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--num_workers", "-1"], ["--seed", "-1"], ["--ema_decay", "50"], ["--save_interval", "x"]],
+)
+def test_numbers_out_of_range(
+    tiny_config: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        train.main(["--config", str(tiny_config), *flags])
+    assert ended.value.code == 2
+    assert f"must be a number in {'1' if 'x' in flags else '0'}.." in capsys.readouterr().err

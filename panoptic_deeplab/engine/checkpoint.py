@@ -11,26 +11,27 @@ import logging
 import pickle
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paddle
+import yaml
 from paddle import nn
 
 from panoptic_deeplab.engine.averaging import WeightAverage
 from panoptic_deeplab.engine.plain_pickle import read_pickle
 from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.engine.weights import load_weights, read_weights
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import read_json, replacing_folder, write_json
 from panoptic_deeplab.structures import DatasetInfo
 
 _log = logging.getLogger(__name__)
 
 INFO_FILE = "dataset_info.json"
+BEST_FOLDER = "best_model"
 SCORE_FILE = "score.json"
 AVERAGE_FILE = "model_ema.pdparams"
 _ITERATION_FOLDER = re.compile(r"iter_(\d+)")
@@ -76,7 +77,12 @@ def save_best(
 def best_pq(folder: str | Path) -> float:
     """The score of a best model, -1 without one."""
     path = Path(folder) / SCORE_FILE
-    return float(read_json(path)["pq"]) if path.exists() else -1.0
+    if not path.exists():
+        return -1.0
+    try:
+        return float(read_json(path)["pq"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: expected {{'pq': number}}; remove it to go on") from error
 
 
 def save_checkpoint(
@@ -137,13 +143,26 @@ def resume(folder: str | Path, state: TrainingState) -> Position:
 
 def latest(save_dir: str | Path) -> Path | None:
     """The newest checkpoint of a run, None without one."""
-    folders = list(iteration_folders(save_dir))
+    folders = iteration_folders(save_dir)
     return folders[-1] if folders else None
 
 
-def prune_checkpoints(save_dir: str | Path, keep: int) -> None:
-    """Removes all but the newest `keep` iteration folders; 0 or less keeps all."""
-    folders = list(iteration_folders(save_dir))
+def refuse_another_run(save_dir: str | Path) -> None:
+    """Keeps a new training from removing or replacing what an earlier one left.
+
+    Raises:
+        UsageError: the folder holds checkpoints.
+    """
+    if latest(save_dir) is not None or (Path(save_dir) / BEST_FOLDER).exists():
+        raise UsageError(
+            f"{save_dir}: holds checkpoints of another run; go on with it (--resume_model auto) or "
+            "choose another --save_dir"
+        )
+
+
+def prune_checkpoints(save_dir: str | Path, keep: int, done: int) -> None:
+    """Removes all but the newest `keep` folders of up to `done` iterations; 0 keeps all."""
+    folders = [path for path in iteration_folders(save_dir) if _iterations(path) <= done]
     for folder in folders[: max(len(folders) - keep, 0)] if keep > 0 else []:
         hidden = folder.rename(folder.with_name(f".{folder.name}.old"))  # never half a checkpoint
         shutil.rmtree(hidden)
@@ -156,14 +175,24 @@ def remove_unfinished(save_dir: str | Path) -> None:
             shutil.rmtree(path)
 
 
-def iteration_folders(save_dir: str | Path) -> Iterator[Path]:
+def iteration_folders(save_dir: str | Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
-    numbered = [
-        (int(match[1]), path)
-        for path in Path(save_dir).glob("iter_*")
-        if (match := _ITERATION_FOLDER.fullmatch(path.name))
-    ]
-    return (path for _, path in sorted(numbered))
+    folders = Path(save_dir).glob("iter_*")
+    return sorted((f for f in folders if _ITERATION_FOLDER.fullmatch(f.name)), key=_iterations)
+
+
+def _iterations(folder: Path) -> int:
+    return int(_ITERATION_FOLDER.fullmatch(folder.name)[1])
+
+
+def changed_sections(folder: str | Path, config_yaml: str) -> list[str]:
+    """The sections of the configuration in which a checkpoint differs from a running one."""
+    try:
+        before = yaml.safe_load((Path(folder) / "config.yml").read_text("utf-8")) or {}
+        now = yaml.safe_load(config_yaml) or {}
+        return sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError):
+        return ["configuration"]
 
 
 def read_info_beside(weights: str | Path) -> DatasetInfo | None:

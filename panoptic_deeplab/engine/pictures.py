@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES
 
 OVERLAY_ENDING = "_overlay"
+RESULT_FOLDERS = ("panoptic", "semantic", "instance")
 
 
 @dataclass(frozen=True)
@@ -27,25 +30,36 @@ class Picture:
     name: str
 
 
-def find_pictures(image_path: str) -> list[Picture]:
+def find_pictures(image_path: str, results: Path | None = None) -> list[Picture]:
     """All pictures of a file, a folder (searched through) or a pattern, in the order of names.
+
+    Folders behind links are searched too, each once; hidden files are passed over.
+
+    Args:
+        image_path: what to look for.
+        results: a folder of results, whose pictures are not taken for inputs.
 
     Raises:
         DataError: there is none.
     """
     path = Path(image_path)
     if path.is_dir():
-        root, files = path, [file for file in path.rglob("*") if _is_picture(file)]
+        root, files = path, _walk(path)
     elif path.is_file():
         root, files = path.parent, [path]
     else:
-        files = [Path(file) for file in glob.glob(image_path, recursive=True)]
-        root, files = _fixed_part(image_path), [file for file in files if _is_picture(file)]
+        found = [Path(file) for file in glob.glob(image_path, recursive=True)]
+        root, files = (
+            _fixed_part(image_path),
+            list({file.resolve(): file for file in found}.values()),
+        )
+    if not path.is_file():
+        files = [file for file in files if _is_picture(file) and not _is_result(file, results)]
     if not files:
         what = "a picture, a folder of pictures or a pattern"
-        found = "holds no picture" if path.is_dir() else "there is nothing"
+        reason = "holds no picture" if path.is_dir() else "there is nothing"
         raise DataError(
-            f"{image_path}: {found}; expected {what} ({', '.join(sorted(IMAGE_SUFFIXES))})"
+            f"{image_path}: {reason}; expected {what} ({', '.join(sorted(IMAGE_SUFFIXES))})"
         )
     files = sorted(files)
     names = unique_names([file.relative_to(root) for file in files])
@@ -53,17 +67,54 @@ def find_pictures(image_path: str) -> list[Picture]:
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """Names of results: the paths without suffix, with it (a_jpg) where two would be equal."""
+    """Names of results: the paths without suffix, with it (a_jpg) where two would be equal.
+
+    No result of one picture has the name of another's, nor that of a folder.
+    """
     stems = [path.with_suffix("").as_posix() for path in paths]
-    taken = Counter(stems) + Counter(stem + OVERLAY_ENDING for stem in set(stems))
-    return [
-        f"{stem}_{path.suffix[1:]}" if taken[stem] > 1 else stem
-        for stem, path in zip(stems, paths, strict=True)
-    ]
+    folders = {parent.as_posix() for path in paths for parent in path.parents}
+    shared = {stem for stem, times in Counter(stems).items() if times > 1}
+    used: set[str] = set(folders)
+    names = []
+    for stem, path in zip(stems, paths, strict=True):
+        long = f"{stem}_{path.suffix[1:]}"
+        candidates = chain([long] if stem in shared else [stem, long], _numbered(long))
+        name = next(c for c in candidates if not used & _files(c))
+        used |= _files(name)
+        names.append(name)
+    return names
+
+
+def _numbered(name: str) -> Iterator[str]:
+    return (f"{name}_{i}" for i in count(2))
+
+
+def _files(name: str) -> set[str]:
+    """What the results of one picture are called in a folder."""
+    return {f"{name}.png", f"{name}{OVERLAY_ENDING}.png"}
+
+
+def _walk(root: Path) -> list[Path]:
+    seen, files = set(), []
+    for folder, below, names in os.walk(root, followlinks=True):
+        state = os.stat(folder)
+        if (state.st_dev, state.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        files += [Path(folder) / name for name in names]
+    return files
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    hidden = path.name.startswith(".")
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not hidden
+
+
+def _is_result(path: Path, results: Path | None) -> bool:
+    if results is None:
+        return False
+    return any((results / kind).resolve() in path.resolve().parents for kind in RESULT_FOLDERS)
 
 
 def _fixed_part(pattern: str) -> Path:

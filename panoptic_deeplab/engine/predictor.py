@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 import time
@@ -134,7 +135,7 @@ def predict_pictures(
 ) -> None:
     """Predicts and writes all pictures; the processes share them.
 
-    A picture that cannot be read is told and passed over.
+    A picture that cannot be read, or whose results cannot be written, is told and passed over.
 
     Args:
         predictor: the model.
@@ -143,7 +144,7 @@ def predict_pictures(
         num_workers: threads that read ahead.
 
     Raises:
-        DataError: at the end, if some pictures could not be read.
+        DataError: at the end, if some pictures failed.
     """
     start = time.perf_counter()
     mine = range(distributed.rank(), len(pictures), distributed.world_size())
@@ -154,13 +155,12 @@ def predict_pictures(
         title="predicting", total=len(mine), unit="images", hidden=not distributed.is_main()
     ) as bar:
         for i, image in images:
-            if isinstance(image, DataError):
-                failures.append(str(image))
-                bar.write(f"skipped: {image}", file=sys.stderr)
+            result = _predict(predictor, pictures[i], image, writer)
+            if isinstance(result, DataError):
+                failures.append(str(result))
+                bar.write(f"skipped: {result}", file=sys.stderr)
             else:
-                picture = pictures[i]
-                entry = writer.write(picture.name, picture.path, image, predictor(image))
-                written.append((i, entry))
+                written.append((i, result))
             bar.update()
     everything = sorted(chain.from_iterable(distributed.gather(written)), key=itemgetter(0))
     failures = list(chain.from_iterable(distributed.gather(failures)))
@@ -169,9 +169,22 @@ def predict_pictures(
         _tell_times(predictor.seconds | writer.seconds, time.perf_counter() - start, len(written))
     if failures:
         raise DataError(
-            f"{len(failures)} of {len(pictures)} pictures could not be read; the first: "
-            f"{failures[0]}"
+            f"{len(failures)} of {len(pictures)} pictures failed; the first: {failures[0]}"
         )
+
+
+def _predict(
+    predictor: Predictor, picture: Picture, image: np.ndarray | DataError, writer: Writer
+) -> Any:
+    """What the writer returns, or why this picture alone has no result."""
+    if isinstance(image, DataError):
+        return image
+    try:
+        return writer.write(picture.name, picture.path, image, predictor(image))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise  # the next would fare no better
+        return DataError(f"{picture.path}: its results cannot be written ({error})")
 
 
 def _read(picture: Picture) -> np.ndarray | DataError:

@@ -124,11 +124,14 @@ class Trainer:
                 self.position.samples_a_step,
                 self.plan.samples_a_step,
             )
+        changed = checkpoint.changed_sections(folder, self.config_yaml)
+        if changed:
+            _log.warning("%s was trained with another %s", folder, ", ".join(changed))
         _log.info("Resumed from %s at iteration %d", folder, self.position.iteration)
 
     @property
     def _best(self) -> Path:
-        return self.plan.save_dir / "best_model"
+        return self.plan.save_dir / checkpoint.BEST_FOLDER
 
     def run(self) -> None:
         """Trains from the current position to the last step.
@@ -264,7 +267,9 @@ class Trainer:
             checkpoint.save_checkpoint(
                 folder, self.state, self.position, self.info, self.config_yaml
             )
-            checkpoint.prune_checkpoints(self.plan.save_dir, self.plan.keep_checkpoint_max)
+            checkpoint.prune_checkpoints(
+                self.plan.save_dir, self.plan.keep_checkpoint_max, self.position.iteration
+            )
         return folder
 
     def _evaluate(self, log: RunLog) -> None:

@@ -95,6 +95,12 @@ class PanopticDeepLabLoss:
     def _semantic(
         self, outputs: Mapping[str, paddle.Tensor], targets: Mapping[str, paddle.Tensor]
     ) -> paddle.Tensor:
+        classes = outputs["semantic"].shape[1]
+        if self.class_weights is not None and len(self.class_weights) != classes:
+            raise UsageError(
+                f"criterion.class_weights has {len(self.class_weights)} numbers, the network "
+                f"{classes} classes"
+            )
         losses = F.cross_entropy(
             outputs["semantic"].transpose([0, 2, 3, 1]),
             targets["semantic"].astype("int64"),
