@@ -31,7 +31,7 @@ def read_image(path: str | Path) -> np.ndarray:
             values without an obvious colour, or so large (over 179 million pixels) that it may be
             meant to fill the memory.
     """
-    with _decoded(path) as image:
+    with decoded(path) as image:
         return np.asarray(_rgb(_upright(image)))
 
 
@@ -41,7 +41,7 @@ def read_ids(path: str | Path) -> np.ndarray:
     Raises:
         DataError: not readable, or not an RGB (or RGBA) PNG of 8 bits.
     """
-    with _decoded(path) as image:
+    with decoded(path) as image:
         if image.format != "PNG" or image.mode not in ("RGB", "RGBA"):
             raise DataError(
                 f"{path}: expected an RGB panoptic PNG (id = R + 256 G + 65536 B), got a picture "
@@ -73,7 +73,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
 
 @contextmanager
-def _decoded(path: str | Path) -> Iterator[Image.Image]:
+def decoded(path: str | Path) -> Iterator[Image.Image]:
     """The picture in memory; what goes wrong with it inside the block is told in one line too."""
     with open_file(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd metadata, and pictures that are merely large

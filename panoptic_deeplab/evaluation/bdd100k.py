@@ -1,0 +1,302 @@
+"""Panoptic quality by the rules of BDD100K, for bitmasks and for Scalabel JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.evaluation.files import count_all, find_files, told_with
+from panoptic_deeplab.evaluation.overlaps import (
+    NO_CATEGORY,
+    Overlaps,
+    check_same_size,
+    find_predicted,
+    measure_overlaps,
+)
+from panoptic_deeplab.evaluation.panoptic_quality import (
+    IGNORED_SHARE,
+    MATCHING_IOU,
+    PanopticQuality,
+)
+from panoptic_deeplab.formats.bdd100k import BDD100K, IMAGE_SIZE, read_bitmask
+from panoptic_deeplab.formats.scalabel import Label, LabeledFrame, decode_mask, read_frames
+from panoptic_deeplab.registry import EVALUATORS
+from panoptic_deeplab.structures import PanopticMap, Prediction, Segment
+
+OFFICIAL_NAMES = {"PQ": "pq", "SQ": "sq", "RQ": "rq"}
+OFFICIAL_GROUPS = {"OVERALL": "All", "STUFF": "Stuff", "THING": "Things"}
+
+
+@EVALUATORS.add_component
+class Bdd100kPanopticQuality(PanopticQuality):
+    """PQ, SQ and RQ by the rules of bdd100k's and scalabel's panoptic evaluation.
+
+    Other than panopticapi's: void stays in the unions; crowds, here also what is marked as ignored,
+    neither match nor count, annotated or predicted; an unmatched prediction is no false alarm if
+    more than half of it lies outside the annotated segments that count. The category -1 stands for
+    one that is none of the classes: its segments are there but count for no class.
+
+    Args:
+        info: the classes.
+    """
+
+    def update(self, prediction: Prediction, truth: PanopticMap) -> None:
+        """Count the matches of one image.
+
+        Raises:
+            DataError: prediction and annotation cannot be compared (sizes, ids, categories).
+        """
+        self._count(measure_overlaps(prediction, truth))
+
+    def update_masks(
+        self, prediction: Prediction, masks: Iterable[tuple[np.ndarray, Segment]]
+    ) -> None:
+        """Count an image whose annotated masks may overlap each other, as in Scalabel JSON.
+
+        Args:
+            prediction: all its segments occur in the map.
+            masks: pairs of an [H, W] bool mask and its annotated segment, used one at a time.
+
+        Raises:
+            DataError: a mask has another size than the predicted map.
+        """
+        positions = find_predicted(prediction.ids, prediction.segments)
+        count = len(prediction.segments)
+        truth, rows = [], [np.zeros((0, count + 1), np.int64)]
+        for mask, segment in masks:
+            check_same_size(prediction.ids, mask)
+            truth.append(segment)
+            rows.append(np.bincount(positions[mask] + 1, minlength=count + 1)[np.newaxis])
+        table = np.concatenate(rows)  # [G, void + P]
+        areas = np.bincount(positions.ravel() + 1, minlength=count + 1)[1:]
+        self._count(
+            Overlaps(
+                truth=truth,
+                prediction=prediction.segments,
+                shared=table[:, 1:],
+                on_void=np.zeros(count, np.int64),  # these rules do not ask for it
+                truth_areas=table.sum(axis=1),
+                prediction_areas=areas,
+            )
+        )
+
+    def _count(self, overlaps: Overlaps) -> None:
+        truth_categories = self._categories(overlaps.truth)
+        predicted_categories = self._categories(overlaps.prediction)
+        truth_counts = ~_crowds(overlaps.truth)
+        predicted_counts = ~_crowds(overlaps.prediction)
+
+        iou = _intersections_over_unions(overlaps)
+        iou *= truth_categories[:, np.newaxis] == predicted_categories
+        # A column of zeros stands for "nobody", so that there always is a best.
+        iou = np.pad(iou, ((0, 0), (0, 1)))
+        best = iou.argmax(axis=1)
+        best_iou = iou.max(axis=1)
+        found = (best_iou > MATCHING_IOU) & np.append(predicted_counts, False)[best]
+
+        matched = np.zeros(len(predicted_counts) + 1, bool)
+        matched[best[truth_counts & found]] = True
+        shares = overlaps.shared[truth_counts] / overlaps.prediction_areas
+        outside = 1 - shares.sum(axis=0)
+        wrong = predicted_counts & ~matched[:-1] & ~(outside > IGNORED_SHARE)
+
+        hits, misses = truth_counts & found, truth_counts & ~found
+        self._iou += self._per_known_class(truth_categories[hits], best_iou[hits])
+        self._tp += self._per_known_class(truth_categories[hits]).astype(np.int64)
+        self._fn += self._per_known_class(truth_categories[misses]).astype(np.int64)
+        self._fp += self._per_known_class(predicted_categories[wrong]).astype(np.int64)
+
+    def _categories(self, segments: Iterable[Segment]) -> np.ndarray:
+        categories = np.array([segment.category for segment in segments], np.int64)
+        highest = self.info.num_classes - 1
+        if ((categories < NO_CATEGORY) | (categories > highest)).any():
+            raise DataError(
+                f"a segment has a category in {sorted(set(categories.tolist()))}, expected class "
+                f"indices in 0..{highest}, or {NO_CATEGORY} for none"
+            )
+        return categories
+
+    def _per_known_class(
+        self, categories: np.ndarray, weights: np.ndarray | None = None
+    ) -> np.ndarray:
+        """[C] sums; the category -1 falls out."""
+        return np.bincount(categories + 1, weights, self.info.num_classes + 1)[1:]
+
+
+def evaluate_bdd100k_files(
+    gt: str | Path, pred: str | Path, *, num_workers: int = 0
+) -> dict[str, Any]:
+    """PQ, SQ and RQ, in percent, as `python -m bdd100k.eval.run -t pan_seg`, of the 40 classes.
+
+    Bitmasks are paired by their names without suffix, frames of Scalabel JSON by `name`; an image
+    without a prediction misses everything. In JSON the parts of a stuff class are one segment,
+    labels without a mask or of an unknown category are left out, and a frame in which predicted
+    masks overlap counts as empty.
+
+    Other than the official tools: more than 100 predicted segments, an empty prediction and a frame
+    without annotations are counted by the same rules, where those crash; JSON masks of different
+    sizes are refused; polygons may differ along their edge (see `formats.scalabel.decode_mask`).
+
+    Args:
+        gt, pred: both folders of RGBA bitmasks, or both Scalabel JSON, a file or a folder.
+        num_workers: threads; the result is the same.
+
+    Returns:
+        `PQ`, `SQ`, `RQ` and `N` (classes that occurred), each with `OVERALL`, `STUFF`, `THING` and
+        `per_class` by name; 0 for what never occurred.
+
+    Raises:
+        DataError: a file is missing or unreadable or of another form, sizes differ, an instance of
+            a bitmask has several categories, or a predicted label of a JSON has no integer id.
+    """
+    for path in map(Path, (gt, pred)):
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder")
+    if _holds_json(gt):
+        evaluator = _count_frames(gt, pred, num_workers)
+    else:
+        evaluator = _count_bitmasks(gt, pred, num_workers)
+    return _official_form(evaluator.compute())
+
+
+def _holds_json(path: str | Path) -> bool:
+    path = Path(path)
+    if path.is_dir():
+        return next(path.rglob("*.png"), None) is None and bool(next(path.rglob("*.json"), None))
+    return True
+
+
+def _official_form(results: Mapping[str, Any]) -> dict[str, Any]:
+    def percent(value: float) -> float:
+        return 0.0 if math.isnan(value) else 100 * value
+
+    form: dict[str, Any] = {
+        official: {name: percent(results[group][key]) for name, group in OFFICIAL_GROUPS.items()}
+        | {"per_class": {name: percent(entry[key]) for name, entry in results["per_class"].items()}}
+        for official, key in OFFICIAL_NAMES.items()
+    }
+    form["N"] = {name: results[group]["n"] for name, group in OFFICIAL_GROUPS.items()}
+    form["N"]["per_class"] = {
+        name: int(entry["tp"] + entry["fp"] + entry["fn"] > 0)
+        for name, entry in results["per_class"].items()
+    }
+    return form
+
+
+def _count_bitmasks(gt: str | Path, pred: str | Path, num_workers: int) -> Bdd100kPanopticQuality:
+    if not Path(pred).is_dir():
+        raise DataError(f"{pred}: expected a folder of bitmasks, as the annotations are")
+    predicted = {path.stem: path for path in sorted(Path(pred).rglob("*.png"))}
+
+    def count(evaluator: Bdd100kPanopticQuality, path: Path) -> None:
+        truth = read_bitmask(path)
+        predicted_path = predicted.get(path.stem)
+        found = (
+            PanopticMap(np.zeros_like(truth.ids), ())
+            if predicted_path is None
+            else read_bitmask(predicted_path)
+        )
+        with told_with(predicted_path or path):
+            evaluator.update(Prediction(found.ids, found.segments), truth)
+
+    return count_all(
+        lambda: Bdd100kPanopticQuality(BDD100K), count, find_files(gt, ".png"), num_workers
+    )
+
+
+def _count_frames(gt: str | Path, pred: str | Path, num_workers: int) -> Bdd100kPanopticQuality:
+    if not _holds_json(pred):
+        raise DataError(f"{pred}: expected Scalabel JSON, as the annotations are")
+    predicted = {frame.name: frame for frame in read_frames(pred)}
+
+    def count(evaluator: Bdd100kPanopticQuality, truth: LabeledFrame) -> None:
+        with told_with(f"{truth.source}: frame {truth.name}"):
+            size = _frame_size(truth)
+        frame = predicted.get(truth.name, LabeledFrame(truth.source, truth.name, ()))
+        with told_with(f"{frame.source}: frame {frame.name}"):
+            prediction = _predicted_map(frame, size)
+        with told_with(f"{truth.source}: frame {truth.name}"):
+            evaluator.update_masks(prediction, _annotated_masks(truth, size))
+
+    return count_all(lambda: Bdd100kPanopticQuality(BDD100K), count, read_frames(gt), num_workers)
+
+
+_CLASS_OF_NAME = {category.name: index for index, category in enumerate(BDD100K.categories)}
+
+
+def _known_labels(frame: LabeledFrame) -> list[Label]:
+    return [label for label in frame.labels if label.has_mask and label.category in _CLASS_OF_NAME]
+
+
+def _frame_size(frame: LabeledFrame) -> tuple[int, int]:
+    """(height, width) of the first mask; BDD100K's own where there is none."""
+    labels = _known_labels(frame)
+    return decode_mask(labels[0], IMAGE_SIZE).shape if labels else IMAGE_SIZE
+
+
+def _annotated_masks(
+    frame: LabeledFrame, size: tuple[int, int]
+) -> Iterator[tuple[np.ndarray, Segment]]:
+    """Each thing, and each stuff class as one mask, by class; crowds are left out."""
+    labels = [label for label in _known_labels(frame) if not label.iscrowd]
+    for category, name in enumerate(entry.name for entry in BDD100K.categories):
+        masks = (_checked_mask(label, size) for label in labels if label.category == name)
+        if category in BDD100K.thing_ids:
+            yield from ((mask, Segment(1, category)) for mask in masks)
+        elif (first := next(masks, None)) is not None:
+            for mask in masks:
+                first |= mask
+            yield first, Segment(1, category)
+
+
+def _predicted_map(frame: LabeledFrame, size: tuple[int, int]) -> Prediction:
+    """The things, and each stuff class as one segment; nothing at all where masks overlap."""
+    ids = np.zeros(size, np.int32)
+    covered = np.zeros(size, bool)
+    segments: dict[int, Segment] = {}
+    for number, label in enumerate(_known_labels(frame), len(BDD100K.categories) + 1):
+        _check_integer_id(label)
+        mask = _checked_mask(label, size)
+        if (covered & mask).any():
+            return Prediction(np.zeros(size, np.int32), ())
+        covered |= mask
+        if mask.any() and not label.iscrowd:
+            category = _CLASS_OF_NAME[label.category]
+            segment_id = number if category in BDD100K.thing_ids else category + 1
+            ids[mask] = segment_id
+            segments[segment_id] = Segment(segment_id, category)
+    return Prediction(ids, tuple(segments.values()))
+
+
+def _checked_mask(label: Label, size: tuple[int, int]) -> np.ndarray:
+    mask = decode_mask(label, size)
+    if mask.shape != size:
+        raise DataError(
+            f"label {label.id}: its mask is {mask.shape[0]}x{mask.shape[1]}, the frame's first "
+            f"annotated mask is {size[0]}x{size[1]}"
+        )
+    return mask
+
+
+def _check_integer_id(label: Label) -> None:
+    try:
+        int(label.id)
+    except ValueError as error:
+        raise DataError(
+            f"label {label.id!r}: the id of a predicted label has to be an integer"
+        ) from error
+
+
+def _intersections_over_unions(overlaps: Overlaps) -> np.ndarray:
+    """[G, P], void included."""
+    unions = overlaps.truth_areas[:, np.newaxis] + overlaps.prediction_areas - overlaps.shared
+    return overlaps.shared / unions
+
+
+def _crowds(segments: Iterable[Segment]) -> np.ndarray:
+    return np.array([segment.iscrowd for segment in segments], bool)
