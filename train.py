@@ -15,6 +15,7 @@ from panoptic_deeplab.command_line import (
     not_negative,
     positive,
     run,
+    script_parser,
     share,
 )
 
@@ -31,10 +32,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """What the command line says."""
-    parser = argparse.ArgumentParser(
-        description="Train a panoptic segmentation model.",
-        epilog="example: python -m paddle.distributed.launch train.py --config configs/"
-        "panoptic_deeplab/panoptic_deeplab_resnet50_os32_cityscapes_1025x513_bs8_90k_lr00005.yml "
+    parser = script_parser(
+        "Train a panoptic segmentation model.",
+        "python -m paddle.distributed.launch train.py --config "
+        "configs/panoptic_deeplab/panoptic_deeplab_resnet50_os32_cityscapes_1025x513_8gb.yml "
         "--do_eval --use_vdl --save_interval 5000 --save_dir output",
     )
     add_common_arguments(parser)
@@ -136,7 +137,11 @@ def train(arguments: argparse.Namespace) -> None:
 
     import paddle
 
-    from panoptic_deeplab.engine.checkpoint import latest, refuse_another_run
+    from panoptic_deeplab.engine.checkpoint import (
+        latest,
+        refuse_another_run,
+        refuse_other_classes,
+    )
     from panoptic_deeplab.engine.plan import TrainingPlan
     from panoptic_deeplab.engine.precision import Precision
     from panoptic_deeplab.engine.pretrained import load_pretrained
@@ -164,9 +169,18 @@ def train(arguments: argparse.Namespace) -> None:
     folder = arguments.resume_model
     if folder == "auto":
         folder = latest(arguments.save_dir)
-    if not folder:
+    if folder:
+        weights = f"--opts model.pretrained={folder}/model.pdparams"
+        way_out = f"to start from its weights: {weights} --allow_partial"
+        refuse_other_classes(folder, config.info, way_out)
+    else:
         refuse_another_run(arguments.save_dir)
-        load_pretrained(config.model, config.pretrained, partial=arguments.allow_partial)
+        load_pretrained(
+            config.model,
+            config.pretrained,
+            num_classes=config.info.num_classes,
+            partial=arguments.allow_partial,
+        )
     trainer = Trainer(
         model=config.model,
         criterion=config.criterion,

@@ -1,10 +1,11 @@
-"""Evaluates a trained model on the validation split."""
+"""Evaluates a trained model, or predictions in files, on the validation split."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from panoptic_deeplab.command_line import (
     add_common_arguments,
@@ -17,23 +18,52 @@ from panoptic_deeplab.command_line import (
 )
 from panoptic_deeplab.errors import UsageError
 
+if TYPE_CHECKING:
+    from panoptic_deeplab.config import Config
+
+_OF_A_MODEL = ("oracle", "aug_eval", "threshold", "nms_kernel", "top_k")
+_OTHER_CLASSES = "evaluate with the configuration it was trained with (config.yml beside it)"
+_RECORDED = (
+    "config",
+    "opts",
+    "model_path",
+    "predictions",
+    *_OF_A_MODEL,
+    "scales",
+    "flip_horizontal",
+)
+"""What the results tell of the command line."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return run(evaluate_model, parse_arguments(argv))
+    return run(evaluate, parse_arguments(argv))
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(
-        description="Evaluate a model: panoptic quality, mean IoU and instance AP in one pass.",
+        description="Evaluate a model, or predictions in files: panoptic quality, mean IoU and "
+        "instance AP in one pass.",
         epilog="example: python val.py --config configs/panoptic_deeplab/"
         "panoptic_deeplab_resnet50_os32_cityscapes_1025x513_bs8_90k_lr00005.yml "
         "--model_path output/iter_90000/model.pdparams",
     )
     add_common_arguments(parser)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--model_path", help="weights: a .pdparams file or the folder of one")
+    source.add_argument(
+        "--predictions",
+        metavar="PATH",
+        help="score files instead, of any program: a folder as predict.py writes it, a JSON in "
+        "COCO panoptic form with its PNGs, or a folder of bitmasks",
+    )
     parser.add_argument(
-        "--model_path", required=True, help="weights: a .pdparams file or the folder of one"
+        "--format",
+        choices=["coco", "cityscapes", "bdd100k"],
+        default="coco",
+        help="of --predictions: coco (category ids by the JSON's categories, else the data set's), "
+        "cityscapes (else label ids), bdd100k (RGBA bitmasks) (default: %(default)s)",
     )
     parser.add_argument(
         "--num_workers",
@@ -54,34 +84,60 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def evaluate_model(arguments: argparse.Namespace) -> None:
-    """Builds what the configuration names, evaluates it and tells the result."""
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Evaluates what the command line names and tells the result."""
+    if arguments.json and (arguments.json.is_dir() or not arguments.json.parent.is_dir()):
+        raise UsageError(f"--json {arguments.json}: expected a file in a folder that exists")
+    given = [getattr(arguments, name) for name in _OF_A_MODEL]
+    if arguments.predictions and any(value is not None and value is not False for value in given):
+        flags = ", ".join(f"--{name}" for name in _OF_A_MODEL)
+        raise UsageError(f"--predictions are scored as they are; leave out {flags}")
     config = load_config(arguments)
 
     from panoptic_deeplab.engine import distributed
+    from panoptic_deeplab.evaluation import format_table
+    from panoptic_deeplab.files import write_json
+
+    config.info = config.classes_of("val_dataset")  # the training split need not be here
+    results = (evaluate_files if arguments.predictions else evaluate_model)(arguments, config)
+    if distributed.is_main():
+        print(format_table(results, config.info))
+        if arguments.json:
+            evaluated = {name: getattr(arguments, name) for name in _RECORDED}
+            write_json(arguments.json, {**results, "evaluated": evaluated}, indent=2)
+
+
+def evaluate_files(arguments: argparse.Namespace, config: Config) -> dict[str, Any]:
+    """The scores of predictions that lie in files."""
+    from panoptic_deeplab.engine.evaluator import evaluate_predictions
+    from panoptic_deeplab.formats.prediction_files import FORMATS
+
+    predictions = FORMATS[arguments.format](arguments.predictions, config.info)
+    return evaluate_predictions(
+        predictions, config.val_dataset, config.evaluators, arguments.num_workers
+    )
+
+
+def evaluate_model(arguments: argparse.Namespace, config: Config) -> dict[str, Any]:
+    """The scores of a model."""
+    from panoptic_deeplab.engine.checkpoint import refuse_other_classes
     from panoptic_deeplab.engine.evaluator import evaluate
     from panoptic_deeplab.engine.oracle import Oracle
     from panoptic_deeplab.engine.predictor import Predictor
     from panoptic_deeplab.engine.weights import load_weights
-    from panoptic_deeplab.evaluation import format_table
-    from panoptic_deeplab.files import write_json
 
     views = chosen_views(arguments)
+    refuse_other_classes(arguments.model_path, config.info, _OTHER_CLASSES)
     oracle = None
     if arguments.oracle:
         oracle = Oracle(arguments.oracle, config.targets, config.postprocessor)
-    if arguments.json and (
-        Path(arguments.json).is_dir() or not Path(arguments.json).parent.is_dir()
-    ):
-        raise UsageError(f"--json {arguments.json}: expected a file in a folder that exists")
     dataset = config.val_dataset
     predictor = Predictor(config.model, config.preprocess, (), config.postprocessor, views)
-    load_weights(config.model, arguments.model_path)
-    results = evaluate(predictor, dataset, config.evaluators, arguments.num_workers, oracle)
-    if distributed.is_main():
-        print(format_table(results, config.info))
-        if arguments.json:
-            write_json(arguments.json, results, indent=2)
+    num_classes = config.info.num_classes
+    load_weights(
+        config.model, arguments.model_path, num_classes=num_classes, way_out=_OTHER_CLASSES
+    )
+    return evaluate(predictor, dataset, config.evaluators, arguments.num_workers, oracle)
 
 
 if __name__ == "__main__":

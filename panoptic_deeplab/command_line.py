@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import signal
 import sys
+import textwrap
+import threading
 import traceback
 import warnings
 from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from panoptic_deeplab.environment import check_environment, explain_import_error
@@ -18,15 +22,17 @@ if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine.views import Augmentation
 
-INTERRUPTED = 130
-"""What a shell reports of a program that Ctrl-C ended."""
+ENDED_BY_SIGNAL = 128
+"""A shell reports this plus the signal's number."""
+
+_HELP_WIDTH = 80
 
 
 def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
     """Calls `body` and turns what goes wrong into one line and an exit code.
 
-    0 is success, 2 a wrong command line or configuration, 1 everything else. `--debug` shows the
-    traceback as well.
+    0 is success, 2 a wrong command line or configuration, 128 + n signal n (130 Ctrl-C, 143
+    SIGTERM), 1 everything else. `--debug` shows the traceback as well.
     """
     _quieten()
     try:
@@ -35,8 +41,9 @@ def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
         return 0
     except UserError as error:
         return _fail(str(error), error.exit_code, arguments)
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED, arguments)
+    except KeyboardInterrupt as error:
+        number = next(iter(error.args), signal.SIGINT)
+        return _fail("interrupted", ENDED_BY_SIGNAL + number, arguments)
     except ImportError as error:
         return _fail(explain_import_error(error) or str(error), 1, arguments)
     except OSError as error:
@@ -47,6 +54,30 @@ def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
         line = " ".join(str(error).split())[:500]
         kind = type(error).__name__
         return _fail(f"unexpected {kind}: {line} (run again with --debug)", 1, arguments)
+
+
+def script_parser(description: str, example: str) -> argparse.ArgumentParser:
+    """A parser whose help ends with an example that can be copied as it stands.
+
+    Args:
+        description: what the script does.
+        example: a command; where it is long it goes on behind a backslash, before an option.
+    """
+    return argparse.ArgumentParser(
+        description=textwrap.fill(" ".join(description.split()), _HELP_WIDTH - 2),
+        epilog=f"example:\n  {_broken(example)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _broken(command: str) -> str:
+    """The command in lines that fit, each but the last with a backslash; options keep values."""
+    lines = [""]
+    for part in command.replace(" --", "\n--").split("\n"):
+        if lines[-1] and len(lines[-1]) + len(part) > _HELP_WIDTH - 8:
+            lines.append("")
+        lines[-1] += f" {part}" if lines[-1] else part
+    return " \\\n      ".join(lines)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,9 +102,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 def add_grouping_arguments(parser: argparse.ArgumentParser) -> None:
     """The reference's flags for post-processing; each overrides a key of the configuration."""
     group = parser.add_argument_group("post-processing (default: what the configuration says)")
-    group.add_argument("--threshold", type=float, help="heat that a centre must exceed")
-    group.add_argument("--nms_kernel", type=int, help="window of a centre in pixels, odd")
-    group.add_argument("--top_k", type=int, help="most centres in an image")
+    group.add_argument("--threshold", type=share, help="heat that a centre must exceed, 0..1")
+    group.add_argument("--nms_kernel", type=odd, help="window of a centre in pixels, odd")
+    group.add_argument("--top_k", type=positive, help="most centres in an image")
 
 
 def add_view_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +146,14 @@ def not_negative(text: str) -> int:
     return _number(text, 0, int)
 
 
+def odd(text: str) -> int:
+    """An argument that is an odd whole number of at least 1."""
+    number = positive(text)
+    if number % 2 == 0:
+        raise argparse.ArgumentTypeError(f"must be an odd number, got '{text}'")
+    return number
+
+
 def share(text: str) -> float:
     """An argument in 0..1."""
     return _number(text, 0, float, most=1)
@@ -139,6 +178,7 @@ def load_config(arguments: argparse.Namespace, *overrides: str) -> Config:
     from panoptic_deeplab.engine import distributed
 
     paddleseg_log.log_level = 1  # what it loads is ours to tell
+    _end_quietly_when_terminated()
     grouping = [
         f"postprocessor.{name}={getattr(arguments, name)}"
         for name in ("threshold", "nms_kernel", "top_k")
@@ -148,6 +188,16 @@ def load_config(arguments: argparse.Namespace, *overrides: str) -> Config:
     distributed.start(arguments.device)
     log.setLevel(logging.INFO if distributed.is_main() else logging.ERROR)
     return config
+
+
+def _end_quietly_when_terminated() -> None:
+    """SIGTERM ends as Ctrl-C does. Paddle, once imported, would print a page about it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
 
 
 def _log_to_standard_output() -> logging.Logger:

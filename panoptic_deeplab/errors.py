@@ -7,7 +7,10 @@ and refused with one of these; any other exception is a defect of ours.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 
 class UserError(Exception):
@@ -26,7 +29,49 @@ class UsageError(UserError):
 
 
 class DataError(UserError):
-    """A file (image, annotation, weights) that cannot be used as it is."""
+    """A file (image, annotation, weights) that cannot be used as it is.
+
+    Attributes:
+        kind: what sort of fault it is, in the words of `tools/check_dataset.py --help`.
+        where: what that tool tells apart from the message: any of file, image_id, segment_id and
+            pixel (y, x).
+    """
+
+    def __init__(self, message: str, *, kind: str = "unreadable file", **where: Any) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.where = where
+
+
+_collected: ContextVar[list[DataError] | None] = ContextVar("collected", default=None)
+
+
+@contextmanager
+def collecting_errors() -> Iterator[list[DataError]]:
+    """Within the block `refuse` adds to the list instead of raising: all faults in one reading."""
+    errors: list[DataError] = []
+    token = _collected.set(errors)
+    try:
+        yield errors
+    finally:
+        _collected.reset(token)
+
+
+def refuse(error: DataError) -> None:
+    """Raises `error`; where errors are being collected, notes it and returns.
+
+    For a reader that can go on without the faulty entry (an image, a segment); it leaves it out.
+    """
+    if not remark(error):
+        raise error
+
+
+def remark(error: DataError) -> bool:
+    """Tells a check what does not stop a training; returns whether a check listens."""
+    errors = _collected.get()
+    if errors is not None:
+        errors.append(error)
+    return errors is not None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ def resize_map(
     value: paddle.Tensor, size: tuple[int, int], align_corners: bool = True
 ) -> paddle.Tensor:
     """One [N, C, h, w] map at `size`; itself where it has that size already."""
-    if tuple(value.shape[-2:]) == tuple(size):
+    known = paddle.in_dynamic_mode()  # in a program for any size they are numbers only as it runs
+    if known and tuple(value.shape[-2:]) == tuple(size):
         return value
     return F.interpolate(value, size, mode="bilinear", align_corners=align_corners)

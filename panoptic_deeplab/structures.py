@@ -141,7 +141,7 @@ class Segment:
         id: its value in the id map, positive.
         category: class index.
         iscrowd: an annotated group whose members are not told apart.
-        area: pixels. For truth as the annotation says, which evaluators go by.
+        area: pixels. For truth as the annotation says, which evaluators go by; perhaps a fraction.
         is_thing: whether its class is a thing (predictions only).
         score: 0..1, how sure the method is (predictions only).
     """
@@ -149,7 +149,7 @@ class Segment:
     id: int
     category: int
     iscrowd: bool = False
-    area: int = 0
+    area: float = 0
     is_thing: bool | None = None
     score: float | None = None
 
@@ -166,14 +166,20 @@ class Segment:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
                 "a segment needs whole numbers id, category_id, iscrowd and area; "
-                f"got {entry!r:.200}"
+                f"got {entry!r:.200}",
+                kind="malformed entry",
             ) from error
         if not 0 < segment_id < 1 << 24:
-            raise DataError(f"segment id {segment_id} is outside 1..{(1 << 24) - 1}")
+            raise DataError(
+                f"segment id {segment_id} is outside 1..{(1 << 24) - 1}", kind="malformed entry"
+            )
         if category_id not in info.index_of_official_id:
             raise DataError(
                 f"segment {segment_id} has category_id {category_id}, which is none of the "
-                f"{info.num_classes} categories of {info.name}"
+                f"{info.num_classes} categories of {info.name}",
+                kind="unknown category",
+                segment_id=segment_id,
+                category_id=category_id,
             )
         category = info.index_of_official_id[category_id]
         return cls(segment_id, category, iscrowd, area, info.categories[category].is_thing)

@@ -117,9 +117,9 @@ def inputs(scenes: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def run_predict(config: Path, weights: Path, images: object, save_dir: Path) -> int:
+def run_predict(config: Path, weights: Path, images: object, save_dir: Path, *more: str) -> int:
     paths = ["--model_path", str(weights), "--image_path", str(images), "--save_dir", str(save_dir)]
-    return predict.main(["--config", str(config), *CPU, *paths])
+    return predict.main(["--config", str(config), *CPU, *paths, *more])
 
 
 def test_prediction_leaves_pictures_and_ids(
@@ -146,6 +146,20 @@ def test_prediction_leaves_pictures_and_ids(
             i: area for i, area in enumerate(areas.tolist()) if i and area
         }
     assert read_ids(results / "panoptic" / "b" / "same_jpg.png").shape == (51, 77)
+
+
+def test_prediction_leaves_the_forms_that_are_asked_for(
+    tiny_config: Path, tmp_path: Path, trained: Path, scenes: Path
+) -> None:
+    results, images = tmp_path / "results", scenes / "leftImg8bit" / "val"
+    forms = ["coco", "cityscapes", "bdd100k", "kitti", "csv", "crops"]
+    assert run_predict(tiny_config, trained, images, results, "--format", *forms) == 0
+    left = {path.name for path in results.iterdir()}
+    assert left - {"crops"} == {"coco", "cityscapes", "bdd100k", "kitti", "segments.csv"}
+    names = {path.stem for path in images.rglob("*.png")}
+    assert {path.stem for path in (results / "kitti").rglob("*.png")} == names
+    bases = {name.removesuffix("_leftImg8bit") for name in names}
+    assert {path.stem for path in (results / "cityscapes" / "pixel").iterdir()} == bases
 
 
 @pytest.mark.parametrize("pattern", ["a/same.png", "*/*.jpg", "**/*.png"])
@@ -292,6 +306,23 @@ def _id_not_in_json(config: Path, folder: Path, checkpoint: Path) -> list[str]:
     return ["--model_path", str(checkpoint), "--opts", opts]
 
 
+def _best_model(folder: Path, checkpoint: Path) -> Path:
+    """What `--do_eval` keeps of a checkpoint."""
+    best = Path(shutil.copytree(checkpoint, folder / "best_model"))
+    (best / "model.pdopt").unlink()
+    return best
+
+
+def _other_classes(config: Path, folder: Path, checkpoint: Path) -> list[str]:
+    copied = Path(shutil.copytree(checkpoint, folder / "cows"))
+    content = json.loads((copied / "dataset_info.json").read_text())
+    content["categories"][0]["name"] = "cow"
+    (copied / "dataset_info.json").write_text(json.dumps(content))
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    paths = ["--model_path", str(copied), "--image_path", str(folder), "--save_dir", f"{folder}/r"]
+    return [*paths, "--format", "pictures", "kitti"]
+
+
 REFUSED: dict[str, tuple[Callable[[list[str]], int], Setup, int, str]] = {
     "a misspelt key": (
         train.main,
@@ -318,9 +349,9 @@ REFUSED: dict[str, tuple[Callable[[list[str]], int], Setup, int, str]] = {
         "category_id 99, which is none of the 19 categories of Cityscapes",
     ),
     "an id in the PNG and not in the JSON": (val.main, _id_not_in_json, 1, "is not in the JSON"),
-    "a wrong value of a flag": (
+    "a wrong value of a key": (
         val.main,
-        lambda c, f, w: ["--model_path", "x", "--top_k", "0"],
+        lambda c, f, w: ["--model_path", "x", "--opts", "postprocessor.top_k=0"],
         2,
         "'postprocessor': top_k must be at least 1",
     ),
@@ -370,6 +401,27 @@ REFUSED: dict[str, tuple[Callable[[list[str]], int], Setup, int, str]] = {
     ),
     "an empty data set": (val.main, _empty_data_set, 1, "there is no image to evaluate on"),
     "no image in the folder": (predict.main, _empty_folder, 1, "holds no picture"),
+    "an empty path": (
+        predict.main,
+        lambda c, f, w: ["--model_path", str(w), "--image_path", ""],
+        2,
+        "--image_path: expected a picture, a folder of pictures or a pattern, got an empty text",
+    ),
+    "a form whose classes are others": (predict.main, _other_classes, 2, "has no class 'cow'"),
+    "a best model to resume from": (
+        train.main,
+        lambda c, f, w: ["--save_dir", f"{f}/run", "--resume_model", str(_best_model(f, w))],
+        1,
+        "best_model: holds weights, but no model.pdopt with the state of a training (a best model "
+        "has none); go on from an iter_N beside it, or, to start from its weights alone: --opts "
+        "model.pretrained=",
+    ),
+    "an average that a checkpoint lacks": (
+        train.main,
+        lambda c, f, w: ["--save_dir", f"{f}/run", "--resume_model", str(w), "--use_ema"],
+        1,
+        "was trained without --use_ema and has no average (model_ema.pdparams); leave out",
+    ),
     "no image at all": (
         predict.main,
         lambda c, f, w: ["--model_path", str(w), "--image_path", str(f / "none.png")],
@@ -410,6 +462,17 @@ def test_a_missing_config_and_debug(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_base_that_is_missing_names_who_asks_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.yml").write_text("_base_: none.yml")
+    assert train.main(["--config", str(tmp_path / "a.yml")]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path}/none.yml: no such configuration file; {tmp_path}/a.yml names it under "
+        "_base_\n"
+    )
+
+
 def test_wrong_flags_end_with_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     for main in (train.main, val.main, predict.main):
         with pytest.raises(SystemExit) as ended:
@@ -447,6 +510,17 @@ def test_read_panoptic_map_is_what_prediction_wrote(
     evaluator = PanopticQuality(Config(tiny_config).info)
     evaluator.update(truth, truth)
     assert evaluator.compute()["All"]["pq"] == 1
+
+
+def test_a_training_that_failed_at_its_first_step_does_not_stand_in_the_way(
+    tiny_config: Path, tmp_path: Path
+) -> None:
+    folder, run = tmp_path / "given", tmp_path / "given" / "run"
+    folder.mkdir()
+    broken = _corrupt_training_image(tiny_config, folder, folder)
+    assert train.main(["--config", str(tiny_config), *CPU, *broken]) == 1
+    assert not list(run.glob("iter_*"))
+    assert run_train(tiny_config, run, "--iters", "1") == 0
 
 
 def test_a_new_training_does_not_touch_another_runs_checkpoints(
@@ -490,8 +564,29 @@ def test_a_folder_is_searched_through_links_and_without_its_own_results(tmp_path
     (inputs / "linked").symlink_to(elsewhere)
     (inputs / "loop").symlink_to(inputs)
     Image.new("RGB", (4, 4)).save(inputs / "._x.png")
-    assert [p.name for p in find_pictures(str(inputs), inputs)] == ["linked/a"]
+    found = find_pictures(str(inputs), left_out=[inputs / "panoptic"])
+    assert [p.name for p in found] == ["linked/a"]
     assert [p.name for p in find_pictures(str(inputs))] == ["linked/a", "panoptic/a"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--threshold", "-5", "must be a number in 0..1, got '-5'"),
+        ("--threshold", "nan", "must be a number in 0..1, got 'nan'"),
+        ("--nms_kernel", "4", "must be an odd number, got '4'"),
+        ("--nms_kernel", "-3", "must be a number in 1..2147483647, got '-3'"),
+        ("--top_k", "0", "must be a number in 1..2147483647, got '0'"),
+    ],
+)
+def test_grouping_out_of_range(
+    flag: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for main in (train.main, val.main, predict.main):
+        with pytest.raises(SystemExit) as ended:
+            main(["--config", "x", flag, value])
+        assert ended.value.code == 2
+        assert f"argument {flag}: {message}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ SPOILT = {
     "twice": (lambda c: c["annotations"].append(_first(c)), "is annotated twice"),
     "no picture": (lambda c: _first(c).update(image_id="nobody"), "image nobody is annotated"),
     "outside": (lambda c: _first(c).update(file_name="../../a.png"), "points outside"),
-    "no annotations": (lambda c: c.pop("annotations"), "with a list under 'annotations'"),
+    "no annotations": (lambda c: c.pop("annotations"), "expected a list under 'annotations'"),
 }
 
 

@@ -16,12 +16,20 @@ from panoptic_deeplab.preprocess import valid_boxes
 from panoptic_deeplab.registry import MODELS
 from panoptic_deeplab.structures import Frame, Segment
 
-CONFIGS = {
-    path.stem: path
-    for path in sorted((Path(__file__).parents[1] / "configs").rglob("*.yml"))
-    if path.parent.name != "_base_"
+
+def distinct_configs() -> dict[str, Path]:
+    """One configuration of each network with its losses, by name; data sets do not matter here."""
+    configs: dict[str, Path] = {}
+    for path in sorted((Path(__file__).parents[1] / "configs" / "panoptic_deeplab").glob("*.yml")):
+        tree = Config(path).tree
+        configs.setdefault(str([tree["model"], tree["criterion"]]), path)
+    return {path.stem: path for path in configs.values()}
+
+
+WITH_BACKBONE = distinct_configs()
+CONFIGS = WITH_BACKBONE | {
+    path.stem: path for path in (Path(__file__).parents[1] / "configs" / "demo").glob("*.yml")
 }
-WITH_BACKBONE = [name for name, path in CONFIGS.items() if path.parent.name == "panoptic_deeplab"]
 SIZE = (65, 97)
 SMALL = (33, 65)
 

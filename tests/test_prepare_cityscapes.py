@@ -43,12 +43,20 @@ def prepare(root: Path, *options: str | int) -> int:
     )
 
 
-def panoptic_files(folder: Path) -> dict[str, bytes]:
+def panoptic_files(folder: Path) -> dict[str, object]:
+    """Name -> the bytes of a JSON, the pixels of a PNG."""
     return {
-        str(path.relative_to(folder)): path.read_bytes()
+        str(path.relative_to(folder)): content_of(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and "cityscapes_panoptic" in str(path.relative_to(folder))
     }
+
+
+def content_of(path: Path) -> object:
+    if path.suffix != ".png":
+        return path.read_bytes()
+    with Image.open(path) as image:
+        return image.mode, image.size, image.tobytes()
 
 
 def hidden(root: Path) -> list[Path]:
@@ -57,7 +65,7 @@ def hidden(root: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_equals_the_librarys_own_run_byte_for_byte(
+def test_equals_the_librarys_own_run(
     root: Path, tmp_path: Path, workers: int, capsys: pytest.CaptureFixture
 ) -> None:
     assert prepare(root, "--workers", workers) == 0
@@ -142,7 +150,7 @@ def test_mistakes_are_told_in_one_line(
 @pytest.mark.parametrize(
     ("pattern", "content", "message"),
     [
-        ("*_instanceIds.png", b"no picture", "UnidentifiedImageError"),
+        ("*_instanceIds.png", b"no picture", "not a readable picture"),
         ("*_polygons.json", b"{", "JSONDecodeError"),
         (
             "*_polygons.json",
@@ -172,7 +180,7 @@ def test_an_interrupted_run_leaves_nothing_that_looks_finished(
 ) -> None:
     convert, done = prepare_cityscapes.convert_one, []
 
-    def stop_at_second(instances: Path, folder: Path) -> dict:
+    def stop_at_second(instances: Path, folder: Path) -> tuple:
         if done:
             raise KeyboardInterrupt
         done.append(instances)

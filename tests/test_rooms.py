@@ -30,9 +30,9 @@ MAY_IMPORT = {
     "losses": {"errors", "registry", "resample"},
     "fusion": {"errors", "structures"},
     "postprocess": {"errors", "fusion", "registry", "resample", "structures"},
-    "evaluation": {"errors", "formats", "registry", "structures"},
+    "evaluation": {"errors", "files", "formats", "progress", "registry", "structures"},
     "visualization": {"errors", "structures"},
-    "results": {"formats", "structures", "visualization"},
+    "results": {"errors", "files", "formats", "progress", "structures", "visualization"},
     "engine": {
         "environment",
         "errors",
@@ -44,6 +44,7 @@ MAY_IMPORT = {
         "structures",
         "visualization",
     },
+    "export": {"errors", "files", "postprocess", "structures"},
     "config": {
         "datasets",
         "errors",

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
-from prepare_cityscapes import MOST_WORKERS, in_parallel, make_panoptic
+from parallel import MOST_WORKERS, ending_on_sigterm, in_parallel
+from prepare_cityscapes import make_panoptic
 
 from panoptic_deeplab.command_line import run
 from panoptic_deeplab.errors import UsageError
@@ -125,26 +123,12 @@ def make_scenes(
     jobs = [
         Job(seed, split, index, *size) for split, count in counts.items() for index in range(count)
     ]
-    with _ending_on_sigterm(), replacing_folder(output) as folder:
+    with ending_on_sigterm(), replacing_folder(output) as folder:
         for _ in in_parallel(partial(write_scene, root=folder), jobs, workers, "scenes"):
             pass
         for split, count in counts.items():
             if count:
                 make_panoptic(folder / "gtFine", split, workers)
-
-
-@contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """Within the block SIGTERM unwinds like Ctrl-C, so that temporary folders are removed."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
     python tools/prepare_cityscapes.py --dataset_root data/cityscapes
 
-For each split, cityscapesscripts' own converters write, beside what the download holds,
+For each split it writes, beside what the download holds,
 
     gtFine/{split}/{city}/*_gtFine_labelTrainIds.png        where polygons lie and they are missing
     gtFine/cityscapes_panoptic_{split}_trainId.json         as csCreatePanopticImgs --use-train-id
     gtFine/cityscapes_panoptic_{split}_trainId/*.png
 
-Each file appears whole or not at all, the JSON last; a split that is already done is left alone.
+The JSON is the one of cityscapesscripts byte for byte, the PNGs pixel for pixel. Each file appears
+whole or not at all, the JSON last; a split that is already done is left alone.
 """
 
 from __future__ import annotations
@@ -17,28 +18,21 @@ import argparse
 import contextlib
 import io
 import json
-import multiprocessing
 import os
-import shutil
-import signal
 import sys
-import tempfile
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+from parallel import MOST_WORKERS, ending_on_sigterm, in_parallel
 
 from panoptic_deeplab.command_line import run
 from panoptic_deeplab.errors import DataError, UsageError
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-MOST_WORKERS = 256
-
 _INSTANCES = "_gtFine_instanceIds.png"
 _POLYGONS = "_gtFine_polygons.json"
+_OFFICIAL_KEYS = ("id", "category_id", "area", "bbox", "iscrowd")
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -72,7 +66,8 @@ def _prepare(args: argparse.Namespace) -> None:
         if is_done(gt_fine, split) and not args.overwrite:
             print(f"{panoptic_json(gt_fine, split)}: already there (--overwrite makes it again)")
         else:
-            make_panoptic(gt_fine, split, args.workers)
+            with ending_on_sigterm():
+                make_panoptic(gt_fine, split, args.workers)
             print(f"{panoptic_json(gt_fine, split)}: written")
 
 
@@ -145,15 +140,12 @@ def _make_train_ids_of(polygons: Path) -> None:
 
     from panoptic_deeplab.files import replacing
 
-    with _told_as_data_error(polygons), replacing(_train_ids_of(polygons)) as temporary:
+    with told_as_data_error(polygons), replacing(_train_ids_of(polygons)) as temporary:
         json2labelImg(str(polygons), str(temporary), "trainIds")
 
 
 def make_panoptic(gt_fine: Path, split: str, workers: int) -> None:
     """Writes the split's panoptic PNGs and JSON, exactly as cityscapesscripts would.
-
-    The converter takes whole folders; it is given one file at a time, which makes the progress
-    real and the work parallel, and its answers are put together in its own order.
 
     Raises:
         DataError: an annotation cannot be converted.
@@ -161,42 +153,71 @@ def make_panoptic(gt_fine: Path, split: str, workers: int) -> None:
     from panoptic_deeplab.files import replacing, replacing_folder
 
     target = panoptic_json(gt_fine, split)
-    parts: list[dict[str, Any]] = []
     with replacing_folder(target.with_suffix("")) as folder:
         convert = partial(convert_one, folder=folder)
         sources = instance_files(gt_fine, split)
-        parts.extend(in_parallel(convert, sources, workers, f"{split}: panoptic"))
+        parts = list(in_parallel(convert, sources, workers, f"{split}: panoptic"))
     content = {
-        "images": [image for part in parts for image in part["images"]],
-        "annotations": [annotation for part in parts for annotation in part["annotations"]],
-        "categories": parts[0]["categories"],
+        "images": [image for image, _ in parts],
+        "annotations": [annotation for _, annotation in parts],
+        "categories": _official_categories(),
     }
     with replacing(target) as temporary, open(temporary, "w", encoding="utf-8") as file:
         json.dump(content, file, sort_keys=True, indent=4)
 
 
-def convert_one(instances: Path, folder: Path) -> dict[str, Any]:
-    """Converts one `*_instanceIds.png`: the PNG goes to `folder`, the JSON's content comes back.
+def convert_one(instances: Path, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Converts one `*_instanceIds.png`: the PNG goes to `folder`.
+
+    Returns:
+        The image's entries of `images` and `annotations`, as cityscapesscripts has them; the
+        `file_name` of a picture is that of no file there either.
 
     Raises:
-        DataError: the library cannot convert it.
+        DataError: the file cannot be read, or holds no instance ids.
     """
-    from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
+    from panoptic_deeplab.formats.cityscapes import (
+        CITYSCAPES,
+        panoptic_of_instance_ids,
+        read_instance_ids,
+    )
+    from panoptic_deeplab.formats.coco import segments_info
+    from panoptic_deeplab.formats.images import write_ids
 
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        (work / "one" / "city").mkdir(parents=True)
-        (work / "one" / "city" / instances.name).symlink_to(instances.resolve())
-        with _told_as_data_error(instances):
-            convert2panoptic(str(work), str(work), useTrainId=True, setNames=["one"])
-        result = panoptic_json(work, "one")
-        for picture in result.with_suffix("").iterdir():
-            shutil.move(picture, folder / picture.name)
-        return json.loads(result.read_text("utf-8"))
+    panoptic = panoptic_of_instance_ids(read_instance_ids(instances), instances)
+    name = instances.name.replace("_instanceIds.png", "_panoptic.png")
+    write_ids(folder / name, panoptic.ids)
+    image_id = instances.name.removesuffix(_INSTANCES)
+    height, width = panoptic.ids.shape
+    image = {
+        "id": image_id,
+        "file_name": instances.name.replace("_instanceIds.png", "_leftImg8bit.png"),
+        "height": height,
+        "width": width,
+    }
+    entries = segments_info(panoptic.ids, panoptic.segments, CITYSCAPES)
+    segments = [{key: entry[key] for key in _OFFICIAL_KEYS} for entry in entries]
+    return image, {"image_id": image_id, "file_name": name, "segments_info": segments}
+
+
+def _official_categories() -> list[dict[str, Any]]:
+    from cityscapesscripts.helpers.labels import labels
+
+    return [
+        {
+            "id": label.trainId,
+            "name": label.name,
+            "color": label.color,
+            "supercategory": label.category,
+            "isthing": int(label.hasInstances),
+        }
+        for label in labels
+        if not label.ignoreInEval
+    ]
 
 
 @contextlib.contextmanager
-def _told_as_data_error(path: Path) -> Iterator[None]:
+def told_as_data_error(path: Path) -> Iterator[None]:
     """Silences a converter and says of its failures which file was at fault."""
     said = io.StringIO()
     try:
@@ -207,37 +228,6 @@ def _told_as_data_error(path: Path) -> Iterator[None]:
         if isinstance(error, SystemExit):
             cause = next((line for line in said.getvalue().splitlines() if "ERROR" in line), cause)
         raise DataError(f"{path}: cityscapesscripts cannot convert it ({cause})") from error
-
-
-def in_parallel(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int, title: str
-) -> Iterator[Result]:
-    """`function` of each item, in order, with a progress bar.
-
-    The processes are spawned, not forked: they share no state, so their number changes nothing.
-    """
-    from tqdm import tqdm
-
-    progress = partial(tqdm, total=len(items), desc=title, disable=not items)
-    if min(workers, len(items)) <= 1:
-        yield from progress(map(function, items))
-        return
-    context = multiprocessing.get_context("spawn")
-    chunk = max(1, min(4, len(items) // (8 * workers)))
-    with context.Pool(min(workers, len(items)), _start_worker) as pool:
-        yield from progress(pool.imap(function, items, chunk))
-
-
-def _start_worker() -> None:
-    """Ctrl-C is the parent's to handle; a worker ends with its parent, even if that is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -142,17 +142,21 @@ class Config:
 
     @cached_property
     def info(self) -> DatasetInfo:
-        """The classes: of `categories:`, else those the data set's class knows.
+        """The classes: of `categories:`, else those of the training split.
 
         A checkpoint's own classes can be assigned before anything is built.
         """
+        return self.classes_of("train_dataset" if "train_dataset" in self.tree else "val_dataset")
+
+    def classes_of(self, split: str) -> DatasetInfo:
+        """The classes of `categories:`, else those the data set of a section knows."""
         if "categories" in self.tree:
             own = {
                 key: self.tree[key] for key in ("categories", "ignore_index") if key in self.tree
             }
             name = self.tree.get("name", Path(self.path).stem)
             return DatasetInfo.from_dict({"name": name} | own, f"{self.path}: categories")
-        node = self.tree.get("train_dataset") or self._section("val_dataset")
+        node = self._section(split)
         arguments = {key: value for key, value in node.items() if key != "type"}
         return DATASETS[node["type"]].describe(**arguments)
 
@@ -242,6 +246,8 @@ class Config:
     def _make(self, node: Tree, kind: str, path: KeyPath) -> Any:
         """The object that a part's dictionary describes."""
         part = self._checker.part_class(node, kind, path)
+        if len(path) == 1:
+            self._check_class_count(node, path)
         arguments = {
             key: self._value(value, key, (*path, key))
             for key, value in node.items()
@@ -252,6 +258,16 @@ class Config:
                 arguments[name] = self._facts[name]()
         with self._telling(path):
             return part(**arguments)
+
+    def _check_class_count(self, node: Tree, path: KeyPath) -> None:
+        """Refuses a model or another part made for other classes than the data set's."""
+        given = node.get("num_classes")
+        if given is not None and given != self.info.num_classes:
+            where = (*path, "num_classes")
+            raise UsageError(
+                f"{origin(self._layers, where)}: '{dotted(where)}' is {given}, but the data set "
+                f"{self.info.name} has {self.info.num_classes} classes; leave the key out"
+            )
 
     @contextmanager
     def _telling(self, path: KeyPath) -> Iterator[None]:
@@ -280,14 +296,15 @@ class Config:
             "num_classes": lambda: self.info.num_classes,
             "thing_ids": lambda: self.info.thing_ids,
             "ignore_index": lambda: self.info.ignore_index,
-            "align_corners": self._align_corners,
+            "align_corners": lambda: self._as_the_model("align_corners"),
+            "legacy_boxes": lambda: self._as_the_model("legacy_boxes"),
         }
 
-    def _align_corners(self) -> bool:
-        """As the model resizes, so must the losses and the post-processing."""
+    def _as_the_model(self, name: str) -> bool:
+        """How the model resizes or ends its boxes, so must the losses and the post-processing."""
         node = self._section("model")
-        argument = takes(MODELS[node["type"]]).get("align_corners")
-        return node.get("align_corners", argument.default if argument else False)
+        argument = takes(MODELS[node["type"]]).get(name)
+        return node.get(name, argument.default if argument else False)
 
     def _overridden_and_upgraded(self, tree: Tree, overrides: Sequence[Override]) -> Tree:
         """Overrides may name keys of the file as it is written or as it is after the upgrade."""

@@ -150,11 +150,15 @@ _MOST_ENTRIES = 100_000
 
 
 def _read_layers(path: Path, above: tuple[Path, ...] = ()) -> list[Layer]:
-    """The file and all it is based on, the most specific first."""
-    resolved = path.resolve()
-    if resolved in above:
+    """The file and all it is based on, the most specific first.
+
+    Args:
+        path: the file.
+        above: the files based on it, the one that names it last.
+    """
+    if path.resolve() in {other.resolve() for other in above}:
         raise UsageError(f"{path}: is based on itself")
-    tree = _read_yaml(path)
+    tree = _read_yaml(path, above[-1] if above else None)
     bases = tree.pop("_base_", [])
     bases = [bases] if isinstance(bases, str) else bases
     if not isinstance(bases, list) or not all(
@@ -166,15 +170,16 @@ def _read_layers(path: Path, above: tuple[Path, ...] = ()) -> list[Layer]:
     layers = [Layer(str(path), tree)]
     if tree.get("_inherited_", True):
         for base in reversed(bases):
-            layers += _read_layers(path.parent / base, (*above, resolved))
+            layers += _read_layers(path.parent / base, (*above, path))
     return layers
 
 
-def _read_yaml(path: Path) -> Tree:
+def _read_yaml(path: Path, wanted_by: Path | None) -> Tree:
     try:
         tree = _parse(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise UsageError(f"{path}: no such configuration file") from error
+        reason = "" if wanted_by is None else f"; {wanted_by} names it under _base_"
+        raise UsageError(f"{path}: no such configuration file{reason}") from error
     except _NO_YAML as error:
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"{path}: not valid YAML ({reason})") from error

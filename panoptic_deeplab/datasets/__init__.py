@@ -1,6 +1,17 @@
 """Where the files of each data set lie."""
 
 from panoptic_deeplab.datasets.base import PanopticDataset, Record, Sample
+from panoptic_deeplab.datasets.bdd100k import Bdd100kPanoptic
 from panoptic_deeplab.datasets.cityscapes import CityscapesPanoptic
+from panoptic_deeplab.datasets.coco import CocoPanoptic
+from panoptic_deeplab.datasets.kitti import KittiPanoptic
 
-__all__ = ["CityscapesPanoptic", "PanopticDataset", "Record", "Sample"]
+__all__ = [
+    "Bdd100kPanoptic",
+    "CityscapesPanoptic",
+    "CocoPanoptic",
+    "KittiPanoptic",
+    "PanopticDataset",
+    "Record",
+    "Sample",
+]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, refuse, remark
 from panoptic_deeplab.formats.coco import read_panoptic_map
-from panoptic_deeplab.formats.images import read_image
+from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, read_image
 from panoptic_deeplab.structures import DatasetInfo, Frame, PanopticMap, Segment
 
 Sample = dict[str, Any]
@@ -21,7 +21,7 @@ Sample = dict[str, Any]
 Transform = Callable[[Sample, np.random.Generator], Sample]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """Where one image and its annotation lie."""
 
@@ -33,6 +33,9 @@ class Record:
 
 class PanopticDataset:
     """A list of records that are read, checked and transformed on access.
+
+    A constructor calls `errors.refuse` for an entry that it cannot use, and `errors.remark` for
+    what it passes over, and goes on with the others: so a check hears of all of them.
 
     Args:
         records: one an image.
@@ -82,7 +85,7 @@ class PanopticDataset:
             DataError: a file is missing or broken, or picture and annotation do not fit.
         """
         record = self.records[index]
-        image = read_image(record.image_path)
+        image = self.read_picture(record)
         sample = {
             "image": image,
             "frame": Frame.whole(*image.shape[:2]),
@@ -91,15 +94,18 @@ class PanopticDataset:
         if record.label_path is not None:
             truth = self.truth(index)
             if truth.ids.shape != image.shape[:2]:
-                raise DataError(
-                    f"{record.label_path}: the annotation is {_size(truth.ids)} pixels, its "
-                    f"picture {record.image_path} {_size(image)}"
+                refuse(
+                    DataError(
+                        f"{record.label_path}: the annotation is {_size(truth.ids)} pixels, its "
+                        f"picture {record.image_path} {_size(image)}",
+                        kind="size mismatch",
+                    )
                 )
             sample |= {"panoptic": truth.ids, "segments": truth.segments}
         return sample
 
     def truth(self, index: int) -> PanopticMap:
-        """The annotation in original pixels.
+        """The annotation in the pixels of the loaded sample.
 
         Raises:
             DataError: there is none, or it is broken.
@@ -110,7 +116,107 @@ class PanopticDataset:
                 f"{record.image_path}: has no annotation; this split of {self.name} is for "
                 "prediction only"
             )
+        return self.read_truth(record)
+
+    def read_picture(self, record: Record) -> np.ndarray:
+        """[H, W, 3] uint8 RGB; a data set whose pictures are not used as they are overrides it."""
+        return read_image(record.image_path)
+
+    def read_truth(self, record: Record) -> PanopticMap:
+        """The annotation of a record that has one, here in COCO panoptic form."""
         return read_panoptic_map(record.label_path, record.segments)
+
+    def annotated_boxes(self) -> Mapping[str, np.ndarray]:
+        """Image id -> [N, 5] (segment id, x, y, width, height) as annotated, which nothing here
+        goes by; empty where the format has no boxes."""
+        return {}
+
+
+def find_pictures(folder: Path, suffix: str = "") -> dict[str, Path]:
+    """Image id -> picture, for all pictures below a folder, sorted by their paths.
+
+    Args:
+        folder: searched with all folders below it; one that does not exist holds nothing.
+        suffix: end of the name, before the dot, that is no part of the id.
+
+    Raises:
+        DataError: two pictures have the same id.
+    """
+    pictures: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        image_id = path.stem.removesuffix(suffix)
+        if image_id in pictures:
+            refuse(
+                DataError(
+                    f"{path} and {pictures[image_id]} have the same image id {image_id}",
+                    kind="duplicate image",
+                    file=path,
+                    image_id=image_id,
+                )
+            )
+            continue
+        pictures[image_id] = path
+    return pictures
+
+
+def pair(pictures: Mapping[str, Path], labels: Mapping[str, Path], folder: Path) -> list[Record]:
+    """A record for each annotation with the picture of its id.
+
+    Args:
+        pictures: image id -> picture; those without an annotation are passed over.
+        labels: image id -> annotation.
+        folder: where the pictures were looked for.
+
+    Raises:
+        DataError: an annotation has no picture.
+    """
+    tell_unlabelled(pictures, labels)
+    records = []
+    for image_id, label_path in labels.items():
+        if image_id in pictures:
+            records.append(Record(image_id, pictures[image_id], label_path))
+            continue
+        refuse(
+            DataError(
+                f"{label_path}: annotates a picture {image_id}.* that does not lie below {folder}",
+                kind="annotation without picture",
+                file=label_path,
+                image_id=image_id,
+            )
+        )
+    return records
+
+
+def tell_unlabelled(pictures: Mapping[str, Path], labelled: Mapping[str, Any]) -> None:
+    """Remarks the pictures that a training passes over."""
+    for image_id, path in pictures.items():
+        if image_id not in labelled:
+            remark(
+                DataError(
+                    f"{path}: has no annotation and is passed over",
+                    kind="picture without annotation",
+                    file=path,
+                    image_id=image_id,
+                )
+            )
+
+
+def unlabelled(pictures: Mapping[str, Path]) -> list[Record]:
+    """Records of a split without annotations, which can be predicted."""
+    return [Record(image_id, path) for image_id, path in pictures.items()]
+
+
+def existing_folder(path: Path, way_out: str) -> Path:
+    """`path`, if such a folder exists.
+
+    Raises:
+        DataError: there is none; `way_out` says what is wanted.
+    """
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; {way_out}", kind="missing file", file=path)
+    return path
 
 
 def _size(array: np.ndarray) -> str:

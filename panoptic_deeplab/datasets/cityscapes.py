@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from panoptic_deeplab.datasets.base import PanopticDataset, Record, Transform
-from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.files import read_json
+import numpy as np
+
+from panoptic_deeplab.datasets.base import (
+    PanopticDataset,
+    Record,
+    Transform,
+    existing_folder,
+    find_pictures,
+    tell_unlabelled,
+    unlabelled,
+)
+from panoptic_deeplab.errors import DataError, collecting_errors, refuse
+from panoptic_deeplab.files import inside
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS
-from panoptic_deeplab.formats.coco import Annotation, read_annotations
-from panoptic_deeplab.formats.images import IMAGE_SUFFIXES
+from panoptic_deeplab.formats.coco import Annotation, read_annotations, read_boxes
+from panoptic_deeplab.formats.json_items import iterate_items
+from panoptic_deeplab.formats.kitti import KITTI
 from panoptic_deeplab.registry import DATASETS
 from panoptic_deeplab.structures import DatasetInfo
 
+_WITH_LABEL_IDS = replace(KITTI, name=CITYSCAPES.name)  # which numbers the same classes by them
 _PREPARE = "make it with: python tools/prepare_cityscapes.py --dataset_root {root}"
 
 
@@ -52,58 +65,56 @@ class CityscapesPanoptic(PanopticDataset):
         if annotation_file.exists():
             records = _pair(_read_train_ids(annotation_file, info), pictures, annotation_file)
         elif mode == "test":
-            records = [Record(image_id, path) for image_id, path in sorted(pictures.items())]
+            records = unlabelled(pictures)
         else:
-            raise DataError(f"{annotation_file}: no such file; {_PREPARE.format(root=root)}")
+            problem = f"{annotation_file}: no such file; {_PREPARE.format(root=root)}"
+            raise DataError(problem, kind="missing file", file=annotation_file)
         super().__init__(records, info, transforms, name=f"{root} ({mode})")
+        self._annotation_file = annotation_file
 
     @classmethod
     def describe(cls, **arguments: object) -> DatasetInfo:
         """Cityscapes' 19 evaluated classes."""
         return CITYSCAPES
 
+    def annotated_boxes(self) -> Mapping[str, np.ndarray]:
+        return read_boxes(self._annotation_file) if self._annotation_file.exists() else {}
+
 
 def _find_pictures(root: Path, mode: str) -> dict[str, Path]:
     """Image id -> picture, for all pictures of the split."""
-    folder = root / "leftImg8bit"
-    if not folder.is_dir():
-        raise DataError(
-            f"{folder}: no such folder; dataset_root must hold Cityscapes' leftImg8bit and gtFine "
-            "(or make a stand-in: python tools/make_scenes.py --output data/scenes --train 400 "
-            "--val 50)"
-        )
-    if (folder / mode).is_dir():
-        folder = folder / mode
-    pictures: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            image_id = path.stem.removesuffix("_leftImg8bit")
-            if image_id in pictures:
-                raise DataError(
-                    f"{path} and {pictures[image_id]} have the same image id {image_id}"
-                )
-            pictures[image_id] = path
-    return pictures
+    folder = existing_folder(
+        root / "leftImg8bit",
+        "dataset_root must hold Cityscapes' leftImg8bit and gtFine (or make a stand-in: python "
+        "tools/make_scenes.py --output data/scenes --train 400 --val 50)",
+    )
+    split = folder / mode
+    return find_pictures(split if split.is_dir() else folder, "_leftImg8bit")
 
 
 def _read_train_ids(path: Path, info: DatasetInfo) -> list[Annotation]:
-    try:
-        return read_annotations(path, info)
-    except DataError as error:
-        if info is CITYSCAPES and _uses_label_ids(path):
-            raise DataError(
+    with collecting_errors() as errors:
+        annotations = read_annotations(path, info)
+    if not errors:
+        return annotations
+    if info is CITYSCAPES and _uses_label_ids(path):
+        refuse(
+            DataError(
                 f"{path}: holds Cityscapes label ids where train ids are wanted; make the file "
-                "again with csCreatePanopticImgs --use-train-id (tools/prepare_cityscapes.py does)"
-            ) from error
-        raise
+                "again with csCreatePanopticImgs --use-train-id (tools/prepare_cityscapes.py does)",
+                kind="label ids",
+                file=path,
+            )
+        )
+        info = _WITH_LABEL_IDS
+    return read_annotations(path, info)  # once more, for what is wrong to be refused
 
 
 def _uses_label_ids(path: Path) -> bool:
-    content = read_json(path)
     try:
         used = {
             segment["category_id"]
-            for annotation in content["annotations"]
+            for _, annotation in iterate_items(path, "annotations")
             for segment in annotation["segments_info"]
         }
         return used <= set(LABEL_IDS)
@@ -112,25 +123,36 @@ def _uses_label_ids(path: Path) -> bool:
 
 
 def _pair(
-    annotations: Sequence[Annotation], pictures: dict[str, Path], source: Path
+    annotations: Sequence[Annotation], pictures: Mapping[str, Path], source: Path
 ) -> list[Record]:
     labels = source.with_suffix("")
-    records, seen = [], set()
+    records: dict[str, Record] = {}
     for annotation in annotations:
-        if annotation.image_id in seen:
-            raise DataError(f"{source}: image {annotation.image_id} is annotated twice")
-        if annotation.image_id not in pictures:
-            raise DataError(
-                f"{source}: image {annotation.image_id} is annotated, but no picture "
-                f"{annotation.image_id}_leftImg8bit.* lies below its data set's leftImg8bit"
-            )
-        seen.add(annotation.image_id)
-        records.append(
-            Record(
-                annotation.image_id,
-                pictures[annotation.image_id],
-                labels / annotation.file_name,
-                annotation.segments,
-            )
+        image_id = annotation.image_id
+        problem = _problem(image_id, records, pictures)
+        if problem:
+            kind, message = problem
+            refuse(DataError(f"{source}: {message}", kind=kind, file=source, image_id=image_id))
+            continue
+        try:
+            label_path = inside(labels, annotation.file_name, labels, source)
+        except DataError as error:
+            refuse(DataError(str(error), kind=error.kind, file=source, image_id=image_id))
+            continue
+        records[image_id] = Record(image_id, pictures[image_id], label_path, annotation.segments)
+    tell_unlabelled(pictures, records)
+    return list(records.values())
+
+
+def _problem(
+    image_id: str, records: Mapping[str, Record], pictures: Mapping[str, Path]
+) -> tuple[str, str] | None:
+    """Kind and message of why an annotation cannot be paired."""
+    if image_id in records:
+        return "duplicate image", f"image {image_id} is annotated twice"
+    if image_id not in pictures:
+        return "annotation without picture", (
+            f"image {image_id} is annotated, but no picture {image_id}_leftImg8bit.* lies below "
+            "its data set's leftImg8bit"
         )
-    return records
+    return None

@@ -120,8 +120,9 @@ def resume(folder: str | Path, state: TrainingState) -> Position:
         raise DataError(
             f"{folder}: expected a checkpoint's folder, such as output/iter_1000, to resume from"
         )
-    load_weights(state.model, folder)
     path = folder / "model.pdopt"
+    _check_resumable(path, state)
+    load_weights(state.model, folder)
     content = read_pickle(path)
     try:
         position = Position(**content["position"])
@@ -139,6 +140,22 @@ def resume(folder: str | Path, state: TrainingState) -> Position:
             f"from the weights alone: --opts model.pretrained={folder / 'model.pdparams'}"
         ) from error
     return position
+
+
+def _check_resumable(path: Path, state: TrainingState) -> None:
+    """Says what to do instead where a checkpoint holds less than the running state."""
+    weights = path.with_name("model.pdparams")
+    anew = f"to start from its weights alone: --opts model.pretrained={weights}"
+    if not path.exists() and weights.exists():
+        raise DataError(
+            f"{path.parent}: holds weights, but no {path.name} with the state of a training (a "
+            f"best model has none); go on from an iter_N beside it, or, {anew}"
+        )
+    if state.average is not None and not path.with_name(AVERAGE_FILE).exists():
+        raise DataError(
+            f"{path.parent}: was trained without --use_ema and has no average ({AVERAGE_FILE}); "
+            f"leave out --use_ema, or, {anew}"
+        )
 
 
 def latest(save_dir: str | Path) -> Path | None:
@@ -200,6 +217,38 @@ def read_info_beside(weights: str | Path) -> DatasetInfo | None:
     weights = Path(weights)
     path = (weights if weights.is_dir() else weights.parent) / INFO_FILE
     return DatasetInfo.from_dict(read_json(path), str(path)) if path.exists() else None
+
+
+def refuse_other_classes(weights: str | Path, info: DatasetInfo, way_out: str) -> None:
+    """Keeps a checkpoint from being used for other classes than it was trained for.
+
+    Args:
+        weights: a file of weights or the folder of a checkpoint; where nothing beside it says what
+            its classes are, nothing is refused.
+        info: the classes wanted.
+        way_out: what the user can do, for the message.
+
+    Raises:
+        DataError: number or names of the classes differ.
+    """
+    trained = read_info_beside(weights)
+    there, here = (
+        [category.name for category in classes.categories] if classes else []
+        for classes in (trained, info)
+    )
+    if trained is None or there == here:
+        return
+    if len(there) != len(here):
+        difference = f"{len(there)} classes ({trained.name}), the data set here has {len(here)}"
+    else:
+        index = next(
+            i for i, names in enumerate(zip(there, here, strict=True)) if len({*names}) > 1
+        )
+        difference = (
+            f"other classes: class {index} is {there[index]!r} there and {here[index]!r} in "
+            f"{info.name}"
+        )
+    raise DataError(f"{weights}: was trained for {difference}; {way_out}")
 
 
 def _write_model(folder: Path, model: nn.Layer, info: DatasetInfo, config_yaml: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,9 +17,19 @@ from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.evaluation.report import merge_results
 from panoptic_deeplab.progress import progress_bar
-from panoptic_deeplab.structures import PanopticMap
+from panoptic_deeplab.structures import PanopticMap, Prediction
 
 _log = logging.getLogger(__name__)
+
+
+class PredictionReader(Protocol):
+    """What gives predictions from files; see `panoptic_deeplab.formats.prediction_files`."""
+
+    def missing(self, images: Iterable[tuple[str, Path]]) -> list[str]:
+        """The ids of those images, given with their pictures, that have no prediction."""
+
+    def read(self, image_id: str, picture: Path) -> Prediction:
+        """The prediction for an image that is not missing."""
 
 
 def evaluate(
@@ -43,21 +54,75 @@ def evaluate(
     Raises:
         DataError: the data set is empty, or a file cannot be used.
     """
-    if len(dataset) == 0:
-        raise DataError(f"{dataset.name}: there is no image to evaluate on")
     if oracle is not None:
         _log.info("Oracle: the truth in place of the network's %s", ", ".join(oracle.names))
+    mine = _my_images(dataset)
+    samples = read_ahead(partial(_sample_and_truth, dataset, oracle), mine, num_workers)
+
+    def predict(sample: dict[str, Any], truth: PanopticMap) -> tuple[Prediction, PanopticMap]:
+        correct = None if oracle is None else partial(oracle.correct, sample=sample)
+        images, frames = sample["image"][None], [sample["frame"]]
+        return predictor.predict_batch(images, frames, correct)[0], truth
+
+    return _score((predict(*pair) for pair in samples), evaluators, len(mine))
+
+
+def evaluate_predictions(
+    predictions: PredictionReader, dataset: Any, evaluators: Sequence[Any], num_workers: int = 0
+) -> dict[str, Any]:
+    """The same for predictions that lie in files; the data set's pictures are not opened.
+
+    Args:
+        predictions: where they come from.
+        dataset: the validation split.
+        evaluators: objects with reset, update, state, merge and compute.
+        num_workers: threads that read ahead.
+
+    Raises:
+        DataError: the data set is empty, an image has no prediction, a file cannot be used, or a
+            prediction has another size than its annotation.
+    """
+    mine = _my_images(dataset)
+    missing = predictions.missing(
+        (record.image_id, record.image_path) for record in dataset.records
+    )
+    if missing:
+        more = f" and {len(missing) - 1} more images" if len(missing) > 1 else ""
+        raise DataError(
+            f"there is no prediction for {missing[0]}{more} of {len(dataset)} in {dataset.name}"
+        )
+
+    def read(index: int) -> tuple[Prediction, PanopticMap]:
+        record, truth = dataset.records[index], dataset.truth(index)
+        prediction = predictions.read(record.image_id, record.image_path)
+        if prediction.ids.shape != truth.ids.shape:
+            height, width = prediction.ids.shape
+            raise DataError(
+                f"image {record.image_id}: the prediction is {height}x{width} but the annotation "
+                f"is {truth.ids.shape[0]}x{truth.ids.shape[1]}; predict in the original size"
+            )
+        return prediction, truth
+
+    return _score(read_ahead(read, mine, num_workers), evaluators, len(mine))
+
+
+def _my_images(dataset: Any) -> range:
+    """The indices of this process."""
+    if len(dataset) == 0:
+        raise DataError(f"{dataset.name}: there is no image to evaluate on")
+    return range(distributed.rank(), len(dataset), distributed.world_size())
+
+
+def _score(
+    pairs: Iterable[tuple[Prediction, PanopticMap]], evaluators: Sequence[Any], total: int
+) -> dict[str, Any]:
+    """What the evaluators compute of all processes' pairs of prediction and truth."""
     for evaluator in evaluators:
         evaluator.reset()
-    mine = range(distributed.rank(), len(dataset), distributed.world_size())
-    samples = read_ahead(partial(_sample_and_truth, dataset, oracle), mine, num_workers)
     with progress_bar(
-        title="evaluating", total=len(mine), unit="images", hidden=not distributed.is_main()
+        title="evaluating", total=total, unit="images", hidden=not distributed.is_main()
     ) as bar:
-        for sample, truth in samples:
-            correct = None if oracle is None else partial(oracle.correct, sample=sample)
-            images, frames = sample["image"][None], [sample["frame"]]
-            prediction = predictor.predict_batch(images, frames, correct)[0]
+        for prediction, truth in pairs:
             for evaluator in evaluators:
                 evaluator.update(prediction, truth)
             bar.update()

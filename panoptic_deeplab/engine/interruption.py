@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step, save, and say how to go on."""
+"""Ctrl-C and SIGTERM: finish what is at hand, save, and say how to go on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ import threading
 from types import FrameType, TracebackType
 
 from panoptic_deeplab.engine import distributed
+from panoptic_deeplab.errors import UserError
+
+
+class StoppedError(UserError):
+    """A signal asked to stop, and what was done by then is saved.
+
+    Args:
+        signal: its number.
+        saved: what is there, and how to go on.
+    """
+
+    def __init__(self, signal: int, saved: str) -> None:
+        super().__init__(f"stopped by signal {signal}; {saved}")
+        self.exit_code = 128 + signal  # as a shell reports it
 
 
 class Interruption:

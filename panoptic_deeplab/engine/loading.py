@@ -118,11 +118,25 @@ def _is_trained_on(name: str, value: Any) -> bool:
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, np.ndarray]:
-    """The arrays of all samples stacked, or the first error as bytes."""
+    """The arrays of all samples stacked, or the first error as bytes.
+
+    Lists, of which a sample may have more rows than another, get zeros behind the shorter.
+    """
     for sample in samples:
         if _ERROR in sample:
             return {_ERROR: np.frombuffer(sample[_ERROR].encode(), np.uint8)}
-    return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+    return {name: _stack([sample[name] for sample in samples]) for name in samples[0]}
+
+
+def _stack(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """[N, L, ...] of arrays [L_i, ...], L the largest L_i."""
+    lengths = [len(array) if array.ndim else 0 for array in arrays]
+    if len(set(lengths)) == 1:
+        return np.stack(arrays)
+    stacked = np.zeros((len(arrays), max(lengths), *arrays[0].shape[1:]), arrays[0].dtype)
+    for row, array in zip(stacked, arrays, strict=True):
+        row[: len(array)] = array
+    return stacked
 
 
 def training_batches(

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES
 
 OVERLAY_ENDING = "_overlay"
-RESULT_FOLDERS = ("panoptic", "semantic", "instance")
 
 
 @dataclass(frozen=True)
@@ -30,18 +29,23 @@ class Picture:
     name: str
 
 
-def find_pictures(image_path: str, results: Path | None = None) -> list[Picture]:
+def find_pictures(image_path: str, left_out: Sequence[Path] = ()) -> list[Picture]:
     """All pictures of a file, a folder (searched through) or a pattern, in the order of names.
 
     Folders behind links are searched too, each once; hidden files are passed over.
 
     Args:
         image_path: what to look for.
-        results: a folder of results, whose pictures are not taken for inputs.
+        left_out: folders whose pictures are not taken, such as those of results.
 
     Raises:
+        UsageError: the text is empty, which would mean the current folder.
         DataError: there is none.
     """
+    if not image_path:
+        raise UsageError(
+            "--image_path: expected a picture, a folder of pictures or a pattern, got an empty text"
+        )
     path = Path(image_path)
     if path.is_dir():
         root, files = path, _walk(path)
@@ -54,7 +58,7 @@ def find_pictures(image_path: str, results: Path | None = None) -> list[Picture]
             list({file.resolve(): file for file in found}.values()),
         )
     if not path.is_file():
-        files = [file for file in files if _is_picture(file) and not _is_result(file, results)]
+        files = [file for file in _outside(files, left_out) if _is_picture(file)]
     if not files:
         what = "a picture, a folder of pictures or a pattern"
         reason = "holds no picture" if path.is_dir() else "there is nothing"
@@ -111,10 +115,10 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not hidden
 
 
-def _is_result(path: Path, results: Path | None) -> bool:
-    if results is None:
-        return False
-    return any((results / kind).resolve() in path.resolve().parents for kind in RESULT_FOLDERS)
+def _outside(files: Sequence[Path], folders: Sequence[Path]) -> list[Path]:
+    """The files that lie in none of the folders."""
+    resolved = {folder.resolve() for folder in folders}
+    return [file for file in files if resolved.isdisjoint(file.resolve().parents)]
 
 
 def _fixed_part(pattern: str) -> Path:

@@ -6,8 +6,8 @@ import errno
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, takewhile
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,8 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 import paddle
 from paddle import nn
+from tqdm import tqdm
 
 from panoptic_deeplab.engine import distributed
+from panoptic_deeplab.engine.interruption import Interruption, StoppedError
 from panoptic_deeplab.engine.loading import read_ahead
 from panoptic_deeplab.engine.pictures import Picture
 from panoptic_deeplab.engine.views import Augmentation, View
@@ -29,6 +31,8 @@ from panoptic_deeplab.structures import Frame, Prediction
 _log = logging.getLogger(__name__)
 
 Outputs = Mapping[str, paddle.Tensor]
+Predicted = tuple[int, np.ndarray | DataError, Prediction | None]
+"""A picture's place, its pixels or why it cannot be read, and then no prediction."""
 
 
 class Predictor:
@@ -119,9 +123,11 @@ class Predictor:
 
 
 class Writer(Protocol):
-    """What takes the predictions; see `panoptic_deeplab.results.ResultWriter`."""
+    """What takes the predictions; see `panoptic_deeplab.results.writer.ResultWriter`."""
 
-    seconds: dict[str, float]
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time spent so far, by step."""
 
     def write(self, name: str, source: Path, image: np.ndarray, prediction: Prediction) -> Any:
         """Writes one picture's results and returns what `finish` needs of them."""
@@ -135,55 +141,88 @@ def predict_pictures(
 ) -> None:
     """Predicts and writes all pictures; the processes share them.
 
-    A picture that cannot be read, or whose results cannot be written, is told and passed over.
+    A picture that cannot be read, or whose results cannot be written, is told and passed over. At
+    Ctrl-C or SIGTERM the pictures at hand are finished and listed.
 
     Args:
         predictor: the model.
         pictures: what to predict.
         writer: where to.
-        num_workers: threads that read ahead.
+        num_workers: threads that read ahead, and as many that write.
 
     Raises:
+        StoppedError: by a signal, after what is done has been listed.
         DataError: at the end, if some pictures failed.
     """
     start = time.perf_counter()
     mine = range(distributed.rank(), len(pictures), distributed.world_size())
-    written: list[tuple[int, Any]] = []
-    failures: list[str] = []
-    images = read_ahead(lambda i: (i, _read(pictures[i])), mine, num_workers)
-    with progress_bar(
-        title="predicting", total=len(mine), unit="images", hidden=not distributed.is_main()
-    ) as bar:
-        for i, image in images:
-            result = _predict(predictor, pictures[i], image, writer)
-            if isinstance(result, DataError):
-                failures.append(str(result))
-                bar.write(f"skipped: {result}", file=sys.stderr)
-            else:
-                written.append((i, result))
-            bar.update()
-    everything = sorted(chain.from_iterable(distributed.gather(written)), key=itemgetter(0))
-    failures = list(chain.from_iterable(distributed.gather(failures)))
+    with (
+        Interruption() as interruption,
+        progress_bar(
+            title="predicting", total=len(mine), unit="images", hidden=not distributed.is_main()
+        ) as bar,
+    ):
+        images = read_ahead(lambda i: (i, _read(pictures[i])), mine, num_workers)
+        images = takewhile(lambda _: interruption.signal is None, images)
+        predicted = (
+            (i, image, None if isinstance(image, DataError) else predictor(image))
+            for i, image in images
+        )
+        written, failures = _write_all(predicted, pictures, writer, num_workers, bar)
+        number = interruption.agreed()
+        everything = sorted(chain.from_iterable(distributed.gather(written)), key=itemgetter(0))
+        failures = list(chain.from_iterable(distributed.gather(failures)))
+        if distributed.is_main():
+            writer.finish([entry for _, entry in everything])
     if distributed.is_main():
-        writer.finish([entry for _, entry in everything])
         _tell_times(predictor.seconds | writer.seconds, time.perf_counter() - start, len(written))
+    if number is not None and len(everything) + len(failures) < len(pictures):
+        raise StoppedError(
+            number, f"{len(everything)} of {len(pictures)} pictures are done and listed"
+        )
     if failures:
         raise DataError(
             f"{len(failures)} of {len(pictures)} pictures failed; the first: {failures[0]}"
         )
 
 
-def _predict(
-    predictor: Predictor, picture: Picture, image: np.ndarray | DataError, writer: Writer
-) -> Any:
+def _write_all(
+    predicted: Iterator[Predicted],
+    pictures: Sequence[Picture],
+    writer: Writer,
+    num_workers: int,
+    bar: tqdm,
+) -> tuple[list[tuple[int, Any]], list[str]]:
+    """What the writer returned for each place, and why other pictures have no result.
+
+    Threads write what has been predicted while the network is at the next.
+    """
+
+    def write(work: Predicted) -> tuple[int, Any]:
+        i, image, prediction = work
+        return i, image if prediction is None else _write(pictures[i], image, prediction, writer)
+
+    written: list[tuple[int, Any]] = []
+    failures: list[str] = []
+    for i, result in read_ahead(write, predicted, num_workers):
+        if isinstance(result, DataError):
+            failures.append(str(result))
+            bar.write(f"skipped: {result}", file=sys.stderr)
+        else:
+            written.append((i, result))
+        bar.update()
+    return written, failures
+
+
+def _write(picture: Picture, image: np.ndarray, prediction: Prediction, writer: Writer) -> Any:
     """What the writer returns, or why this picture alone has no result."""
-    if isinstance(image, DataError):
-        return image
     try:
-        return writer.write(picture.name, picture.path, image, predictor(image))
+        return writer.write(picture.name, picture.path, image, prediction)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise  # the next would fare no better
+        return DataError(f"{picture.path}: its results cannot be written ({error})")
+    except DataError as error:
         return DataError(f"{picture.path}: its results cannot be written ({error})")
 
 

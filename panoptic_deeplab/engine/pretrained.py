@@ -12,14 +12,24 @@ from panoptic_deeplab.engine.weights import load_weights
 
 _log = logging.getLogger(__name__)
 
+_WAY_OUT = "to load what fits and learn the rest anew: --allow_partial"
 
-def load_pretrained(model: nn.Layer, sources: Mapping[str, str], *, partial: bool = False) -> None:
+
+def load_pretrained(
+    model: nn.Layer,
+    sources: Mapping[str, str],
+    *,
+    num_classes: int | None = None,
+    partial: bool = False,
+) -> None:
     """Loads each part's weights; what a file holds beyond them (a classifier) is left out.
 
     Args:
         model: the network.
         sources: attribute of the model ('' for the whole) -> file or https URL.
-        partial: load what fits and log what does not, as fine-tuning to other classes needs.
+        num_classes: of the data set, to tell where only the number of classes differs.
+        partial: load what fits and log what does not, as fine-tuning to other classes needs: a
+            head of another shape keeps its fresh weights.
 
     Raises:
         DataError: a file is missing, cannot be fetched, or is of another network.
@@ -33,6 +43,10 @@ def load_pretrained(model: nn.Layer, sources: Mapping[str, str], *, partial: boo
             path,
             partial=partial,
             extra_allowed=bool(name),
-            way_out="" if partial else "to load what fits: --allow_partial",
+            num_classes=num_classes,
+            way_out="" if partial else _WAY_OUT,
         )
         _log.info("Loaded %s from %s: %s", key, source, report)
+        if report.misshapen:
+            names = ", ".join(map(str, report.misshapen))
+            _log.warning("Replaced, to be learnt anew (file -> here): %s", names)

@@ -21,13 +21,12 @@ from panoptic_deeplab.engine.averaging import WeightAverage
 from panoptic_deeplab.engine.checkpoint import Position, TrainingState
 from panoptic_deeplab.engine.evaluator import evaluate
 from panoptic_deeplab.engine.finiteness import FinitenessGuard, gradient_norm
-from panoptic_deeplab.engine.interruption import Interruption
+from panoptic_deeplab.engine.interruption import Interruption, StoppedError
 from panoptic_deeplab.engine.loading import TrainingOrder, TrainingSamples, training_batches
 from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.engine.run_log import RunLog
-from panoptic_deeplab.errors import UserError
 from panoptic_deeplab.files import usable_folder
 from panoptic_deeplab.preprocess import Preprocess
 from panoptic_deeplab.progress import progress_bar
@@ -45,16 +44,6 @@ class Validation:
 
     dataset: Any
     evaluators: Sequence[Any]
-
-
-class StoppedError(UserError):
-    """A signal asked the training to stop, and all is saved."""
-
-    def __init__(self, signal: int, folder: Path) -> None:
-        super().__init__(
-            f"stopped by signal {signal}; all is saved: go on with --resume_model {folder}"
-        )
-        self.exit_code = 128 + signal  # as a shell reports it
 
 
 class Trainer:
@@ -259,7 +248,8 @@ class Trainer:
             number = interruption.agreed()
             if number is not None and done < plan.iters:
                 self.guard.check(done)
-                raise StoppedError(number, self._save())
+                folder = self._save()
+                raise StoppedError(number, f"all is saved: go on with --resume_model {folder}")
 
     def _save(self) -> Path:
         folder = self.plan.save_dir / f"iter_{self.position.iteration}"

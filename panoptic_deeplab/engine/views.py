@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 
@@ -72,13 +73,28 @@ class View:
 
     def turn_back_vectors(self, vectors: paddle.Tensor) -> paddle.Tensor:
         """`turn_back` of [N, 2, *size] (y, x) in pixels of the view, made pixels of the input."""
-        factors = [
-            (side - 1) / (shown - 1) if shown > 1 else 1.0
-            for side, shown in zip(_size_of(self.box), self.shown_size, strict=True)
-        ]
+        factors = self._factors()
         if self.mirrored:
             factors[1] = -factors[1]
         return self.turn_back(vectors) * paddle.to_tensor(factors).reshape([1, 2, 1, 1])
+
+    def turn_back_boxes(self, boxes: np.ndarray) -> np.ndarray:
+        """[K, 4] (x0, y0, x1, y1) between points of the view, made such of the input."""
+        rows, columns = self._factors()
+        x0, y0, x1, y1 = boxes.T
+        if self.mirrored:
+            x0, x1 = self.shown_size[1] - 1 - x1, self.shown_size[1] - 1 - x0
+        top, left = self.box[:2]
+        return np.stack(
+            [left + x0 * columns, top + y0 * rows, left + x1 * columns, top + y1 * rows], axis=1
+        )
+
+    def _factors(self) -> list[float]:
+        """How many pixels (y, x) of the input one of the view is."""
+        return [
+            (side - 1) / (shown - 1) if shown > 1 else 1.0
+            for side, shown in zip(_size_of(self.box), self.shown_size, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

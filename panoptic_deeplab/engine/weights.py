@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import paddle
@@ -65,6 +66,17 @@ def save_weights(path: str | Path, state: Mapping[str, paddle.Tensor | np.ndarra
             paddle.save(dict(state), str(temporary))
 
 
+class Misfit(NamedTuple):
+    """A weight whose shape in a file is not the network's."""
+
+    name: str
+    there: tuple[int, ...]
+    here: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {list(self.there)} -> {list(self.here)}"
+
+
 @dataclass(frozen=True)
 class LoadReport:
     """What of a file went into a network.
@@ -73,13 +85,13 @@ class LoadReport:
         loaded: names of the weights that were put in place.
         missing: names that the file lacks.
         extra: names that the network lacks, where they are not expected.
-        misshapen: 'name [shape] instead of [shape]', first the file's.
+        misshapen: weights of another shape, each the file's shape and the network's.
     """
 
     loaded: tuple[str, ...]
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
-    misshapen: tuple[str, ...] = ()
+    misshapen: tuple[Misfit, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -91,13 +103,32 @@ class LoadReport:
         kinds = {
             "missing": self.missing,
             "not of this network": self.extra,
-            "of another shape": self.misshapen,
+            "of another shape": tuple(map(str, self.misshapen)),
         }
         return "; ".join(
             f"{len(names)} {kind} ({', '.join(names[:most])}{', ...' * (names[:most] != names)})"
             for kind, names in kinds.items()
             if names
         )
+
+    def class_count(self, num_classes: int) -> int | None:
+        """How many classes the file's network has, where that alone sets it apart from ours.
+
+        All that does not fit then has `num_classes` along one axis here and another number, the
+        same for all, along that axis there.
+        """
+        axes = [
+            [(a, b) for a, b in zip(m.there, m.here, strict=True) if a != b]
+            if len(m.there) == len(m.here)
+            else []
+            for m in self.misshapen
+        ]
+        pairs = {pair for differing in axes for pair in differing}
+        alone = not (self.missing or self.extra) and all(len(axis) == 1 for axis in axes)
+        if not alone or len(pairs) != 1:
+            return None
+        there, here = pairs.pop()
+        return there if here == num_classes else None
 
     def __str__(self) -> str:
         loaded = f"{len(self.loaded)} weights loaded"
@@ -110,6 +141,7 @@ def load_weights(
     *,
     partial: bool = False,
     extra_allowed: bool = False,
+    num_classes: int | None = None,
     way_out: str = "",
 ) -> LoadReport:
     """Puts the weights of a file into `layer`: all, or none where they do not fit.
@@ -119,6 +151,7 @@ def load_weights(
         path: a `.pdparams` or `.safetensors` file, or the folder of one.
         partial: put in what fits and leave the rest of `layer` as it is.
         extra_allowed: whether the file may hold more (a classifier on a backbone).
+        num_classes: of the data set here, to tell where only the number of classes differs.
         way_out: what the user can do about weights of another network, for the message.
 
     Raises:
@@ -128,13 +161,21 @@ def load_weights(
     weights = read_weights(path)
     report = _compare(weights, layer.state_dict(), extra_allowed)
     if not report.loaded or not (report.complete or partial):
-        none = "" if report.loaded else ", no weight fits"
         end = f"; {way_out}" if way_out else ""
-        raise DataError(
-            f"{path}: these weights are of another network{none}: {report.differences(3)}{end}"
-        )
+        raise DataError(f"{path}: {_why_not(report, num_classes)}{end}")
     set_weights(layer, {name: weights[name] for name in report.loaded})
     return report
+
+
+def _why_not(report: LoadReport, num_classes: int | None) -> str:
+    there = report.class_count(num_classes) if num_classes is not None and report.loaded else None
+    if there is not None:
+        return (
+            f"these weights are for {there} classes, the data set here has {num_classes}: "
+            f"{report.differences(3)}"
+        )
+    none = "" if report.loaded else ", no weight fits"
+    return f"these weights are of another network{none}: {report.differences(3)}"
 
 
 def set_weights(layer: nn.Layer, weights: Mapping[str, np.ndarray]) -> None:
@@ -187,7 +228,7 @@ def _compare(
     weights: Mapping[str, np.ndarray], state: Mapping[str, paddle.Tensor], extra_allowed: bool
 ) -> LoadReport:
     misshapen = {
-        name: f"{name} {list(weights[name].shape)} instead of {list(value.shape)}"
+        name: Misfit(name, tuple(weights[name].shape), tuple(value.shape))
         for name, value in state.items()
         if name in weights and tuple(weights[name].shape) != tuple(value.shape)
     }

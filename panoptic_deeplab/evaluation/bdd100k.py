@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,12 @@ from panoptic_deeplab.evaluation.panoptic_quality import (
     PanopticQuality,
 )
 from panoptic_deeplab.formats.bdd100k import BDD100K, IMAGE_SIZE, read_bitmask
-from panoptic_deeplab.formats.scalabel import Label, LabeledFrame, decode_mask, read_frames
+from panoptic_deeplab.formats.scalabel import (
+    Label,
+    LabeledFrame,
+    decode_mask,
+    read_frames,
+)
 from panoptic_deeplab.registry import EVALUATORS
 from panoptic_deeplab.structures import PanopticMap, Prediction, Segment
 
@@ -129,39 +135,41 @@ class Bdd100kPanopticQuality(PanopticQuality):
 
 
 def evaluate_bdd100k_files(
-    gt: str | Path, pred: str | Path, *, num_workers: int = 0
+    gt: str | Path, pred: str | Path, *, num_workers: int = 0, show_progress: bool = False
 ) -> dict[str, Any]:
     """PQ, SQ and RQ, in percent, as `python -m bdd100k.eval.run -t pan_seg`, of the 40 classes.
 
-    Bitmasks are paired by their names without suffix, frames of Scalabel JSON by `name`; an image
-    without a prediction misses everything. In JSON the parts of a stuff class are one segment,
-    labels without a mask or of an unknown category are left out, and a frame in which predicted
-    masks overlap counts as empty.
+    Bitmasks are paired by their names without suffix, frames of Scalabel JSON by `name` (where
+    names of predictions occur twice, by `videoName` and `name`; of two predictions for a frame the
+    last counts). An image without a prediction misses everything. In JSON the parts of a stuff
+    class are one segment, labels without a mask or of an unknown category are left out, and a frame
+    in which predicted masks overlap counts as empty.
 
-    Other than the official tools: more than 100 predicted segments, an empty prediction and a frame
-    without annotations are counted by the same rules, where those crash; JSON masks of different
-    sizes are refused; polygons may differ along their edge (see `formats.scalabel.decode_mask`).
+    Other than the official tools: more than 100 predicted segments, an empty prediction, one of
+    crowds only, and a frame without annotations are counted by the same rules, where those crash;
+    RLE may have its counts as a list; JSON masks of different sizes are refused; annotated polygons
+    may differ along their edge (see `formats.scalabel.decode_mask`).
 
     Args:
         gt, pred: both folders of RGBA bitmasks, or both Scalabel JSON, a file or a folder.
         num_workers: threads; the result is the same.
+        show_progress: whether a bar on standard error counts the images.
 
     Returns:
-        `PQ`, `SQ`, `RQ` and `N` (classes that occurred), each with `OVERALL`, `STUFF`, `THING` and
-        `per_class` by name; 0 for what never occurred.
+        `PQ`, `SQ`, `RQ` and `N` (classes that occurred; also as `NUM`, its name in the Scalabel
+        form), each with `OVERALL`, `STUFF`, `THING` and `per_class` by name; 0 for what never
+        occurred.
 
     Raises:
-        DataError: a file is missing or unreadable or of another form, sizes differ, an instance of
-            a bitmask has several categories, or a predicted label of a JSON has no integer id.
+        DataError: a file is missing or unreadable or of another form, a folder is empty, sizes
+            differ, an instance of a bitmask has several categories, or a predicted label of a JSON
+            has no whole number as id or is a polygon.
     """
     for path in map(Path, (gt, pred)):
         if not path.exists():
             raise DataError(f"{path}: no such file or folder")
-    if _holds_json(gt):
-        evaluator = _count_frames(gt, pred, num_workers)
-    else:
-        evaluator = _count_bitmasks(gt, pred, num_workers)
-    return _official_form(evaluator.compute())
+    count = _count_frames if _holds_json(gt) else _count_bitmasks
+    return _official_form(count(gt, pred, num_workers, show_progress).compute())
 
 
 def _holds_json(path: str | Path) -> bool:
@@ -185,13 +193,16 @@ def _official_form(results: Mapping[str, Any]) -> dict[str, Any]:
         name: int(entry["tp"] + entry["fp"] + entry["fn"] > 0)
         for name, entry in results["per_class"].items()
     }
+    form["NUM"] = form["N"]
     return form
 
 
-def _count_bitmasks(gt: str | Path, pred: str | Path, num_workers: int) -> Bdd100kPanopticQuality:
+def _count_bitmasks(
+    gt: str | Path, pred: str | Path, num_workers: int, show_progress: bool
+) -> Bdd100kPanopticQuality:
     if not Path(pred).is_dir():
         raise DataError(f"{pred}: expected a folder of bitmasks, as the annotations are")
-    predicted = {path.stem: path for path in sorted(Path(pred).rglob("*.png"))}
+    predicted = {path.stem: path for path in find_files(pred, ".png")}
 
     def count(evaluator: Bdd100kPanopticQuality, path: Path) -> None:
         truth = read_bitmask(path)
@@ -204,26 +215,46 @@ def _count_bitmasks(gt: str | Path, pred: str | Path, num_workers: int) -> Bdd10
         with told_with(predicted_path or path):
             evaluator.update(Prediction(found.ids, found.segments), truth)
 
+    paths = find_files(gt, ".png")
     return count_all(
-        lambda: Bdd100kPanopticQuality(BDD100K), count, find_files(gt, ".png"), num_workers
+        lambda: Bdd100kPanopticQuality(BDD100K), count, paths, num_workers, show_progress
     )
 
 
-def _count_frames(gt: str | Path, pred: str | Path, num_workers: int) -> Bdd100kPanopticQuality:
+def _count_frames(
+    gt: str | Path, pred: str | Path, num_workers: int, show_progress: bool
+) -> Bdd100kPanopticQuality:
     if not _holds_json(pred):
         raise DataError(f"{pred}: expected Scalabel JSON, as the annotations are")
-    predicted = {frame.name: frame for frame in read_frames(pred)}
+    annotated, predicted = read_frames(gt), read_frames(pred)
+    if not annotated:
+        raise DataError(f"{gt}: there is no frame; there is nothing to score")
+    key = _key_of_frames(annotated, predicted)
+    frame_of_key = {key(frame): frame for frame in predicted}
 
     def count(evaluator: Bdd100kPanopticQuality, truth: LabeledFrame) -> None:
-        with told_with(f"{truth.source}: frame {truth.name}"):
-            size = _frame_size(truth)
-        frame = predicted.get(truth.name, LabeledFrame(truth.source, truth.name, ()))
+        place = f"{truth.source}: frame {truth.name}"
+        frame = frame_of_key.get(key(truth), LabeledFrame(truth.source, truth.name))
+        with told_with(place):
+            size = _frame_size(truth, frame)
         with told_with(f"{frame.source}: frame {frame.name}"):
             prediction = _predicted_map(frame, size)
-        with told_with(f"{truth.source}: frame {truth.name}"):
+        with told_with(place):
             evaluator.update_masks(prediction, _annotated_masks(truth, size))
 
-    return count_all(lambda: Bdd100kPanopticQuality(BDD100K), count, read_frames(gt), num_workers)
+    return count_all(
+        lambda: Bdd100kPanopticQuality(BDD100K), count, annotated, num_workers, show_progress
+    )
+
+
+def _key_of_frames(
+    annotated: Sequence[LabeledFrame], predicted: Sequence[LabeledFrame]
+) -> Callable[[LabeledFrame], Any]:
+    """What pairs two frames: the name, and the video's where that is needed and known."""
+    unique = len({frame.name for frame in predicted}) == len(predicted)
+    if unique or not all(frame.video for frame in (*annotated, *predicted)):
+        return lambda frame: frame.name
+    return lambda frame: (frame.video, frame.name)
 
 
 _CLASS_OF_NAME = {category.name: index for index, category in enumerate(BDD100K.categories)}
@@ -233,10 +264,11 @@ def _known_labels(frame: LabeledFrame) -> list[Label]:
     return [label for label in frame.labels if label.has_mask and label.category in _CLASS_OF_NAME]
 
 
-def _frame_size(frame: LabeledFrame) -> tuple[int, int]:
-    """(height, width) of the first mask; BDD100K's own where there is none."""
-    labels = _known_labels(frame)
-    return decode_mask(labels[0], IMAGE_SIZE).shape if labels else IMAGE_SIZE
+def _frame_size(*frames: LabeledFrame) -> tuple[int, int]:
+    """(height, width) of the first run-length mask; BDD100K's own where there is none."""
+    labels = (label for frame in frames for label in _known_labels(frame) if label.rle is not None)
+    first = next(labels, None)
+    return IMAGE_SIZE if first is None else decode_mask(first, IMAGE_SIZE).shape
 
 
 def _annotated_masks(
@@ -256,11 +288,13 @@ def _annotated_masks(
 
 def _predicted_map(frame: LabeledFrame, size: tuple[int, int]) -> Prediction:
     """The things, and each stuff class as one segment; nothing at all where masks overlap."""
+    labels = _known_labels(frame)
     ids = np.zeros(size, np.int32)
     covered = np.zeros(size, bool)
     segments: dict[int, Segment] = {}
-    for number, label in enumerate(_known_labels(frame), len(BDD100K.categories) + 1):
-        _check_integer_id(label)
+    for number, label in enumerate(labels, BDD100K.num_classes + 1):
+        if label.rle is None:
+            raise DataError(f"label {label.id}: a prediction has to be a mask (rle), no polygon")
         mask = _checked_mask(label, size)
         if (covered & mask).any():
             return Prediction(np.zeros(size, np.int32), ())
@@ -270,6 +304,7 @@ def _predicted_map(frame: LabeledFrame, size: tuple[int, int]) -> Prediction:
             segment_id = number if category in BDD100K.thing_ids else category + 1
             ids[mask] = segment_id
             segments[segment_id] = Segment(segment_id, category)
+    _check_ids(labels)
     return Prediction(ids, tuple(segments.values()))
 
 
@@ -278,18 +313,17 @@ def _checked_mask(label: Label, size: tuple[int, int]) -> np.ndarray:
     if mask.shape != size:
         raise DataError(
             f"label {label.id}: its mask is {mask.shape[0]}x{mask.shape[1]}, the frame's first "
-            f"annotated mask is {size[0]}x{size[1]}"
+            f"mask is {size[0]}x{size[1]}"
         )
     return mask
 
 
-def _check_integer_id(label: Label) -> None:
-    try:
-        int(label.id)
-    except ValueError as error:
-        raise DataError(
-            f"label {label.id!r}: the id of a predicted label has to be an integer"
-        ) from error
+def _check_ids(labels: Iterable[Label]) -> None:
+    for label in labels:
+        if not label.iscrowd and not re.fullmatch(r"\s*[+-]?\d+\s*", label.id):
+            raise DataError(
+                f"label {label.id!r}: the id of a predicted label has to be a whole number"
+            )
 
 
 def _intersections_over_unions(overlaps: Overlaps) -> np.ndarray:

@@ -6,21 +6,22 @@ order: the number of workers changes nothing in the result, not even its last di
 
 from __future__ import annotations
 
-import json
 import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.formats.images import decoded
+from panoptic_deeplab.formats.png import read_plain_png
+from panoptic_deeplab.progress import progress_bar
 
-IMAGES_PER_CHUNK = 8
+IMAGES_PER_CHUNK = 4
 
 Item = TypeVar("Item")
 
@@ -41,6 +42,7 @@ def count_all(
     count: Callable[[AnyEvaluator, Item], None],
     items: Sequence[Item],
     num_workers: int,
+    show_progress: bool,
 ) -> AnyEvaluator:
     """An evaluator that has counted all items.
 
@@ -49,6 +51,7 @@ def count_all(
         count: reads the files of one item and updates an evaluator with them.
         items: one for each image.
         num_workers: threads; decoding and counting release Python's lock. 0 and 1 mean none.
+        show_progress: whether a bar on standard error counts the images.
 
     Raises:
         DataError: what `count` raises, of the first item that it raises for.
@@ -58,15 +61,21 @@ def count_all(
         evaluator = make()
         for item in items[first : first + IMAGES_PER_CHUNK]:
             count(evaluator, item)
+            bar.update()
         return evaluator
 
     whole = make()
     starts = range(0, len(items), IMAGES_PER_CHUNK)
-    # Threads that silence warnings one by one would leave them silenced when they cross.
-    with warnings.catch_warnings(), ThreadPoolExecutor(max(1, num_workers)) as pool:
-        chunks = pool.map(count_chunk, starts) if num_workers > 1 else map(count_chunk, starts)
-        for chunk in chunks:
-            whole.merge(chunk.state())
+    pool = ThreadPoolExecutor(max(1, num_workers))
+    bar = progress_bar(title="scoring", total=len(items), unit="images", hidden=not show_progress)
+    try:
+        # Threads that silence warnings one by one would leave them silenced when they cross.
+        with warnings.catch_warnings(), bar:
+            chunks = pool.map(count_chunk, starts) if num_workers > 1 else map(count_chunk, starts)
+            for chunk in chunks:
+                whole.merge(chunk.state())
+    finally:
+        pool.shutdown(cancel_futures=True)  # after an error the rest is not worth the wait
     return whole
 
 
@@ -79,71 +88,36 @@ def told_with(where: str | Path) -> Iterator[None]:
         raise DataError(f"{where}: {error}") from error
 
 
-def read_values(path: str | Path) -> np.ndarray:
-    """The values of a picture as they are stored: [H, W], or [H, W, channels].
+def read_label_map(path: str | Path) -> np.ndarray:
+    """[H, W] values of a picture with one channel, as they are stored, of any whole-number type.
 
     A palette picture gives its indices, which is what label files mean by one.
 
     Raises:
-        DataError: the file is missing or not a readable picture.
-    """
-    with decoded(path) as image:
-        return np.asarray(image)
-
-
-def read_label_map(path: str | Path) -> np.ndarray:
-    """[H, W] int32 values of a picture with one channel.
-
-    Raises:
         DataError: the file is missing, not a readable picture, or has several channels.
     """
-    values = read_values(path)
+    values = read_plain_png(path)
+    if values is None:
+        with decoded(path) as image:
+            values = np.asarray(image)
     if values.ndim != 2:
         raise DataError(
             f"{path}: expected a picture with one channel of labels, got {values.shape[2]} channels"
         )
-    return values.astype(np.int32)
-
-
-def read_json_object(path: str | Path) -> dict[str, Any]:
-    """A JSON file that holds an object. It is parsed as a whole: ten times its size in memory.
-
-    Raises:
-        DataError: it is missing, unreadable, not JSON, or holds something else.
-    """
-    try:
-        content = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: expected a JSON object, got {content!r:.80}")
-    return content
+    return values.astype(np.uint8) if values.dtype == bool else values
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """[H, W] bool: where a picture, made grey, is not black.
+    """[H, W] uint8: a picture made grey, of which all that is not black belongs to the mask.
 
     Raises:
         DataError: the file is missing or not a readable picture.
     """
+    values = read_plain_png(path)
+    if values is not None and values.ndim == 2 and values.dtype == np.uint8:
+        return values
     with decoded(path) as image:
-        return np.asarray(image.convert("L")) != 0
-
-
-def inside(folder: str | Path, name: str, root: str | Path, source: str | Path) -> Path:
-    """`folder` / `name`, for which `source` asks, if it lies below `root`.
-
-    Raises:
-        DataError: that file lies elsewhere, whether by an absolute name, `..` or a link.
-    """
-    path = Path(folder) / name
-    try:
-        lies_inside = path.resolve().is_relative_to(Path(root).resolve())
-    except (OSError, ValueError, RuntimeError):  # a zero byte, a name too long, a ring of links
-        lies_inside = False
-    if not lies_inside or Path(name).is_absolute():
-        raise DataError(f"{source}: file name {name!r:.200} points outside {root}")
-    return path
+        return np.asarray(image.convert("L"))
 
 
 def find_files(folder: str | Path, suffix: str) -> list[Path]:

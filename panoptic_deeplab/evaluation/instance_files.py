@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +16,14 @@ from cityscapesscripts.helpers.labels import id2label, labels
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.evaluation.files import (
     count_all,
-    inside,
     pair_cityscapes,
     read_label_map,
     read_mask,
     told_with,
 )
 from panoptic_deeplab.evaluation.instance_ap import InstanceAP
-from panoptic_deeplab.evaluation.overlaps import check_same_size
+from panoptic_deeplab.evaluation.overlaps import check_same_size, joint_runs
+from panoptic_deeplab.files import inside, open_file
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS
 from panoptic_deeplab.structures import VOID_ID, PanopticMap, Segment
 
@@ -39,24 +41,34 @@ class _PredictedMask:
 
 
 def evaluate_instance_files(
-    gt_folder: str | Path, pred_folder: str | Path, *, num_workers: int = 0
+    gt_folder: str | Path,
+    pred_folder: str | Path,
+    *,
+    num_workers: int = 0,
+    show_progress: bool = False,
 ) -> dict[str, Any]:
     """AP and AP50, 0..1, as csEvalInstanceLevelSemanticLabeling, without distances.
 
     Predicted masks may overlap; an empty one, and one whose label has no evaluated instances
-    (stuff, caravan), is left out. Ignored regions are the plain ids of ignored labels: an instance such as
-    29001 (a caravan) is neither void nor to be found. Where the official tool crashes because all
-    predictions of a class are ignored, its AP is 0.
+    (stuff, caravan), is left out. Ignored regions are the plain ids of ignored labels: an instance
+    such as 29001 (a caravan) is neither void nor to be found.
+
+    Other than the official tool: where it crashes because all predictions of a class are ignored,
+    the AP is 0. Refused are a mask that NumPy would broadcast to the annotation's size, a score
+    that is not finite, and a mask that a link leads out of `pred_folder` to; by an absolute name or
+    `..` the official tool refuses it too.
 
     Args:
         gt_folder: holds, at any depth, `{city}_{seq}_{frame}_gtFine_instanceIds.png`.
         pred_folder: holds, at any depth, one `{city}_{seq}_{frame}*.txt` each, with lines
             `mask labelId score`; the masks' names are relative to the text file.
         num_workers: threads; the result is the same.
+        show_progress: whether a bar on standard error counts the images.
 
     Returns:
-        What `InstanceAP.compute()` says, and under the official tool's names `allAp`, `allAp50%`
-        and `classes`: by name `{ap, ap50%}`. NaN for a class without instances.
+        What `InstanceAP.compute()` says, and in the form of the official tool `allAp`, `allAp50%`
+        and `classes`: by name `{ap, ap50%}`; AP50 also as `allAp50` and `ap50`. NaN for a class
+        without instances.
 
     Raises:
         DataError: a file is missing or unreadable, lies outside `pred_folder`, has another size or
@@ -69,53 +81,56 @@ def evaluate_instance_files(
         evaluator.update_masks(_masks(predicted, annotated.ids), annotated)
 
     pairs = pair_cityscapes(gt_folder, "_gtFine_instanceIds.png", pred_folder, ".txt")
-    return _with_official_names(
-        count_all(lambda: InstanceAP(CITYSCAPES), count, pairs, num_workers).compute()
-    )
+    whole = count_all(lambda: InstanceAP(CITYSCAPES), count, pairs, num_workers, show_progress)
+    return _with_official_names(whole.compute())
 
 
 def _with_official_names(results: Mapping[str, Any]) -> dict[str, Any]:
     classes = {
-        name: {"ap": entry["ap"], "ap50%": entry["ap50"]}
-        for name, entry in results["per_class"].items()
+        name: {**entry, "ap50%": entry["ap50"]} for name, entry in results["per_class"].items()
     }
-    official = {"allAp": results["ap"], "allAp50%": results["ap50"], "classes": classes}
-    return {**results, **official}
+    whole = {"allAp": results["ap"], "allAp50": results["ap50"], "allAp50%": results["ap50"]}
+    return {**results, **whole, "classes": classes}
 
 
 def _read_truth(path: Path) -> PanopticMap:
     """The instances, and groups as crowds, of an `*_instanceIds.png`."""
     ids = read_label_map(path)
+    values, _, lengths = joint_runs(ids, ids)
     segments = []
-    for value in np.unique(ids).tolist():
+    for value in np.unique(values).tolist():
         label_id = value // 1000 if value >= 1000 else value
         if label_id not in id2label:
             raise DataError(f"{path}: id {value} belongs to label {label_id}, which does not exist")
         if label_id in _CLASS_OF_LABEL:
             segments.append(Segment(value, _CLASS_OF_LABEL[label_id], iscrowd=value < 1000))
-    return PanopticMap(np.where(np.isin(ids, _IGNORED_LABELS), VOID_ID, ids), segments)
+    values = np.where(np.isin(values, _IGNORED_LABELS), VOID_ID, values)
+    return PanopticMap(np.repeat(values, lengths).reshape(ids.shape), segments)
 
 
 def _read_list(path: Path, root: str | Path) -> list[_PredictedMask]:
     """The predictions of one image; of two lines for one mask the last counts."""
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error})") from error
+    with open_file(path) as file:
+        try:
+            text = file.read().decode("utf-8")
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: cannot be read as text ({error})") from error
     masks = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
         place = f"{path}, line {number}"
         try:
             name, label, score = line.split(" ")
             label_id, confidence = int(float(label)), float(score)
         except (ValueError, OverflowError) as error:
-            raise DataError(f"{place}: expected 'mask labelId score', got {line!r:.100}") from error
+            raise DataError(
+                f"{place}: expected 'mask labelId score', got {line.rstrip()!r:.100}"
+            ) from error
         if label_id not in id2label:
             raise DataError(f"{place}: label id {label_id} does not exist in Cityscapes")
         if not math.isfinite(confidence):
             raise DataError(f"{place}: the score {score.strip()} is not a number")
         mask = inside(path.parent, name, root, place)
-        masks[mask] = _PredictedMask(mask, label_id, confidence)
+        masks[os.path.normpath(mask)] = _PredictedMask(mask, label_id, confidence)
     return list(masks.values())
 
 

@@ -81,21 +81,26 @@ def measure_mask_overlaps(
     """
     annotated = unique_segments(truth.segments)
     truth_ids, _, lengths = joint_runs(truth.ids, truth.ids)
-    row_of_pixel = np.repeat(_truth_rows(truth_ids, annotated), lengths).reshape(truth.ids.shape)
     rows = len(annotated) + 2
+    row_of_run = _truth_rows(truth_ids, annotated)
+    row_of_pixel = np.repeat(row_of_run.astype(np.min_scalar_type(rows)), lengths)
+    row_of_pixel = row_of_pixel.reshape(truth.ids.shape)
     predicted, counts = [], [np.zeros((0, rows), np.int64)]
     for mask, segment in masks:
         check_same_size(mask, truth.ids)
-        if mask.any():
+        covered = np.flatnonzero(mask.any(axis=1))
+        if covered.size:
+            part = slice(covered[0], covered[-1] + 1)
+            inside = row_of_pixel[part][mask[part] != 0]
             predicted.append(segment)
-            counts.append(np.bincount(row_of_pixel[mask != 0], minlength=rows)[np.newaxis])
+            counts.append(np.bincount(inside, minlength=rows)[np.newaxis])
     table = np.concatenate(counts).T  # [rows, P]
     return Overlaps(
         truth=annotated,
         prediction=predicted,
         shared=table[:-2],
         on_void=table[-1],
-        truth_areas=np.bincount(row_of_pixel.ravel(), minlength=rows)[:-2],
+        truth_areas=np.bincount(row_of_run, lengths, rows).astype(np.int64)[:-2],
         prediction_areas=table.sum(axis=0),
     )
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.evaluation.files import count_all, inside, read_json_object, told_with
+from panoptic_deeplab.evaluation.files import count_all, told_with
 from panoptic_deeplab.evaluation.panoptic_quality import PanopticQuality
+from panoptic_deeplab.files import inside
 from panoptic_deeplab.formats.images import read_ids
+from panoptic_deeplab.formats.json_items import iterate_items
 from panoptic_deeplab.structures import (
     VOID_ID,
     Category,
@@ -21,14 +25,22 @@ from panoptic_deeplab.structures import (
     Segment,
 )
 
+_LARGEST = 1 << 53
 
-@dataclass(frozen=True)
-class _Pair:
-    """The annotation of one image and the prediction for it, as in the two JSONs."""
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a JSON says of one image, packed: it may list millions of segments.
+
+    Attributes:
+        image_id: whatever it is there.
+        file_name: the PNG of ids, relative to its folder.
+        segments: [S, K] float64, the K wanted values of each segment; only areas need not be whole.
+    """
 
     image_id: Any
-    truth: Mapping[str, Any]
-    prediction: Mapping[str, Any]
+    file_name: str
+    segments: np.ndarray
 
 
 def evaluate_panoptic_files(
@@ -38,50 +50,64 @@ def evaluate_panoptic_files(
     pred_folder: str | Path,
     *,
     num_workers: int = 0,
+    show_progress: bool = False,
 ) -> dict[str, Any]:
     """PQ, SQ and RQ, 0..1, by the rules of panopticapi's `pq_compute`.
 
     The classes are the `categories` of `gt_json`. Predictions for other images are ignored; of two
-    entries for one image, or one segment id, the last counts. An annotated segment of a category
-    that `gt_json` does not list counts for no class, and its pixels are not void.
+    predictions for one image, or two segments of one id, the last counts, while an image that
+    `gt_json` lists twice is counted twice. An annotated segment of a category that `gt_json` does
+    not list counts for no class, and its pixels are not void. Annotated areas are those of
+    `gt_json`, right or wrong, so that an IoU can exceed 1.
 
     Other than panopticapi: a prediction that NumPy would broadcast to the annotation's size is
-    refused, as are file names outside the two folders and an annotated segment with id 0. It goes
-    on where no thing or no stuff class ever occurred, and then says NaN for that group.
+    refused, as are file names outside the two folders (absolute, `..`, a link), ids in other
+    pictures than PNGs of 8 bits, an annotated segment that lacks an area or `iscrowd`, ids of
+    segments and categories that are not whole numbers, an annotated segment with id 0, and one of
+    area 0 or less that a prediction of its class covers (its IoU would be infinite). It goes on
+    where no thing or no stuff class ever occurred, and then says NaN for that group.
+
+    The JSONs are read image by image; what is kept takes no more memory than they do on disk.
 
     Args:
         gt_json, gt_folder: COCO panoptic JSON and the folder of its PNGs.
         pred_json, pred_folder: the same of the predictions.
         num_workers: threads; the result is the same.
+        show_progress: whether a bar on standard error counts the images.
 
     Returns:
         What panopticapi returns: `All`, `Things`, `Stuff`, each `{pq, sq, rq, n}`, and `per_class`:
         by category id `{pq, sq, rq}`, 0 for a class that never occurred.
 
     Raises:
-        DataError: a file is missing or unreadable, an image has no prediction, sizes differ, PNG
-            and JSON name different ids, or a predicted category is unknown.
+        DataError: a file is missing or unreadable, there is no annotation, an image has no
+            prediction, sizes differ, PNG and JSON name different ids, or a predicted category is
+            unknown.
     """
-    truth, prediction = read_json_object(gt_json), read_json_object(pred_json)
-    info = _info(truth, gt_json)
-    pairs = _pairs(_annotations(truth, gt_json), _annotations(prediction, pred_json), pred_json)
+    info, annotated = _read_truth(gt_json)
+    predicted = _read_predictions(pred_json)
+    missing = [entry.image_id for entry in annotated if entry.image_id not in predicted]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DataError(f"{pred_json}: no prediction for image {missing[0]!r}{more}")
 
-    def count(evaluator: PanopticQuality, pair: _Pair) -> None:
-        gt_place = f"{gt_json}: image {pair.image_id}"
-        pred_place = f"{pred_json}: image {pair.image_id}"
-        annotated_png = _png(gt_folder, pair.truth, gt_place)
-        predicted_png = _png(pred_folder, pair.prediction, pred_place)
+    def count(evaluator: PanopticQuality, entry: _Entry) -> None:
+        gt_place = f"{gt_json}: image {entry.image_id}"
+        pred_place = f"{pred_json}: image {entry.image_id}"
+        found = predicted[entry.image_id]
+        annotated_png = inside(gt_folder, entry.file_name, gt_folder, gt_place)
+        predicted_png = inside(pred_folder, found.file_name, pred_folder, pred_place)
         with told_with(gt_place):
-            segments = _annotated_segments(pair.truth, info)
-        annotated = PanopticMap(read_ids(annotated_png), segments)
+            segments = _annotated_segments(entry.segments, info)
+        truth = PanopticMap(read_ids(annotated_png), segments)
         with told_with(pred_place):
-            segments = _predicted_segments(pair.prediction, info)
-        predicted = Prediction(read_ids(predicted_png), segments)
-        with told_with(f"{predicted_png}, image {pair.image_id}"):
-            evaluator.update(predicted, annotated)
+            segments = _predicted_segments(found.segments, info)
+        prediction = Prediction(read_ids(predicted_png), segments)
+        with told_with(f"{predicted_png}, image {entry.image_id}"):
+            evaluator.update(prediction, truth)
 
-    evaluator = count_all(lambda: PanopticQuality(info), count, pairs, num_workers)
-    return _official_form(evaluator.compute(), info)
+    whole = count_all(lambda: PanopticQuality(info), count, annotated, num_workers, show_progress)
+    return _official_form(whole.compute(), info)
 
 
 def _official_form(results: Mapping[str, Any], info: DatasetInfo) -> dict[str, Any]:
@@ -97,88 +123,91 @@ def _official_form(results: Mapping[str, Any], info: DatasetInfo) -> dict[str, A
     return {key: results[key] for key in ("All", "Things", "Stuff")} | {"per_class": per_class}
 
 
-def _info(content: Mapping[str, Any], path: str | Path) -> DatasetInfo:
+def _read_truth(path: str | Path) -> tuple[DatasetInfo, list[_Entry]]:
+    entries, categories = [], []
+    for key, item in iterate_items(path, "annotations", "categories"):
+        if key == "annotations":
+            entries.append(_entry(item, ("id", "category_id", "area", "iscrowd"), path))
+        else:
+            categories.append(item)
+    if not entries:
+        raise DataError(f"{path}: 'annotations' lists no image; there is nothing to score")
+    return _info(categories, path), entries
+
+
+def _read_predictions(path: str | Path) -> dict[Any, _Entry]:
+    entries = (
+        _entry(item, ("id", "category_id"), path) for _, item in iterate_items(path, "annotations")
+    )
+    return {entry.image_id: entry for entry in entries}
+
+
+def _info(entries: Sequence[Any], path: str | Path) -> DatasetInfo:
     try:
-        categories = tuple(
-            # Named by their ids: panopticapi asks neither for names nor for colours.
-            Category(str(entry["id"]), bool(entry["isthing"]), (0, 0, 0), int(entry["id"]))
-            for entry in content["categories"]
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        kinds = {entry["id"]: entry["isthing"] == 1 for entry in entries}
+    except (KeyError, TypeError) as error:
         raise DataError(
             f"{path}: expected 'categories', a list of {{id, isthing}} "
             f"({type(error).__name__}: {error})"
         ) from error
+    # Named by their ids: panopticapi asks neither for names nor for colours.
     with told_with(path):
+        categories = tuple(
+            Category(str(number), is_thing, (0, 0, 0), int(_number({"id": number}, "id")))
+            for number, is_thing in kinds.items()
+        )
         return DatasetInfo(str(path), categories, ignore_index=-1)
 
 
-def _annotations(content: Mapping[str, Any], path: str | Path) -> dict[Any, Mapping[str, Any]]:
-    """Image id -> entry, of several the last."""
+def _entry(item: Any, keys: tuple[str, ...], path: str | Path) -> _Entry:
     try:
-        return {entry["image_id"]: entry for entry in content["annotations"]}
+        image_id, name, segments = item["image_id"], item["file_name"], item["segments_info"]
+        hash(image_id)
     except (KeyError, TypeError) as error:
         raise DataError(
-            f"{path}: expected 'annotations', a list of {{image_id, file_name, segments_info}} "
-            f"({type(error).__name__}: {error})"
+            f"{path}: expected an annotation {{image_id, file_name, segments_info}}, "
+            f"got {item!r:.200}"
         ) from error
-
-
-def _pairs(
-    truth: Mapping[Any, Mapping[str, Any]],
-    predictions: Mapping[Any, Mapping[str, Any]],
-    path: str | Path,
-) -> list[_Pair]:
-    missing = [image_id for image_id in truth if image_id not in predictions]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise DataError(f"{path}: no prediction for image {missing[0]!r}{more}")
-    return [_Pair(image_id, entry, predictions[image_id]) for image_id, entry in truth.items()]
-
-
-def _png(folder: str | Path, entry: Mapping[str, Any], place: str) -> Path:
-    name = entry.get("file_name")
+    place = f"{path}: image {image_id}"
     if not isinstance(name, str):
         raise DataError(f"{place}: expected a file_name, got {name!r:.80}")
-    return inside(folder, name, folder, place)
-
-
-def _segments_info(entry: Mapping[str, Any], keys: tuple[str, ...]) -> list[dict[str, int]]:
-    """The segments with the wanted keys only, all of them whole numbers."""
-    segments = entry.get("segments_info")
     if not isinstance(segments, list):
-        raise DataError(f"expected a list under 'segments_info', got {segments!r:.80}")
-    return [{key: _whole_number(segment, key) for key in keys} for segment in segments]
+        raise DataError(f"{place}: expected a list under 'segments_info', got {segments!r:.80}")
+    with told_with(place):
+        values = [[_number(segment, key) for key in keys] for segment in segments]
+    packed = np.array(values, np.float64).reshape(len(values), len(keys))
+    return _Entry(image_id, name, packed)
 
 
-def _whole_number(segment: Any, key: str) -> int:
-    value = segment.get(key) if isinstance(segment, Mapping) else None
-    if not isinstance(value, (int, float)) or value != value // 1:
-        raise DataError(f"expected a segment with a whole number {key!r}, got {segment!r:.200}")
-    return int(value)
+def _number(entry: Any, key: str) -> float:
+    """A number of an entry that float64 holds exactly; all but areas have to be whole."""
+    value = entry.get(key) if isinstance(entry, Mapping) else None
+    known = isinstance(value, (int, float)) and abs(value) <= _LARGEST
+    if not known or (key != "area" and value != int(value)):
+        kind = "number" if key == "area" else "whole number"
+        raise DataError(f"expected an entry with a {kind} {key!r}, got {entry!r:.200}")
+    return value
 
 
-def _annotated_segments(entry: Mapping[str, Any], info: DatasetInfo) -> list[Segment]:
+def _annotated_segments(packed: np.ndarray, info: DatasetInfo) -> list[Segment]:
     segments = []
-    for segment in _segments_info(entry, ("id", "category_id", "area", "iscrowd")):
-        if segment["id"] == VOID_ID:
+    for segment_id, category_id, area, iscrowd in packed.tolist():
+        if segment_id == VOID_ID:
             raise DataError(f"segment id {VOID_ID} means void and cannot be annotated")
-        category = info.index_of_official_id.get(segment["category_id"])
+        category = info.index_of_official_id.get(category_id)
         if category is not None:
-            crowd = segment["iscrowd"] == 1
-            segments.append(Segment(segment["id"], category, crowd, segment["area"]))
+            segments.append(Segment(int(segment_id), category, iscrowd == 1, area))
     return segments
 
 
-def _predicted_segments(entry: Mapping[str, Any], info: DatasetInfo) -> list[Segment]:
+def _predicted_segments(packed: np.ndarray, info: DatasetInfo) -> list[Segment]:
     """Unlike `Segment.from_json` takes a segment with id 0, which panopticapi counts."""
     segments = []
-    for segment in _segments_info(entry, ("id", "category_id")):
-        if segment["category_id"] not in info.index_of_official_id:
+    for segment_id, category_id in dict(packed.tolist()).items():  # the last one of an id
+        if category_id not in info.index_of_official_id:
             raise DataError(
-                f"segment {segment['id']} has unknown category_id {segment['category_id']}, "
+                f"segment {segment_id:.0f} has unknown category_id {category_id:.0f}, "
                 f"which is none of the {info.num_classes} categories of {info.name}"
             )
-        category = info.index_of_official_id[segment["category_id"]]
-        segments.append(Segment(segment["id"], category))
+        segments.append(Segment(int(segment_id), info.index_of_official_id[category_id]))
     return segments

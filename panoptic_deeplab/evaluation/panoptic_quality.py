@@ -135,14 +135,14 @@ def _intersections_over_unions(overlaps: Overlaps, comparable: np.ndarray) -> np
     Annotated areas are those of the annotation, predicted ones are counted in the map, and
     predicted pixels on void belong to no union.
     """
-    annotated_areas = np.array([segment.area for segment in overlaps.truth], np.int64)
+    annotated_areas = np.array([segment.area for segment in overlaps.truth], np.float64)
     unions = annotated_areas[:, np.newaxis] + overlaps.prediction_areas - overlaps.on_void
     unions = unions - overlaps.shared
     impossible = np.argwhere(comparable & (unions <= 0))
     if impossible.size:
         segment = overlaps.truth[impossible[0, 0]]
         raise DataError(
-            f"annotated segment {segment.id} has area {segment.area} but covers pixels of the map; "
+            f"annotated segment {segment.id} has area {segment.area:g} but covers pixels of the map; "
             "PQ goes by the annotated area, so write it into the annotation"
         )
     return np.divide(overlaps.shared, unions, out=np.zeros(unions.shape), where=comparable)

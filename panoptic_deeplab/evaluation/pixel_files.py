@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from cityscapesscripts.helpers.labels import id2label, labels
 
@@ -23,8 +24,12 @@ from panoptic_deeplab.structures import PanopticMap, Prediction, Segment
 
 _LABELS = [label for label in labels if label.id >= 0]  # in the order of their ids
 _EVALUATED = np.array([not label.ignoreInEval for label in _LABELS])
-_CLASS_OF_LABEL = np.full(len(_LABELS), CITYSCAPES.ignore_index, np.int32)
-_CLASS_OF_LABEL[list(LABEL_IDS)] = range(CITYSCAPES.num_classes)
+# Of all values of a byte; a map is looked up whole.
+_CLASS_TABLE = np.full(256, CITYSCAPES.ignore_index, np.uint8)
+_CLASS_TABLE[list(LABEL_IDS)] = range(CITYSCAPES.num_classes)
+_ID_TABLE = np.zeros(256, np.uint8)  # class index + 1, 0 for void
+_ID_TABLE[list(LABEL_IDS)] = range(1, CITYSCAPES.num_classes + 1)
+_SEGMENTS = [Segment(index + 1, index) for index in range(CITYSCAPES.num_classes)]
 
 GROUPS = tuple(dict.fromkeys(label.category for label in _LABELS))
 """Cityscapes' categories of labels: void, flat, construction, ..."""
@@ -50,7 +55,11 @@ AVERAGE_SIZES = {
 
 
 def evaluate_pixel_files(
-    gt_folder: str | Path, pred_folder: str | Path, *, num_workers: int = 0
+    gt_folder: str | Path,
+    pred_folder: str | Path,
+    *,
+    num_workers: int = 0,
+    show_progress: bool = False,
 ) -> dict[str, Any]:
     """IoU of classes and categories, and iIoU, 0..1, as csEvalPixelLevelSemanticLabeling.
 
@@ -62,6 +71,7 @@ def evaluate_pixel_files(
             `..._gtFine_instanceIds.png`.
         pred_folder: holds, at any depth, one `{city}_{seq}_{frame}*.png` of label ids each.
         num_workers: threads; the result is the same.
+        show_progress: whether a bar on standard error counts the images.
 
     Returns:
         What `SemanticIoU.compute()` says, and under the official tool's names
@@ -74,7 +84,7 @@ def evaluate_pixel_files(
             that is no label id (train ids have 255), or an image has no or several predictions.
     """
     pairs = pair_cityscapes(gt_folder, "_gtFine_labelIds.png", pred_folder, ".png")
-    return count_all(_PixelCounts, _count_pair, pairs, num_workers).compute()
+    return count_all(_PixelCounts, _count_pair, pairs, num_workers, show_progress).compute()
 
 
 def _count_pair(counts: _PixelCounts, pair: tuple[Path, Path]) -> None:
@@ -96,7 +106,7 @@ def _read_labels(path: Path) -> np.ndarray:
             f"{path}: {label_map[y, x]} at pixel (y {y}, x {x}) is no label id of Cityscapes "
             f"(0..{len(_LABELS) - 1}); label ids are wanted, not train ids"
         )
-    return label_map
+    return label_map.astype(np.uint8)
 
 
 class _PixelCounts:
@@ -110,14 +120,10 @@ class _PixelCounts:
         self._group_found, self._group_all = np.zeros((2, len(GROUPS)))
 
     def update(self, predicted: np.ndarray, truth: np.ndarray) -> None:
-        """Count two [H, W] maps of label ids."""
-        classes = _CLASS_OF_LABEL[predicted]
-        segments = [Segment(index + 1, index) for index in range(CITYSCAPES.num_classes)]
-        ids = np.where(_EVALUATED, _CLASS_OF_LABEL + 1, 0)[truth]
-        self._semantic.update(
-            Prediction(classes, (), labels=classes),
-            PanopticMap(ids, segments),
-        )
+        """Count two [H, W] uint8 maps of label ids."""
+        classes = cv2.LUT(predicted, _CLASS_TABLE)
+        ids = cv2.LUT(truth, _ID_TABLE)
+        self._semantic.update(Prediction(classes, (), labels=classes), PanopticMap(ids, _SEGMENTS))
         true_labels, labels_there, lengths = joint_runs(truth, predicted)
         valid = _EVALUATED[true_labels]
         cells = _GROUP_OF_LABEL[true_labels] * len(GROUPS) + _GROUP_OF_LABEL[labels_there]

@@ -54,7 +54,7 @@ def format_table(results: Mapping[str, Any], info: DatasetInfo) -> str:
         [name, *(_percent(row.get(key)) for key in columns)]
         for name, row in (*head.items(), *body.items())
     ]
-    return _align(rows, rules=(1, 1 + len(head)))
+    return align(rows, rules=(1, 1 + len(head)))
 
 
 def to_json(results: Any) -> Any:
@@ -73,7 +73,7 @@ def _percent(value: float | None) -> str:
     return UNKNOWN if math.isnan(value) else f"{100 * value:.2f}"
 
 
-def _align(rows: list[list[str]], rules: tuple[int, ...]) -> str:
+def align(rows: list[list[str]], rules: tuple[int, ...]) -> str:
     """First column to the left, others to the right; a rule before the rows numbered in `rules`."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [

@@ -6,13 +6,17 @@ occluded << 2 | crowd << 1 | ignored, and the instance is (B << 8) + A, 0 for ba
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.formats.images import decoded
-from panoptic_deeplab.structures import Category, DatasetInfo, PanopticMap, Segment
+from panoptic_deeplab.errors import DataError, nearest, remark
+from panoptic_deeplab.formats.annotations import measured
+from panoptic_deeplab.formats.images import decoded, write_image
+from panoptic_deeplab.formats.scalabel import Label, decode_mask
+from panoptic_deeplab.structures import VOID_ID, Category, DatasetInfo, PanopticMap, Segment
 
 _STUFF = {
     "dynamic": (111, 74, 0),
@@ -72,7 +76,13 @@ IMAGE_SIZE = (720, 1280)
 """(height, width) of every image."""
 
 NO_CATEGORY = -1
+CROWD = 0b10
 IGNORED_OR_CROWD = 0b11
+FIRST_THING = 31
+"""The lowest instance number that the official writer gives to a thing."""
+
+UNLABELED = "unlabeled"
+HIGHEST_INSTANCE = (1 << 16) - 1
 
 
 def read_bitmask(path: str | Path) -> PanopticMap:
@@ -100,14 +110,111 @@ def read_bitmask(path: str | Path) -> PanopticMap:
         for value in _distinct(ids << 16 | category << 8 | attributes)
         if value >> 16
     ]
-    for one, other in zip(segments, segments[1:], strict=False):
+    for one, other in itertools.pairwise(segments):
         if one.id == other.id:
-            raise DataError(f"{path}: instance {one.id} has several categories or attributes")
+            raise DataError(
+                f"{path}: instance {one.id} has several categories or attributes",
+                kind="duplicate segment",
+                file=path,
+                segment_id=one.id,
+            )
     return PanopticMap(ids.astype(np.int32), segments)
 
 
+def read_annotation(path: str | Path) -> PanopticMap:
+    """The truth of a bitmask: its instances of the 40 classes with their areas.
+
+    An instance of category 0 is void. Several instances of one stuff class stay several segments,
+    crowds and what is ignored are crowds.
+
+    Raises:
+        DataError: as `read_bitmask`; or a category is above 40.
+    """
+    bitmask = read_bitmask(path)
+    known = [segment for segment in bitmask.segments if segment.category != NO_CATEGORY]
+    if len(known) < len(bitmask.segments):
+        _refuse_high_categories(path)
+    return measured(bitmask.ids, known)
+
+
+def _refuse_high_categories(path: str | Path) -> None:
+    with decoded(path) as image:
+        category = np.asarray(image)[..., 0]
+    highest = BDD100K.num_classes
+    if category.max() > highest:
+        y, x = np.argwhere(category > highest)[0].tolist()
+        raise DataError(
+            f"{path}: category {category[y, x]} at pixel (y {y}, x {x}) is none of BDD100K's "
+            f"1..{highest} (R of a bitmask; 0 is void)",
+            kind="unknown category",
+            file=path,
+            pixel=(y, x),
+        )
+
+
+def painted_annotation(labels: Iterable[Label], size: tuple[int, int]) -> PanopticMap:
+    """The truth that Scalabel labels describe, painted in their order, the later on top.
+
+    Numbered as in official bitmasks: the pieces of a stuff class share its category as id, things
+    and crowds have ids from 31 on. Labels without a mask and `unlabeled` ones are void.
+
+    Args:
+        labels: of one image.
+        size: its (height, width).
+
+    Raises:
+        DataError: a category is unknown, or a mask is broken or of another size.
+    """
+    ids = np.zeros(size, np.int32)
+    segments: dict[int, Segment] = {}
+    for number, label in enumerate(labels, FIRST_THING):
+        if not label.has_mask or label.category == UNLABELED:
+            continue
+        category = _category_named(label)
+        is_own = label.iscrowd or BDD100K.categories[category].is_thing
+        segment = Segment(number if is_own else category + 1, category, label.iscrowd)
+        mask = decode_mask(label, size)
+        if mask.shape != size:
+            raise DataError(
+                f"label {label.id}: its mask is {mask.shape[1]} x {mask.shape[0]} pixels, the "
+                f"picture {size[1]} x {size[0]}",
+                kind="size mismatch",
+            )
+        _remark_oddities(label, mask, ids, segment.id)
+        ids[mask] = segment.id
+        segments[segment.id] = segment
+    return measured(ids, segments.values())
+
+
+def _remark_oddities(label: Label, mask: np.ndarray, ids: np.ndarray, own_id: int) -> None:
+    """Tells of a label without a pixel, and of the pixels of others that it is to cover."""
+    before = ids[mask]
+    covered = np.flatnonzero((before != VOID_ID) & (before != own_id))
+    if not before.size:
+        message = f"label {label.id} ({label.category}) has no pixel"
+        remark(DataError(message, kind="empty mask"))
+    elif covered.size:
+        y, x = np.argwhere(mask)[covered[0]].tolist()
+        message = (
+            f"label {label.id} ({label.category}) covers {covered.size} pixels of labels before "
+            f"it, first at pixel (y {y}, x {x})"
+        )
+        remark(DataError(message, kind="overlap", pixel=(y, x)))
+
+
+def _category_named(label: Label) -> int:
+    names = [category.name for category in BDD100K.categories]
+    if label.category not in names:
+        raise DataError(
+            f"label {label.id}: {label.category!r:.80} is no class of BDD100K's panoptic "
+            f"segmentation{nearest(label.category, names)}",
+            kind="unknown category",
+        )
+    return names.index(label.category)
+
+
 def _distinct(values: np.ndarray) -> list[int]:
-    """The values of a map, ascending; only those that differ from their left neighbour are sorted."""
+    """The values of a map, ascending; only those unlike their left neighbour are sorted."""
     row = values.ravel()
     return np.unique(row[np.append(0, np.flatnonzero(row[1:] != row[:-1]) + 1)]).tolist()
 
@@ -116,3 +223,55 @@ def _segment(value: int) -> Segment:
     instance, official_id, attributes = value >> 16, value >> 8 & 0xFF, value & 0xFF
     category = BDD100K.index_of_official_id.get(official_id, NO_CATEGORY)
     return Segment(instance, category, iscrowd=bool(attributes & IGNORED_OR_CROWD))
+
+
+def write_bitmask(path: str | Path, panoptic: PanopticMap) -> None:
+    """Writes the RGBA bitmask of an image, the inverse of `read_bitmask`.
+
+    Stuff takes its category as instance number, so that several segments of one class become one;
+    things, and stuff that is a crowd, are numbered from 31 upwards in the order of the segments.
+
+    Args:
+        path: the PNG to write.
+        panoptic: ids [H, W]; categories are class indices of `BDD100K`. Ids that no segment has
+            become background.
+
+    Raises:
+        DataError: there are more things than 16 bits can number, or a category is none of
+            BDD100K's.
+    """
+    words = np.zeros(int(panoptic.ids.max(initial=0)) + 1, np.uint32)
+    for segment, instance in zip(
+        panoptic.segments, _instance_numbers(panoptic.segments, path), strict=True
+    ):
+        if segment.id < len(words):
+            words[segment.id] = _word(segment, instance)
+    rgba = words.astype("<u4")[panoptic.ids][..., np.newaxis].view(np.uint8)
+    write_image(path, rgba)
+
+
+def _instance_numbers(segments: Sequence[Segment], path: str | Path) -> list[int]:
+    numbers, next_thing = [], FIRST_THING
+    for segment in segments:
+        if not 0 <= segment.category < BDD100K.num_classes:
+            raise DataError(
+                f"{path}: segment {segment.id} has class {segment.category}; BDD100K has "
+                f"0..{BDD100K.num_classes - 1}"
+            )
+        category = BDD100K.categories[segment.category]
+        own = category.is_thing or segment.iscrowd
+        numbers.append(next_thing if own else category.official_id)
+        next_thing += own
+    if next_thing - 1 > HIGHEST_INSTANCE:
+        raise DataError(
+            f"{path}: {next_thing - FIRST_THING} instances, but a bitmask of BDD100K numbers at "
+            f"most {HIGHEST_INSTANCE - FIRST_THING + 1}"
+        )
+    return numbers
+
+
+def _word(segment: Segment, instance: int) -> int:
+    """The four bytes R, G, B, A as a little-endian number."""
+    red = BDD100K.categories[segment.category].official_id
+    green = CROWD if segment.iscrowd else 0
+    return red | green << 8 | (instance >> 8) << 16 | (instance & 0xFF) << 24

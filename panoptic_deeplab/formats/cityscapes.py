@@ -5,9 +5,16 @@ The tables are cityscapesscripts' own, so that nothing has to be kept in step wi
 
 from __future__ import annotations
 
-from cityscapesscripts.helpers.labels import labels
+from dataclasses import replace
+from pathlib import Path
 
-from panoptic_deeplab.structures import Category, DatasetInfo
+import numpy as np
+from cityscapesscripts.helpers.labels import Label, id2label, labels, name2label
+
+from panoptic_deeplab.errors import DataError, nearest
+from panoptic_deeplab.formats.images import decoded
+from panoptic_deeplab.formats.measures import measure_ids
+from panoptic_deeplab.structures import VOID_ID, Category, DatasetInfo, PanopticMap, Segment
 
 _EVALUATED = sorted(
     (label for label in labels if 0 <= label.trainId < 255), key=lambda label: label.trainId
@@ -25,3 +32,132 @@ CITYSCAPES = DatasetInfo(
 
 LABEL_IDS = tuple(label.id for label in _EVALUATED)
 """Class index -> label id, as in `*_labelIds.png` and in submissions."""
+
+WITH_LABEL_IDS = replace(
+    CITYSCAPES,
+    categories=tuple(
+        replace(category, official_id=label_id)
+        for category, label_id in zip(CITYSCAPES.categories, LABEL_IDS, strict=True)
+    ),
+)
+"""The same classes under the ids that submissions, and KITTI, use."""
+
+INSTANCES_OF_A_CLASS = 1000
+"""Instance k of a class is labelId * 1000 + k."""
+
+
+def read_instance_ids(path: str | Path) -> np.ndarray:
+    """[H, W] int32 values of an `*_instanceIds.png`.
+
+    Raises:
+        DataError: the file is missing or no picture with one channel.
+    """
+    with decoded(path) as image:
+        values = np.asarray(image)
+    if values.ndim != 2 or values.dtype.kind not in "iu":
+        raise DataError(
+            f"{path}: expected instance ids, a picture with one channel of whole numbers, got one "
+            f"of mode {image.mode}"
+        )
+    return values.astype(np.int32)
+
+
+def panoptic_of_instance_ids(values: np.ndarray, path: str | Path) -> PanopticMap:
+    """The map that `csCreatePanopticImgs` makes of instance ids.
+
+    Args:
+        values: [H, W] whole numbers: below 1000 the labelId of stuff or of a crowd, else
+            labelId * 1000 + k.
+        path: the file they come from, for errors.
+
+    Returns:
+        The ids are the values themselves, 0 where the label is not evaluated; the segments, with
+        their areas and classes of `CITYSCAPES`, by ascending id.
+
+    Raises:
+        DataError: a value belongs to no label.
+    """
+    measures = measure_ids(values)
+    segments = []
+    for value, area, pixel in zip(
+        measures.ids.tolist(), measures.areas.tolist(), measures.first, strict=True
+    ):
+        crowd = value < INSTANCES_OF_A_CLASS
+        label = id2label.get(value if crowd else value // INSTANCES_OF_A_CLASS)
+        if label is None:
+            raise DataError(
+                f"{path}: value {value} at pixel (y {pixel[0]}, x {pixel[1]}) is no instance id of "
+                "Cityscapes (labelId, or labelId * 1000 + k)"
+            )
+        if not label.ignoreInEval:
+            segments.append(Segment(value, label.trainId, crowd and label.hasInstances, area))
+    ids = PanopticMap(values, segments)
+    return PanopticMap(_painted(ids, [segment.id for segment in segments], np.int32), segments)
+
+
+def label_id_map(panoptic: PanopticMap, info: DatasetInfo) -> np.ndarray:
+    """[H, W] uint8 label ids, as in `*_labelIds.png`; 0, unlabeled, where void.
+
+    Args:
+        panoptic: ids [H, W] and segments.
+        info: its classes; they are Cityscapes' by their names, in any order.
+
+    Raises:
+        DataError: a segment's class is none of Cityscapes'.
+    """
+    return _painted(panoptic, [label.id for label in _labels_of(panoptic, info)], np.uint8)
+
+
+def instance_id_map(panoptic: PanopticMap, info: DatasetInfo) -> np.ndarray:
+    """[H, W] uint16 instance ids, as in `*_instanceIds.png`; 0 where void.
+
+    A thing is labelId * 1000 + k, numbered from 0 in the order of the segments; stuff and crowds
+    are the plain labelId, so that several of a class become one.
+
+    Args:
+        panoptic: ids [H, W] and segments.
+        info: its classes; they are Cityscapes' by their names, in any order.
+
+    Raises:
+        DataError: a segment's class is none of Cityscapes', or has more than 1000 instances.
+    """
+    counts: dict[str, int] = {}
+    values = []
+    for segment, label in zip(panoptic.segments, _labels_of(panoptic, info), strict=True):
+        if segment.iscrowd or not label.hasInstances:
+            values.append(label.id)
+            continue
+        number = counts.get(label.name, 0)
+        if number == INSTANCES_OF_A_CLASS:
+            raise DataError(
+                f"more than {INSTANCES_OF_A_CLASS} instances of {label.name}, which Cityscapes' "
+                "instance ids cannot number"
+            )
+        counts[label.name] = number + 1
+        values.append(label.id * INSTANCES_OF_A_CLASS + number)
+    return _painted(panoptic, values, np.uint16)
+
+
+def _labels_of(panoptic: PanopticMap, info: DatasetInfo) -> list[Label]:
+    return [label_named(info.categories[segment.category].name) for segment in panoptic.segments]
+
+
+def label_named(name: str) -> Label:
+    """Cityscapes' own entry for a class that its files can hold.
+
+    Raises:
+        DataError: there is none.
+    """
+    label = name2label.get(name)
+    if label is None or label.id < 0:
+        raise DataError(f"{name!r} is no class of Cityscapes{nearest(name, name2label)}")
+    return label
+
+
+def _painted(panoptic: PanopticMap, values: list[int], dtype: type[np.integer]) -> np.ndarray:
+    """Each segment's value where its id stands, 0 elsewhere."""
+    table = np.zeros(int(panoptic.ids.max(initial=VOID_ID)) + 1, dtype)
+    for segment, value in zip(panoptic.segments, values, strict=True):
+        if segment.id < len(table):
+            table[segment.id] = value
+    return table[panoptic.ids]

@@ -6,75 +6,253 @@ https://cocodataset.org/#format-data (panoptic segmentation).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import colorsys
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.files import read_json, write_json
+from panoptic_deeplab.errors import DataError, refuse, remark
+from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import read_ids
-from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Segment
+from panoptic_deeplab.formats.json_items import iterate_items
+from panoptic_deeplab.formats.measures import measure_ids
+from panoptic_deeplab.structures import VOID_ID, Category, DatasetInfo, PanopticMap, Segment
+
+Color = tuple[int, int, int]
+
+_LABEL_OF_VOID = 255
+_GOLDEN_ANGLE = 0.618033988749895  # of a circle: any number of hues in a row lie far apart
+_SHADES = ((0.85, 0.95), (0.55, 0.85), (0.95, 0.65))  # saturation and value, taken in turn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Annotation:
     """What the JSON says of one image."""
 
     image_id: str
     file_name: str
-    segments: tuple[Segment, ...]
+    segments: tuple[Segment, ...] = ()
+
+
+@dataclass(frozen=True)
+class PanopticFile:
+    """What a panoptic JSON holds.
+
+    Attributes:
+        annotations: those that can be used; none in a JSON of pictures without truth.
+        pictures: image id -> file name, as its `images` say.
+    """
+
+    annotations: list[Annotation]
+    pictures: dict[str, str]
+
+
+def read_info(path: str | Path) -> DatasetInfo:
+    """The classes of a panoptic JSON, in the order of its `categories`.
+
+    A class without a colour gets one of its own, the same at each reading.
+
+    Raises:
+        DataError: the file is unreadable, or its categories are missing or of another form.
+    """
+    return info_of_categories([entry for _, entry in iterate_items(path, "categories")], path)
+
+
+def info_of_categories(entries: Sequence[Any], path: str | Path) -> DatasetInfo:
+    """The classes that entries of `categories` describe; `path` names the data set and errors.
+
+    Raises:
+        DataError: there is none, or one has another form.
+    """
+    colors = _colors(entries)
+    try:
+        categories = tuple(
+            _category(entry, color) for entry, color in zip(entries, colors, strict=True)
+        )
+        return DatasetInfo(Path(path).stem, categories, max(_LABEL_OF_VOID, len(categories)))
+    except DataError as error:
+        raise DataError(f"{path}: {error}", kind="class table", file=path) from error
+
+
+def _category(entry: Any, color: Color) -> Category:
+    try:
+        name, number, is_thing = str(entry["name"]), entry["id"], entry["isthing"]
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"a category needs id, name and isthing, got {entry!r:.100} (a JSON of instances "
+            "alone is made panoptic by tools/convert_dataset.py)"
+        ) from error
+    if not isinstance(number, int) or is_thing not in (0, 1):
+        raise DataError(f"a category needs a whole number as id and isthing 0 or 1, got {entry!r}")
+    return Category(name, bool(is_thing), color, int(number))
+
+
+def _colors(entries: Sequence[Any]) -> list[Color]:
+    """The entries' own colours, and where they have none such as no other has."""
+    own = [_own_color(entry) for entry in entries]
+    free = (color for color in _distinct_colors() if color not in own)
+    return [next(free) if color is None else color for color in own]
+
+
+def _own_color(entry: Any) -> Color | None:
+    values = entry.get("color") if isinstance(entry, Mapping) else None
+    if not isinstance(values, list) or len(values) != 3:
+        return None
+    if not all(isinstance(value, int) and 0 <= value <= 255 for value in values):
+        return None
+    return values[0], values[1], values[2]
+
+
+def _distinct_colors() -> Iterator[Color]:
+    """Colours one after the other that are easily told apart."""
+    for index in itertools.count():
+        hue = (index * _GOLDEN_ANGLE) % 1
+        saturation, value = _SHADES[index % len(_SHADES)]
+        red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+        yield round(255 * red), round(255 * green), round(255 * blue)
+
+
+def read_panoptic_file(path: str | Path, info: DatasetInfo) -> PanopticFile:
+    """A panoptic JSON, read item by item, with category ids made class indices.
+
+    Raises:
+        DataError: the file is unreadable, has another form, uses a category that `info` lacks, or
+            names or numbers one otherwise; the message says where the classes differ.
+    """
+    content = _read_lists(path, info)
+    if not content.annotations and not content.pictures:
+        raise DataError(
+            f"{path}: expected a COCO panoptic JSON with entries under 'annotations' or 'images'",
+            kind="malformed entry",
+            file=path,
+        )
+    return content
 
 
 def read_annotations(path: str | Path, info: DatasetInfo) -> list[Annotation]:
-    """The annotations of a panoptic JSON, with category ids made class indices.
-
-    Raises:
-        DataError: the file is unreadable, has another form, or names a category `info` lacks.
-    """
-    content = read_json(path)
-    if not isinstance(content, Mapping) or not isinstance(content.get("annotations"), list):
-        raise DataError(f"{path}: expected a COCO panoptic JSON with a list under 'annotations'")
-    _check_categories(content.get("categories", []), info, path)
-    return [_annotation(entry, info, path) for entry in content["annotations"]]
+    """The annotations of a panoptic JSON, which must have a list of them; else the same."""
+    return _read_lists(path, info, "annotations").annotations
 
 
-def _check_categories(entries: Any, info: DatasetInfo, path: str | Path) -> None:
-    """Refuses a file that numbers the classes of `info` in another way."""
-    official_ids = {category.name: category.official_id for category in info.categories}
-    for entry in entries if isinstance(entries, list) else []:
+def _read_lists(path: str | Path, info: DatasetInfo, *needed: str) -> PanopticFile:
+    content = PanopticFile([], {})
+    categories = []
+    lists = ("annotations", "images", "categories")
+    try:
+        for key, entry in iterate_items(path, *needed, optional=lists):
+            if key == "annotations":
+                content.annotations.extend(_usable_annotation(entry, info, path))
+            elif key == "images":
+                content.pictures.update(_picture(entry, path))
+            else:
+                categories.append(entry)
+    except DataError as error:
+        if error.kind == "unknown category":
+            _tell_difference(error, info, path)
+        raise
+    _check_categories(categories, info, path)
+    return content
+
+
+def _tell_difference(error: DataError, info: DatasetInfo, path: str | Path) -> None:
+    """Raises what an unknown category is called in the file, which may list it anywhere."""
+    entries = [entry for _, entry in iterate_items(path, optional=["categories"])]
+    _check_categories(entries, info, path)
+    number = error.where["category_id"]
+    names = [e.get("name") for e in entries if isinstance(e, Mapping) and e.get("id") == number]
+    if names:
+        raise DataError(
+            f"{path}: uses the category {names[0]!r} (id {number}), which is none of the "
+            f"{info.num_classes} categories of {info.name}; all splits need the same classes",
+            kind="class table",
+            file=path,
+        ) from error
+
+
+def _check_categories(entries: Iterable[Any], info: DatasetInfo, path: str | Path) -> None:
+    """Refuses a file that numbers, names or sorts the classes of `info` in another way."""
+    by_name = {category.name: category for category in info.categories}
+    by_id = {category.official_id: category for category in info.categories}
+    for entry in entries:
         name, number = (
-            (entry.get("name"), entry.get("id")) if isinstance(entry, Mapping) else (0, 0)
+            (entry.get("name"), entry.get("id")) if isinstance(entry, Mapping) else (None, None)
         )
-        if isinstance(name, str) and official_ids.get(name, number) != number:
-            raise DataError(
-                f"{path}: category {name!r} has id {number!r}, in {info.name} it is "
-                f"{official_ids[name]}"
-            )
+        known = by_name.get(name) if isinstance(name, str) else None
+        if known is not None and known.official_id != number:
+            difference = f"has id {number!r}, in {info.name} it is {known.official_id}"
+        elif known is None and isinstance(number, int) and number in by_id:
+            difference = f"has id {number!r}, which is {by_id[number].name!r} in {info.name}"
+        elif known is not None and bool(entry.get("isthing", known.is_thing)) != known.is_thing:
+            kinds = ("a thing", "stuff") if known.is_thing else ("stuff", "a thing")
+            difference = f"is {kinds[1]} here and {kinds[0]} in {info.name}"
+        else:
+            continue
+        refuse(DataError(f"{path}: category {name!r} {difference}", kind="class table", file=path))
 
 
-def _annotation(entry: Any, info: DatasetInfo, path: str | Path) -> Annotation:
+def _picture(entry: Any, path: str | Path) -> dict[str, str]:
+    try:
+        return {str(entry["id"]): str(entry["file_name"])}
+    except (KeyError, TypeError):
+        problem = f"{path}: an image needs id and file_name; got {entry!r:.200}"
+        refuse(DataError(problem, kind="malformed entry", file=path))
+        return {}
+
+
+def _usable_annotation(entry: Any, info: DatasetInfo, path: str | Path) -> list[Annotation]:
+    """The annotation; none where a fault of it has been noted."""
+    try:
+        annotation = _annotation(entry, path)
+    except DataError as error:
+        refuse(error)
+        return []
+    place = {"file": path, "image_id": annotation.image_id}
+    segments = {}
+    for segment_entry in entry["segments_info"]:
+        try:
+            segment = Segment.from_json(segment_entry, info)
+        except DataError as error:
+            message = f"{path}: image {annotation.image_id}: {error}"
+            refuse(DataError(message, kind=error.kind, **(error.where | place)))
+            return []
+        if segment.id in segments:
+            message = f"{path}: image {annotation.image_id}: segment {segment.id} is listed twice"
+            remark(DataError(message, kind="duplicate segment", segment_id=segment.id, **place))
+        segments[segment.id] = segment
+    return [replace(annotation, segments=tuple(segments.values()))]
+
+
+def _annotation(entry: Any, path: str | Path) -> Annotation:
+    """The annotation without its segments."""
     try:
         image_id, file_name = str(entry["image_id"]), str(entry["file_name"])
-        segments_info = list(entry["segments_info"])
+        list(entry["segments_info"])
     except (KeyError, TypeError, RecursionError) as error:
         raise DataError(
-            f"{path}: image_id, file_name and segments_info are needed; got {entry!r:.200}"
+            f"{path}: image_id, file_name and segments_info are needed; got {entry!r:.200}",
+            kind="malformed entry",
+            file=path,
         ) from error
     if not (image_id + file_name).isprintable():
         raise DataError(
             f"{path}: image_id {image_id!r:.100} or file_name {file_name!r:.100} has control "
-            "characters"
+            "characters",
+            kind="malformed entry",
+            file=path,
         )
-    if Path(file_name).is_absolute() or ".." in Path(file_name).parts:
-        raise DataError(f"{path}: file_name {file_name!r} points outside the annotation folder")
-    try:
-        segments = tuple(Segment.from_json(segment, info) for segment in segments_info)
-    except DataError as error:
-        raise DataError(f"{path}: image {image_id}: {error}") from error
-    return Annotation(image_id, file_name, segments)
+    if os.path.isabs(file_name) or ".." in file_name.replace("\\", "/").split("/"):
+        raise DataError(
+            f"{path}: file_name {file_name!r} points outside the annotation folder",
+            kind="outside folder",
+            file=path,
+            image_id=image_id,
+        )
+    return Annotation(image_id, file_name)
 
 
 def read_panoptic_map(png: str | Path, segments: Sequence[Segment]) -> PanopticMap:
@@ -90,12 +268,43 @@ def read_panoptic_map(png: str | Path, segments: Sequence[Segment]) -> PanopticM
     if not known.all():
         owned = known[ids]
         if not owned.all():
-            y, x = np.argwhere(~owned)[0]
-            raise DataError(
-                f"{png}: id {ids[y, x]} at pixel (y {y}, x {x}) is not in the JSON; "
-                "PNG and JSON are not of one run, prepare them again"
-            )
+            _refuse_strangers(png, np.where(owned, VOID_ID, ids))
     return PanopticMap(ids, segments)
+
+
+def _refuse_strangers(png: str | Path, strangers: np.ndarray) -> None:
+    """Refuses each id of a map that holds those alone that no segment has."""
+    measures = measure_ids(strangers)
+    for value, (y, x) in zip(measures.ids.tolist(), measures.first.tolist(), strict=True):
+        if value != VOID_ID:
+            refuse(
+                DataError(
+                    f"{png}: id {value} at pixel (y {y}, x {x}) is not in the JSON; "
+                    "PNG and JSON are not of one run, prepare them again",
+                    kind="id not in JSON",
+                    file=png,
+                    segment_id=value,
+                    pixel=(y, x),
+                )
+            )
+
+
+def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
+    """Image id -> [N, 5] float32 (segment id, x, y, width, height) as a panoptic JSON says.
+
+    Segments without a box of four numbers, and entries of another form, are passed over.
+
+    Raises:
+        DataError: the file is unreadable.
+    """
+    boxes = {}
+    for _, entry in iterate_items(path, optional=["annotations"]):
+        try:
+            rows = [(s["id"], *s["bbox"]) for s in entry["segments_info"] if s.get("bbox")]
+            boxes[str(entry["image_id"])] = np.array(rows, np.float32).reshape(-1, 5)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+    return boxes
 
 
 def segments_info(
@@ -123,16 +332,11 @@ def segments_info(
 
 def bounding_boxes(ids: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
     """(top, left, bottom, right), end exclusive, of every id above 0."""
-    rows, columns = np.nonzero(ids)
-    present, slots = np.unique(ids[rows, columns], return_inverse=True)
-    lowest = np.full((2, len(present)), np.iinfo(np.int32).max, np.int64)
-    highest = np.full((2, len(present)), -1, np.int64)
-    for axis, positions in enumerate((rows, columns)):
-        np.minimum.at(lowest[axis], slots, positions)
-        np.maximum.at(highest[axis], slots, positions)
+    measures = measure_ids(ids)
     return {
-        int(i): (int(top), int(left), int(bottom) + 1, int(right) + 1)
-        for i, top, left, bottom, right in zip(present, *lowest, *highest, strict=True)
+        number: tuple(box)
+        for number, box in zip(measures.ids.tolist(), measures.boxes.tolist(), strict=True)
+        if number > 0
     }
 
 

@@ -13,10 +13,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import open_file, replacing
+from panoptic_deeplab.formats.png import read_plain_png
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")  # Pillow's names; some others run programs
+_OPENCV_ORDER = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 _PNG_DEPTH = 24  # where the first chunk of a PNG tells the bits of a channel
 
 
@@ -41,31 +43,47 @@ def read_ids(path: str | Path) -> np.ndarray:
     Raises:
         DataError: not readable, or not an RGB (or RGBA) PNG of 8 bits.
     """
+    bgr = read_plain_png(path)
+    if bgr is not None and bgr.ndim == 3:
+        to_rgba = cv2.COLOR_BGR2RGBA if bgr.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+        return _ids(cv2.cvtColor(bgr, to_rgba))
     with decoded(path) as image:
         if image.format != "PNG" or image.mode not in ("RGB", "RGBA"):
             raise DataError(
                 f"{path}: expected an RGB panoptic PNG (id = R + 256 G + 65536 B), got a picture "
                 f"of mode {image.mode} in {image.format}"
             )
-        rgb = np.asarray(image.convert("RGB"))
+        rgba = np.array(image.convert("RGBA"))
     with open_file(path) as file:
         depth = file.read(_PNG_DEPTH + 1)[_PNG_DEPTH]
     if depth != 8:  # Pillow would drop the lower bytes
         raise DataError(f"{path}: expected a panoptic PNG of 8 bits, got one of {depth} bits")
-    rgba = cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)
-    return (rgba.view("<u4")[..., 0] & 0xFFFFFF).astype(np.int32)
+    return _ids(rgba)
+
+
+def _ids(rgba: np.ndarray) -> np.ndarray:
+    """[H, W] int32, in the place of the array, whose alpha is lost."""
+    ids = rgba.view("<i4")[..., 0]
+    ids &= 0xFFFFFF
+    return ids
 
 
 def write_ids(path: str | Path, ids: np.ndarray) -> None:
     """Inverse of `read_ids`, for ids in 0..2^24-1."""
     rgba = np.ascontiguousarray(ids, "<u4")[..., None].view(np.uint8)
-    write_image(path, rgba[..., :3])
+    write_image(path, cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB))
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Writes an RGB or grey uint8 picture; the suffix of `path` chooses the format."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-    done, data = cv2.imencode(Path(path).suffix, bgr)
+    """Writes an RGB, RGBA or grey picture; the suffix of `path` chooses the format.
+
+    Args:
+        path: the file to write.
+        image: [H, W, 3], [H, W, 4] or [H, W] uint8; for PNG also uint16.
+    """
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, _OPENCV_ORDER[image.shape[2]])
+    done, data = cv2.imencode(Path(path).suffix, image)
     if not done:
         raise DataError(f"{path}: cannot be encoded as {Path(path).suffix}")
     with replacing(path) as temporary:

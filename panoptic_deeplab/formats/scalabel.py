@@ -1,26 +1,30 @@
 """Scalabel JSON, the other form of BDD100K's labels: frames with RLE masks or polygons.
 
-Following https://doc.scalabel.ai/format.html.
+Following https://doc.scalabel.ai/format.html; what is written has the form of the `pan_seg.json`
+of BDD100K's model zoo (`--format-only`): RLE masks, ids that are whole numbers.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
-from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.files import read_json
+from panoptic_deeplab.errors import DataError, refuse
+from panoptic_deeplab.files import write_json
+from panoptic_deeplab.formats.json_items import iterate_items
+from panoptic_deeplab.formats.masks import decode_rle, encode_rle, fill_polygons
+from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Segment
 
-MAX_PIXELS = 1 << 28
 _CURVE_STEPS = 16
+_WORDS_FOR_NO = ("0", "off", "f", "false", "n", "no")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Label:
     """One object of a frame.
 
@@ -44,19 +48,20 @@ class Label:
         return self.rle is not None or self.poly2d is not None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LabeledFrame:
-    """One image: the file it comes from, its name and its labels."""
+    """One image: the file it comes from, its name, its labels, and its video's name if any."""
 
     source: Path
     name: str
-    labels: tuple[Label, ...]
+    labels: tuple[Label, ...] = ()
+    video: str | None = None
 
 
 def read_frames(path: str | Path) -> list[LabeledFrame]:
     """The frames of a Scalabel JSON, or of all JSONs of a folder.
 
-    The file is parsed as a whole, which takes about ten times its size in memory.
+    A file is read frame by frame; what is kept takes no more memory than twice the file's size.
 
     Raises:
         DataError: a file is missing, unreadable or of another form.
@@ -64,33 +69,59 @@ def read_frames(path: str | Path) -> list[LabeledFrame]:
     path = Path(path)
     if path.is_dir():
         return [frame for file in sorted(path.rglob("*.json")) for frame in read_frames(file)]
-    content = read_json(path)
-    frames = content.get("frames") if isinstance(content, Mapping) else content
-    if not isinstance(frames, list):
-        raise DataError(f"{path}: expected a Scalabel JSON, a list of frames or {{frames: [...]}}")
-    return [_frame(entry, path) for entry in frames]
+    frames = []
+    for _, entry in iterate_items(path, "frames", list_as="frames"):
+        try:
+            frames.append(_frame(entry, path))
+        except DataError as error:
+            refuse(error)
+    return frames
 
 
 def _frame(entry: Any, path: Path) -> LabeledFrame:
     try:
-        name, labels = entry["name"], entry.get("labels") or ()
-        return LabeledFrame(path, str(name), tuple(_label(label) for label in labels))
+        name, video, labels = entry["name"], entry.get("videoName"), entry.get("labels") or ()
+        return LabeledFrame(
+            path,
+            str(name),
+            tuple(_label(label) for label in labels),
+            None if video is None else str(video),
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: expected a frame {{name, labels: [{{id, category, rle | poly2d}}]}}, got "
-            f"{entry!r:.200}"
+            f"{entry!r:.200}",
+            kind="malformed entry",
+            file=path,
         ) from error
 
 
 def _label(entry: Mapping[str, Any]) -> Label:
     attributes = entry.get("attributes") or {}
+    poly2d = entry.get("poly2d")
     return Label(
         id=str(entry["id"]),
-        category=str(entry.get("category")),
-        iscrowd=bool(attributes.get("crowd")) or bool(attributes.get("ignored")),
-        rle=entry.get("rle"),
-        poly2d=entry.get("poly2d"),
+        category=sys.intern(str(entry.get("category"))),
+        iscrowd=_is_set(attributes.get("crowd")) or _is_set(attributes.get("ignored")),
+        rle=_packed(entry.get("rle"), "counts"),
+        poly2d=None if poly2d is None else [_packed(part, "vertices") for part in poly2d],
     )
+
+
+def _is_set(attribute: Any) -> bool:
+    """A switch as Scalabel understands it, which takes some words for no."""
+    return bool(attribute) and str(attribute).lower() not in _WORDS_FOR_NO
+
+
+def _packed(entry: Any, key: str) -> Any:
+    """The same with its list of numbers as an array, which takes a tenth of the memory."""
+    values = entry.get(key) if isinstance(entry, Mapping) else None
+    if not isinstance(values, list):
+        return entry
+    try:
+        return {**entry, key: np.array(values)}
+    except ValueError:  # of several lengths: for the decoder to refuse, if it is asked for
+        return entry
 
 
 def decode_mask(label: Label, size: tuple[int, int]) -> np.ndarray:
@@ -107,38 +138,24 @@ def decode_mask(label: Label, size: tuple[int, int]) -> np.ndarray:
         DataError: the mask is broken.
     """
     try:
-        encoded = _encoded_rle(label.rle) if label.rle is not None else _filled(label.poly2d, size)
-        return coco_mask.decode(encoded).astype(bool)
-    except Exception as error:  # pycocotools raises many kinds
+        if label.rle is not None:
+            return decode_rle(label.rle)
+        return fill_polygons([_outline(polygon) for polygon in label.poly2d or ()], size)
+    except (DataError, TypeError) as error:
         raise DataError(f"label {label.id}: its mask cannot be decoded ({error})") from error
 
 
-def _encoded_rle(rle: Mapping[str, Any]) -> dict[str, Any]:
-    height, width = (int(length) for length in rle["size"])
-    if min(height, width) < 1 or height * width > MAX_PIXELS:
-        raise ValueError(f"size {height}x{width}")
-    counts = rle["counts"]
-    if isinstance(counts, str):
-        return {"size": [height, width], "counts": counts.encode()}
-    if sum(counts) != height * width:
-        raise ValueError(f"{sum(counts)} pixels, expected {height * width}")
-    return coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-
-
-def _filled(poly2d: Any, size: tuple[int, int]) -> dict[str, Any]:
-    outlines = [
-        _outline(np.asarray(polygon["vertices"], float), polygon.get("types")) for polygon in poly2d
-    ]
-    outlines = [outline for outline in outlines if len(outline) > 2]
-    if not outlines:
-        return coco_mask.encode(np.zeros(size, np.uint8, order="F"))
-    parts = coco_mask.frPyObjects([outline.ravel().tolist() for outline in outlines], *size)
-    return coco_mask.merge(parts)
-
-
-def _outline(vertices: np.ndarray, types: str | None) -> np.ndarray:
+def _outline(polygon: Mapping[str, Any]) -> np.ndarray:
     """[N, 2] corners; each three vertices of type C are a cubic curve from the corner before."""
-    if types is None or "C" not in types:
+    try:
+        vertices, types = np.asarray(polygon["vertices"], float), polygon.get("types")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"expected a polygon {{vertices, types}}, got {polygon!r:.100}") from error
+    if not vertices.size:
+        return np.empty((0, 2))
+    if vertices.ndim != 2 or vertices.shape[1] != 2:
+        raise DataError(f"expected vertices [[x, y], ...], got {polygon['vertices']!r:.100}")
+    if not isinstance(types, str) or "C" not in types or len(types) != len(vertices):
         return vertices
     corners, index = [vertices[0]], 1
     while index < len(vertices):
@@ -162,3 +179,48 @@ def _curve(start: np.ndarray, first: np.ndarray, second: np.ndarray, end: np.nda
         + 3 * (1 - t) * t**2 * second
         + t**3 * end
     )
+
+
+def frame_entry(name: str, panoptic: PanopticMap, info: DatasetInfo) -> dict[str, Any]:
+    """One image as a frame of plain types, ready for `write_frames`.
+
+    Args:
+        name: the picture's file name, which pairs predictions with annotations.
+        panoptic: ids [H, W] and segments; a segment without a pixel is left out, as the official
+            reader would refuse it.
+        info: names the classes.
+
+    Returns:
+        `{name, labels: [{id, category, rle: {counts, size}}]}`; where they are known also `score`
+        and, for a crowd, `attributes: {crowd: true}`. The ids are "1", "2", ...
+    """
+    columns = np.asfortranarray(panoptic.ids)  # RLE counts down the columns
+    present = set(np.unique(panoptic.ids).tolist())
+    visible = [segment for segment in panoptic.segments if segment.id in present]
+    return {
+        "name": name,
+        "labels": [
+            _label_entry(number, segment, columns == segment.id, info)
+            for number, segment in enumerate(visible, 1)
+        ],
+    }
+
+
+def _label_entry(
+    number: int, segment: Segment, mask: np.ndarray, info: DatasetInfo
+) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": str(number),
+        "category": info.categories[segment.category].name,
+        "rle": encode_rle(mask),
+    }
+    if segment.iscrowd:
+        entry["attributes"] = {"crowd": True}
+    if segment.score is not None:
+        entry["score"] = round(float(segment.score), 6)
+    return entry
+
+
+def write_frames(path: str | Path, frames: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a Scalabel JSON, the list of what `frame_entry` made of each image."""
+    write_json(path, list(frames))

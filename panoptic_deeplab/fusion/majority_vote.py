@@ -42,7 +42,8 @@ def majority_vote(
     Raises:
         UsageError: label_divisor is too small to number the instances.
     """
-    ballot = _count(semantic, instances, thing_ids, min_stuff_area, ignore_index)
+    slots, counts = _count(semantic, instances, thing_ids)
+    ballot = _Ballot.of(counts, thing_ids, min_stuff_area, ignore_index)
     numbers = _number_in_class(ballot.winners)
     if numbers.max(initial=0) >= label_divisor:
         raise UsageError(
@@ -50,7 +51,7 @@ def majority_vote(
             "make it larger"
         )
     values = np.where(ballot.winners >= 0, ballot.winners * label_divisor + numbers, ignore_index)
-    return ballot.paint(values, ballot.kept_stuff, ignore_index)
+    return _look_up(ballot.table(values, ballot.kept_stuff, ignore_index), slots)
 
 
 def fuse_by_majority(
@@ -68,12 +69,35 @@ def fuse_by_majority(
     Returns:
         [H, W] int32 ids; the segments in the order of their ids.
     """
-    ballot = _count(semantic, instances, thing_ids, min_stuff_area, ignore_index)
+    slots, counts = _count(semantic, instances, thing_ids)
+    table, segments = elect(
+        counts, thing_ids=thing_ids, min_stuff_area=min_stuff_area, ignore_index=ignore_index
+    )
+    return _look_up(table, slots), segments
+
+
+def elect(
+    counts: np.ndarray,
+    *,
+    thing_ids: Sequence[int],
+    min_stuff_area: int,
+    ignore_index: int = 255,
+) -> tuple[np.ndarray, list[Segment]]:
+    """What `fuse_by_majority` makes of the counts alone.
+
+    Args:
+        counts: [K + 1, C] pixels of each instance (0 for none) and class.
+        thing_ids: as `majority_vote`, and so the rest.
+
+    Returns:
+        [K + 1, C] int32, the id of the pixels of each instance and class; the segments.
+    """
+    ballot = _Ballot.of(counts, thing_ids, min_stuff_area, ignore_index)
     elected = np.flatnonzero(ballot.winners >= 0)
     instance_ids = np.full(len(ballot.winners), VOID_ID)
     instance_ids[elected] = np.arange(1, len(elected) + 1)
     stuff_ids = np.arange(len(elected) + 1, len(elected) + 1 + len(ballot.kept_stuff))
-    ids = ballot.paint(instance_ids, ballot.kept_stuff, VOID_ID, stuff_ids)
+    table = ballot.table(instance_ids, stuff_ids, VOID_ID)
     segments = [
         Segment(i + 1, int(ballot.winners[k]), area=int(ballot.areas[k]), is_thing=True)
         for i, k in enumerate(elected)
@@ -81,65 +105,63 @@ def fuse_by_majority(
         Segment(int(i), int(c), area=int(ballot.stuff_areas[c]), is_thing=False)
         for i, c in zip(stuff_ids, ballot.kept_stuff, strict=True)
     ]
-    return ids, segments
+    return table, segments
 
 
 @dataclass(frozen=True)
 class _Ballot:
-    """The counts of one image; K instances, C class indices.
+    """The result of one image's vote; K instances, C class indices.
 
     Attributes:
-        slots: [H, W] instance * C + class.
         winners: [K + 1] class of each instance, -1 where it has no thing pixel (always for 0).
         areas: [K + 1] thing pixels of each instance.
         stuff_areas: [C] pixels of no instance.
         kept_stuff: the stuff classes that are large enough, ascending.
-        thing_ids: the thing classes.
+        things: the thing classes, ascending.
     """
 
-    slots: np.ndarray
     winners: np.ndarray
     areas: np.ndarray
     stuff_areas: np.ndarray
     kept_stuff: np.ndarray
-    thing_ids: np.ndarray
+    things: np.ndarray
 
-    def paint(
-        self,
-        instance_values: np.ndarray,
-        stuff: np.ndarray,
-        void: int,
-        stuff_values: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """[H, W] int32: each instance's thing pixels and each stuff class get their value."""
+    @classmethod
+    def of(
+        cls, counts: np.ndarray, thing_ids: Sequence[int], min_stuff_area: int, ignore_index: int
+    ) -> _Ballot:
+        """From the pixels [K + 1, C] of each instance and class."""
+        things = np.asarray(sorted(thing_ids), np.int64)
+        votes = counts[:, things]
+        areas = votes.sum(axis=1)
+        areas[0] = 0
+        winners = np.full(len(counts), -1, np.int64)
+        if areas.any():
+            winners[areas > 0] = things[votes[areas > 0].argmax(axis=1)]
+        stuff = np.setdiff1d(np.flatnonzero(counts[0]), [*things, ignore_index])
+        kept = stuff[counts[0, stuff] >= min_stuff_area]
+        return cls(winners, areas, counts[0], kept, things)
+
+    def table(self, instance_values: np.ndarray, stuff_values: np.ndarray, void: int) -> np.ndarray:
+        """[K + 1, C] int32: each instance's thing pixels and each kept stuff get their value."""
         table = np.full((len(self.winners), len(self.stuff_areas)), void, np.int32)
-        table[np.ix_(range(1, len(self.winners)), self.thing_ids)] = instance_values[1:, None]
-        table[0, stuff] = stuff if stuff_values is None else stuff_values
-        return table.ravel()[self.slots]
+        table[np.ix_(range(1, len(self.winners)), self.things)] = instance_values[1:, None]
+        table[0, self.kept_stuff] = stuff_values
+        return table
 
 
 def _count(
-    semantic: np.ndarray,
-    instances: np.ndarray,
-    thing_ids: Sequence[int],
-    min_stuff_area: int,
-    ignore_index: int,
-) -> _Ballot:
-    things = np.asarray(sorted(thing_ids), np.int64)
-    classes = int(max(semantic.max(initial=0), things.max(initial=0))) + 1
+    semantic: np.ndarray, instances: np.ndarray, thing_ids: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """[H, W] instance * C + class, C classes being enough; [K + 1, C] how often each occurs."""
+    classes = int(max(semantic.max(initial=0), *thing_ids, 0)) + 1
     slots = instances.astype(np.int32) * classes + semantic
-    instance_count = int(instances.max(initial=0)) + 1
-    counts = np.bincount(slots.ravel(), minlength=instance_count * classes)
-    counts = counts.reshape(instance_count, classes)
-    votes = counts[:, things]
-    areas = votes.sum(axis=1)
-    areas[0] = 0
-    winners = np.full(instance_count, -1, np.int64)
-    if areas.any():
-        winners[areas > 0] = things[votes[areas > 0].argmax(axis=1)]
-    stuff = np.setdiff1d(np.flatnonzero(counts[0]), [*things, ignore_index])
-    kept = stuff[counts[0, stuff] >= min_stuff_area]
-    return _Ballot(slots, winners, areas, counts[0], kept, things)
+    length = (int(instances.max(initial=0)) + 1) * classes
+    return slots, np.bincount(slots.ravel(), minlength=length).reshape(-1, classes)
+
+
+def _look_up(table: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    return table.ravel().take(slots)
 
 
 def _number_in_class(winners: np.ndarray) -> np.ndarray:

@@ -7,15 +7,19 @@ pixel to the centre nearest to where its offset points, let each group vote for 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
-import cv2
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 
-from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.fusion import fuse_by_majority
+from panoptic_deeplab.fusion import elect
+from panoptic_deeplab.postprocess.centers import check_center_options, find_upsampled_centers
+from panoptic_deeplab.postprocess.instances import group_upsampled_pixels
+from panoptic_deeplab.postprocess.original_pixels import in_original_pixels
+from panoptic_deeplab.postprocess.scores import with_scores
+from panoptic_deeplab.postprocess.sparse_argmax import upsampled_labels
+from panoptic_deeplab.postprocess.tensor_grouping import TensorGrouping, to_host
+from panoptic_deeplab.postprocess.upsampling import Grid
 from panoptic_deeplab.postprocess.views import View
 from panoptic_deeplab.registry import POSTPROCESSORS
 from panoptic_deeplab.resample import resize_outputs
@@ -23,85 +27,8 @@ from panoptic_deeplab.structures import Frame, Prediction, Segment, smallest_lab
 
 Outputs = Mapping[str, paddle.Tensor]
 
-_BLOCK = 1 << 14  # thing pixels whose distances to all centres are held at a time
 _LEAST_PROBABILITY = 1e-30  # whose logarithm is finite
 _SURE_LOGIT = 100.0  # its softmax is 1 in float32, for any number of classes
-
-
-def find_centers(
-    center_heatmap: np.ndarray,
-    *,
-    threshold: float = 0.1,
-    nms_kernel: int = 7,
-    top_k: int = 200,
-) -> np.ndarray:
-    """The peaks of a heat map.
-
-    A centre is a pixel above the threshold with no higher heat in the window around it and no
-    equal heat earlier in row-major order there, so that a plateau is one centre. Of more than
-    `top_k` the hottest stay, on ties the earlier.
-
-    Args:
-        center_heatmap: [H, W] float32.
-        threshold: heat a centre must exceed.
-        nms_kernel: side of the window in pixels, odd.
-        top_k: most centres kept.
-
-    Returns:
-        [K, 2] int64 (y, x) in row-major order.
-
-    Raises:
-        UsageError: nms_kernel is even, or top_k or nms_kernel below 1.
-    """
-    if nms_kernel < 1 or nms_kernel % 2 == 0:
-        raise UsageError(f"nms_kernel must be odd and positive, got {nms_kernel}")
-    if top_k < 1:
-        raise UsageError(f"top_k must be at least 1, got {top_k}")
-    heat = np.ascontiguousarray(center_heatmap, np.float32)
-    highest = cv2.dilate(heat, np.ones((nms_kernel, nms_kernel), np.uint8))
-    peaks = np.argwhere((heat > threshold) & (heat == highest))
-    peaks = peaks[~_equal_heat_earlier(heat, peaks, nms_kernel // 2)]
-    hottest = np.argsort(-heat[peaks[:, 0], peaks[:, 1]], kind="stable")[:top_k]
-    return peaks[np.sort(hottest)]
-
-
-def _equal_heat_earlier(heat: np.ndarray, peaks: np.ndarray, reach: int) -> np.ndarray:
-    """[K] whether a peak has an equal before it, in row-major order, within its window."""
-    equal = np.zeros(len(peaks), bool)
-    values = heat[peaks[:, 0], peaks[:, 1]]
-    bordered = np.pad(heat, reach, constant_values=-np.inf)
-    for dy in range(-reach, 1):
-        for dx in range(-reach, reach + 1 if dy < 0 else 0):
-            equal |= bordered[peaks[:, 0] + reach + dy, peaks[:, 1] + reach + dx] == values
-    return equal
-
-
-def group_pixels(centers: np.ndarray, offsets: np.ndarray, thing_mask: np.ndarray) -> np.ndarray:
-    """The instance of every thing pixel: the centre nearest to pixel + offset.
-
-    Distances are squared, in float32; of equally near centres the first counts.
-
-    Args:
-        centers: [K, 2] (y, x).
-        offsets: [2, H, W] float32, (y, x) in pixels.
-        thing_mask: [H, W] bool.
-
-    Returns:
-        [H, W] int32, 0 where there is no thing or no centre, else 1..K.
-    """
-    instances = np.zeros(thing_mask.shape, np.int32)
-    pixels = np.flatnonzero(thing_mask) if len(centers) else np.zeros(0, np.int64)
-    rows, columns = np.divmod(pixels, thing_mask.shape[1])
-    aims = [
-        position.astype(np.float32) + offset.ravel()[pixels]
-        for position, offset in zip((rows, columns), offsets, strict=True)
-    ]
-    center_rows, center_columns = np.asarray(centers, np.float32).reshape(-1, 2).T
-    for start in range(0, len(pixels), _BLOCK):
-        y, x = (aim[start : start + _BLOCK, None] for aim in aims)
-        squared = (center_rows - y) ** 2 + (center_columns - x) ** 2
-        instances.ravel()[pixels[start : start + _BLOCK]] = squared.argmin(axis=1) + 1
-    return instances
 
 
 @POSTPROCESSORS.add_component
@@ -131,7 +58,7 @@ class CenterGrouping:
         min_stuff_area: int = 2048,
         align_corners: bool = True,
     ) -> None:
-        find_centers(np.zeros((1, 1)), nms_kernel=nms_kernel, top_k=top_k)  # refuses wrong values
+        check_center_options(nms_kernel, top_k)
         self.is_thing = np.isin(np.arange(num_classes), list(thing_ids))
         self.thing_ids = tuple(thing_ids)
         self.threshold = threshold
@@ -148,13 +75,17 @@ class CenterGrouping:
             outputs: `semantic`, `center` and `offset` of the batch.
             frames: where each image lies in the network's input.
         """
-        probabilities = F.softmax(outputs["semantic"], axis=1).numpy()
-        resized = resize_outputs(dict(outputs), frames[0].size, align_corners=self.align_corners)
-        labels = resized["semantic"].argmax(axis=1).numpy().astype(self.label_type)
-        heat, offsets = resized["center"].numpy()[:, 0], resized["offset"].numpy()
+        if outputs["semantic"].place.is_gpu_place():
+            return [
+                self._predict_on_device({n: v[i : i + 1] for n, v in outputs.items()}, frame)
+                for i, frame in enumerate(frames)
+            ]
+        logits, heat, offsets = (
+            outputs[name].astype("float32").numpy() for name in ("semantic", "center", "offset")
+        )
         return [
             self._predict(*maps, frame)
-            for *maps, frame in zip(labels, heat, offsets, probabilities, frames, strict=True)
+            for *maps, frame in zip(logits, heat[:, 0], offsets, frames, strict=True)
         ]
 
     def merge_views(
@@ -228,65 +159,46 @@ class CenterGrouping:
         return first | {"center": first["center"][0]}
 
     def _predict(
-        self,
-        labels: np.ndarray,
-        heat: np.ndarray,
-        offsets: np.ndarray,
-        probabilities: np.ndarray,
-        frame: Frame,
+        self, logits: np.ndarray, heat: np.ndarray, offsets: np.ndarray, frame: Frame
     ) -> Prediction:
-        """One image: labels and heat [H, W], offsets [2, H, W], probabilities [C, h, w]."""
-        top, left, bottom, right = frame.valid_box
-        inside = (slice(top, bottom), slice(left, right))
-        labels = labels[inside]
-        centers = find_centers(
-            heat[inside],
+        """One image: logits [C, h, w], heat [h, w] and offsets [2, h, w] at any stride."""
+        grid = Grid.of(logits.shape[1:], frame.size, frame.valid_box, self.align_corners)
+        labels = upsampled_labels(logits, grid, self.label_type)
+        centers = find_upsampled_centers(
+            heat, grid, threshold=self.threshold, nms_kernel=self.nms_kernel, top_k=self.top_k
+        )
+        slots = group_upsampled_pixels(centers, offsets, labels, self.is_thing)
+        counts = slots.counts((len(centers) + 1) * len(self.is_thing))
+        table, segments = elect(
+            counts.reshape(-1, len(self.is_thing)),
+            thing_ids=self.thing_ids,
+            min_stuff_area=self.min_stuff_area,
+        )
+        ids = slots.painted(table.ravel())
+        segments = with_scores(ids, segments, logits, grid)
+        return in_original_pixels(Prediction(ids, segments, labels.painted()), frame.original_size)
+
+    def _predict_on_device(self, outputs: Outputs, frame: Frame) -> Prediction:
+        """One image [1, C, h, w] where its outputs are; only the result comes to the host."""
+        grouping = TensorGrouping(
+            len(self.is_thing),
+            self.thing_ids,
             threshold=self.threshold,
             nms_kernel=self.nms_kernel,
             top_k=self.top_k,
+            min_stuff_area=self.min_stuff_area,
+            align_corners=self.align_corners,
         )
-        instances = group_pixels(centers, offsets[(slice(None), *inside)], self.is_thing[labels])
-        ids, segments = fuse_by_majority(
-            labels, instances, thing_ids=self.thing_ids, min_stuff_area=self.min_stuff_area
+        result = to_host(grouping(outputs, frame.size, frame.valid_box))
+        rows = zip(
+            *(result[f"segment_{name}"][0].tolist() for name in ("class", "area", "score")),
+            strict=True,
         )
-        segments = _with_scores(ids, segments, probabilities, frame)
-        return _in_original_pixels(Prediction(ids, segments, labels), frame.original_size)
-
-
-def _with_scores(
-    ids: np.ndarray, segments: Sequence[Segment], probabilities: np.ndarray, frame: Frame
-) -> list[Segment]:
-    """The segments with the mean probability of their class over their pixels.
-
-    Each pixel takes the probability of the network's own pixel it lies in, without upsampling.
-    """
-    top, left, *_ = frame.valid_box
-    coarse_size = probabilities.shape[1:]
-    rows, columns = (
-        (np.arange(side) + start) * coarse // full
-        for side, start, coarse, full in zip(
-            ids.shape, (top, left), coarse_size, frame.size, strict=True
-        )
-    )
-    cells = rows[:, None] * coarse_size[1] + columns
-    categories = np.array([0, *(segment.category for segment in segments)])
-    sure = probabilities.reshape(len(probabilities), -1)[categories[ids], cells]
-    sums = np.bincount(ids.ravel(), sure.ravel(), minlength=len(categories))
-    return [replace(segment, score=float(sums[segment.id] / segment.area)) for segment in segments]
-
-
-def _in_original_pixels(prediction: Prediction, size: tuple[int, int]) -> Prediction:
-    """The prediction at (height, width); segments that vanish on the way leave the list."""
-    if prediction.ids.shape == size:
-        return prediction
-    ids, labels = (
-        cv2.resize(array, size[::-1], interpolation=cv2.INTER_NEAREST)
-        for array in (prediction.ids, prediction.labels)
-    )
-    areas = np.bincount(ids.ravel(), minlength=len(prediction.segments) + 1)
-    segments = [
-        replace(segment, area=int(areas[segment.id]))
-        for segment in prediction.segments
-        if areas[segment.id]
-    ]
-    return Prediction(ids, segments, labels)
+        segments = [
+            Segment(i, category, area=area, is_thing=category in self.thing_ids, score=score)
+            for i, (category, area, score) in enumerate(rows, start=1)
+            if category >= 0
+        ]
+        labels = result["semantic_map"][0].astype(self.label_type)
+        prediction = Prediction(result["panoptic"][0], segments, labels)
+        return in_original_pixels(prediction, frame.original_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.registry import TARGETS
 from panoptic_deeplab.structures import Segment, smallest_label_type
+from panoptic_deeplab.targets.slots import slots_of, table_of
 
 Sample = dict[str, Any]
 
@@ -62,49 +64,37 @@ class CenterOffsetTargets:
 
     def __call__(self, sample: Sample) -> Sample:
         ids, segments = sample["panoptic"], list({s.id: s for s in sample["segments"]}.values())
-        slots = _slots(ids, segments)
-        centers, areas, thing_pixels = self._centers(slots, segments)
+        slots = slots_of(ids, segments)
+        is_thing = table_of([s.category in self.thing_ids for s in segments], False, bool)
+        things = _Pixels.of(slots, is_thing)
+        areas = np.bincount(things.owner, minlength=len(is_thing))
+        centers = things.mass(len(is_thing)) / np.maximum(areas, 1)[:, None]
         return (
             sample
             | self._labels(slots, segments, areas)
             | {
                 "center": self._heatmap(ids.shape, centers[areas > 0]),
-                "offset": _offsets(slots, centers, thing_pixels),
+                "offset": things.offsets(centers, ids.shape),
             }
         )
-
-    def _centers(
-        self, slots: np.ndarray, segments: Sequence[Segment]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of every slot the centre of mass [N, 2] and area [N]; the flat indices of thing pixels.
-
-        Slots that are no things, or not in the picture, have area 0.
-        """
-        is_thing = _table([s.category in self.thing_ids for s in segments], False, bool)
-        thing_pixels = np.flatnonzero(is_thing[slots])
-        owner = slots.ravel()[thing_pixels]
-        rows, columns = np.divmod(thing_pixels, slots.shape[1])
-        areas = np.bincount(owner, minlength=len(is_thing))
-        sums = [np.bincount(owner, axis, minlength=len(is_thing)) for axis in (rows, columns)]
-        return np.stack(sums, 1) / np.maximum(areas, 1)[:, None], areas, thing_pixels
 
     def _labels(
         self, slots: np.ndarray, segments: Sequence[Segment], areas: np.ndarray
     ) -> dict[str, np.ndarray]:
         """The maps that are constant on each segment."""
         label_type = smallest_label_type(max([self.ignore_index, *(s.category for s in segments)]))
-        categories = _table([s.category for s in segments], self.ignore_index, label_type)
-        counted = _table([not s.iscrowd for s in segments], False, np.float32)
-        on_things = _table([s.category in self.thing_ids for s in segments], False, np.float32)
+        categories = table_of([s.category for s in segments], self.ignore_index, label_type)
+        counted = table_of([not s.iscrowd for s in segments], False, np.float32)
+        on_things = table_of([s.category in self.thing_ids for s in segments], False, np.float32)
         small = (areas > 0) & (areas < self.small_instance_area)
         weights = np.where(small, self.small_instance_weight, 1).astype(np.float32)
         return {
-            "semantic": categories[slots],
-            "semantic_weights": weights[slots],
-            "center_weights": counted[slots],
-            "offset_weights": (counted * on_things if self.ignore_stuff_in_offset else counted)[
-                slots
-            ],
+            "semantic": categories.take(slots),
+            "semantic_weights": weights.take(slots),
+            "center_weights": counted.take(slots),
+            "offset_weights": (
+                counted * on_things if self.ignore_stuff_in_offset else counted
+            ).take(slots),
         }
 
     def _heatmap(self, size: tuple[int, int], centers: np.ndarray) -> np.ndarray:
@@ -130,26 +120,37 @@ def _gaussian(sigma: float) -> np.ndarray:
     return np.exp(-squared / (2 * sigma**2)).astype(np.float32)
 
 
-def _slots(ids: np.ndarray, segments: Sequence[Segment]) -> np.ndarray:
-    """[H, W]: 0 for void, k + 1 where `segments[k]` lies."""
-    table = np.zeros(int(ids.max(initial=0)) + 1, np.int32)
-    for slot, segment in enumerate(segments, start=1):
-        if segment.id < len(table):
-            table[segment.id] = slot
-    return table[ids]
+@dataclass(frozen=True)
+class _Pixels:
+    """The M pixels of the things.
 
+    Attributes:
+        places: [M] flat indices in the picture.
+        positions: [2][M] rows and columns.
+        owner: [M] slots.
+    """
 
-def _table(values: Sequence[Any], void: Any, dtype: Any) -> np.ndarray:
-    """Slot -> value, with `void` in front."""
-    return np.array([void, *values], dtype)
+    places: np.ndarray
+    positions: tuple[np.ndarray, np.ndarray]
+    owner: np.ndarray
 
+    @classmethod
+    def of(cls, slots: np.ndarray, is_thing: np.ndarray) -> _Pixels:
+        """Of slots [H, W], and which of them are things."""
+        places = np.flatnonzero(is_thing.take(slots))
+        rows = places // slots.shape[1]
+        return cls(places, (rows, places - rows * slots.shape[1]), slots.ravel().take(places))
 
-def _offsets(slots: np.ndarray, centers: np.ndarray, thing_pixels: np.ndarray) -> np.ndarray:
-    """[2, H, W] float32 (y, x) from each thing pixel to the centre of its slot."""
-    height, width = slots.shape
-    offsets = np.zeros((2, height * width), np.float32)
-    owner = slots.ravel()[thing_pixels]
-    single = centers.astype(np.float32)  # as the reference rounds: first the centre, then the sum
-    for axis, position in enumerate(np.divmod(thing_pixels, width)):
-        offsets[axis, thing_pixels] = single[owner, axis] - position.astype(np.float32)
-    return offsets.reshape(2, height, width)
+    def mass(self, count: int) -> np.ndarray:
+        """[N, 2] sums of rows and columns of each of `count` slots."""
+        return np.stack([np.bincount(self.owner, p, count) for p in self.positions], axis=1)
+
+    def offsets(self, centers: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """[2, H, W] float32 (y, x) from each pixel to its slot's centre [N, 2], 0 elsewhere."""
+        offsets = np.zeros((2, size[0] * size[1]), np.float32)
+        # as the reference rounds: first the centre, then the sum
+        for values, center, position in zip(
+            offsets, centers.astype(np.float32).T, self.positions, strict=True
+        ):
+            values[self.places] = center.take(self.owner) - position.astype(np.float32)
+        return offsets.reshape(2, *size)

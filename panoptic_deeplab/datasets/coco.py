@@ -1,0 +1,153 @@
+"""Any data set in COCO panoptic form: COCO itself, Mapillary Vistas, IDD, one's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from panoptic_deeplab.datasets.base import (
+    PanopticDataset,
+    Record,
+    Transform,
+    existing_folder,
+)
+from panoptic_deeplab.errors import DataError, refuse, remark
+from panoptic_deeplab.files import inside
+from panoptic_deeplab.formats.coco import (
+    Annotation,
+    PanopticFile,
+    read_boxes,
+    read_info,
+    read_panoptic_file,
+)
+from panoptic_deeplab.formats.images import IMAGE_SUFFIXES
+from panoptic_deeplab.registry import DATASETS
+from panoptic_deeplab.structures import DatasetInfo
+
+
+@DATASETS.add_component
+class CocoPanoptic(PanopticDataset):
+    """Pictures with a COCO panoptic JSON and a folder of PNGs, which is all it needs to know.
+
+        dataset_root/images/{mode}/*.jpg
+        dataset_root/annotations/panoptic_{mode}.json
+        dataset_root/annotations/panoptic_{mode}/*.png
+
+    The classes, their names, colours and which of them are things are the JSON's `categories`. A
+    picture is the one that `images` names for an annotation's `image_id`; where there is none, the
+    one named like the annotation's PNG. A JSON without annotations is for prediction: its samples
+    have no truth. Names in the JSON that lead out of their folder are refused.
+
+    Args:
+        dataset_root: what the other paths lie below, unless they are absolute.
+        mode: the split, where a path is not given.
+        image_root: the folder of the pictures.
+        annotation_file: the JSON.
+        annotation_root: the folder of the PNGs; else the JSON's path without `.json`.
+        transforms: applied in order to each sample.
+        info: the classes, where they are to be those of another split: the JSON must agree.
+
+    Raises:
+        DataError: a folder or file is missing, the JSON is of another form or has other classes, or
+            picture and annotation cannot be paired.
+    """
+
+    def __init__(
+        self,
+        dataset_root: str,
+        mode: str = "train",
+        image_root: str | None = None,
+        annotation_file: str | None = None,
+        annotation_root: str | None = None,
+        transforms: Sequence[Transform] = (),
+        info: DatasetInfo | None = None,
+    ) -> None:
+        source = _annotation_file(dataset_root, mode, annotation_file)
+        images = existing_folder(
+            Path(dataset_root) / (image_root or f"images/{mode}"),
+            "it must hold the pictures; set dataset_root or image_root",
+        )
+        labels = Path(dataset_root) / annotation_root if annotation_root else source.with_suffix("")
+        info = info or read_info(source)
+        content = read_panoptic_file(source, info)
+        name = f"{source}"
+        if content.annotations:
+            existing_folder(labels, "it must hold the PNGs of ids; set annotation_root")
+            records = _labelled(content, images, labels, source)
+        else:
+            name += ", which holds no annotations"
+            records = _unlabelled(content, images, source)
+        super().__init__(records, info, transforms, name)
+        self._annotation_file = source
+
+    @classmethod
+    def describe(
+        cls,
+        dataset_root: str,
+        mode: str = "train",
+        annotation_file: str | None = None,
+        **arguments: object,
+    ) -> DatasetInfo:
+        """The classes that the JSON lists."""
+        return read_info(_annotation_file(dataset_root, mode, annotation_file))
+
+    def annotated_boxes(self) -> Mapping[str, np.ndarray]:
+        return read_boxes(self._annotation_file)
+
+
+def _annotation_file(dataset_root: str, mode: str, given: str | None) -> Path:
+    return Path(dataset_root) / (given or f"annotations/panoptic_{mode}.json")
+
+
+def _labelled(content: PanopticFile, images: Path, labels: Path, source: Path) -> list[Record]:
+    records: dict[str, Record] = {}
+    for annotation in content.annotations:
+        image_id = annotation.image_id
+        try:
+            if image_id in records:
+                raise DataError(f"{source}: image {image_id} is annotated twice", kind=_TWICE)
+            records[image_id] = _record(annotation, content, images, labels, source)
+        except DataError as error:
+            refuse(DataError(str(error), kind=error.kind, file=source, image_id=image_id))
+    for image_id, file_name in content.pictures.items():
+        if image_id not in records:
+            problem = f"{source}: image {image_id} ({file_name}) has no annotation"
+            remark(DataError(problem, kind=_UNLABELLED, file=source, image_id=image_id))
+    return list(records.values())
+
+
+_TWICE = "duplicate image"
+_UNLABELLED = "picture without annotation"
+
+
+def _record(
+    annotation: Annotation, content: PanopticFile, images: Path, labels: Path, source: Path
+) -> Record:
+    stem = os.path.splitext(annotation.file_name)[0]
+    named = content.pictures.get(annotation.image_id)
+    names = [named] if named is not None else []
+    names += [stem + suffix for suffix in sorted(IMAGE_SUFFIXES)]
+    paths = (inside(images, name, images, source) for name in names)
+    picture = next((path for path in paths if os.path.isfile(path)), None)
+    if picture is None:
+        wanted = " or ".join(filter(None, (named, f"{stem}.*")))
+        raise DataError(
+            f"{source}: image {annotation.image_id} is annotated, but no picture {wanted} lies "
+            f"in {images}",
+            kind="annotation without picture",
+        )
+    label = inside(labels, annotation.file_name, labels, source)
+    return Record(annotation.image_id, picture, label, annotation.segments)
+
+
+def _unlabelled(content: PanopticFile, images: Path, source: Path) -> list[Record]:
+    records = []
+    for image_id, file_name in content.pictures.items():
+        try:
+            records.append(Record(image_id, inside(images, file_name, images, source)))
+        except DataError as error:
+            refuse(DataError(str(error), kind=error.kind, file=source, image_id=image_id))
+    return records

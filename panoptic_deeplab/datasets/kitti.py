@@ -1,0 +1,88 @@
+"""KITTI with panoptic annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from panoptic_deeplab.datasets.base import (
+    PanopticDataset,
+    Record,
+    Transform,
+    existing_folder,
+    find_pictures,
+    pair,
+    unlabelled,
+)
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.formats.annotations import measured
+from panoptic_deeplab.formats.images import read_image
+from panoptic_deeplab.formats.kitti import IMAGE_SIZE, KITTI, read_annotation
+from panoptic_deeplab.registry import DATASETS
+from panoptic_deeplab.structures import DatasetInfo, PanopticMap
+
+
+@DATASETS.add_component
+class KittiPanoptic(PanopticDataset):
+    """KITTI panoptic, pictures and annotations at one size.
+
+        dataset_root/{mode}/images/*.png
+        dataset_root/{mode}/annotations/*.png
+
+    Pictures of KITTI differ in size by a few pixels, and the annotations are used at 1280 x 384:
+    so both are brought to `size` before anything else, and scores are of that size. A split without
+    the folder `annotations` is for prediction: its samples have no truth.
+
+    Args:
+        dataset_root: the folder that holds the splits.
+        mode: the split: training, validation or any other that lies there.
+        size: [width, height] that pictures and annotations are brought to; null leaves them.
+        transforms: applied in order to each sample.
+
+    Raises:
+        DataError: a folder is missing, or an annotation has no picture.
+    """
+
+    def __init__(
+        self,
+        dataset_root: str,
+        mode: str = "training",
+        size: Sequence[int] | None = IMAGE_SIZE[::-1],
+        transforms: Sequence[Transform] = (),
+    ) -> None:
+        if size is not None and (len(size) != 2 or min(size) < 1):
+            raise UsageError(f"size must be [width, height] in pixels or null, got {size}")
+        self.size = None if size is None else (size[0], size[1])
+        folder = existing_folder(
+            Path(dataset_root) / mode / "images",
+            "dataset_root must hold training/images, training/annotations, validation/images ...",
+        )
+        pictures = find_pictures(folder)
+        annotations = folder.with_name("annotations")
+        if annotations.is_dir():
+            name = f"{dataset_root} ({mode})"
+            records = pair(pictures, find_pictures(annotations), folder)
+        else:
+            name = f"{dataset_root} ({mode}), which has no folder annotations,"
+            records = unlabelled(pictures)
+        super().__init__(records, KITTI, transforms, name)
+
+    @classmethod
+    def describe(cls, **arguments: object) -> DatasetInfo:
+        """Cityscapes' 19 evaluated classes."""
+        return KITTI
+
+    def read_picture(self, record: Record) -> np.ndarray:
+        """The picture at `size`, bilinear."""
+        image = read_image(record.image_path)
+        return image if self.size is None else cv2.resize(image, self.size)
+
+    def read_truth(self, record: Record) -> PanopticMap:
+        """The annotation at `size`, each pixel the nearest."""
+        ids, segments = read_annotation(record.label_path)
+        if self.size is not None:
+            ids = cv2.resize(ids, self.size, interpolation=cv2.INTER_NEAREST)
+        return measured(ids, segments)

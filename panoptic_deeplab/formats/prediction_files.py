@@ -1,0 +1,228 @@
+"""Predictions that another program left as files, read back one image at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from panoptic_deeplab.errors import DataError, UsageError, nearest
+from panoptic_deeplab.files import inside
+from panoptic_deeplab.formats.bdd100k import BDD100K, read_bitmask
+from panoptic_deeplab.formats.cityscapes import label_named
+from panoptic_deeplab.formats.images import read_ids
+from panoptic_deeplab.formats.json_items import iterate_items
+from panoptic_deeplab.structures import VOID_ID, DatasetInfo, PanopticMap, Prediction, Segment
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What the JSON says of one image; segments as (id, category id, score or None)."""
+
+    image_id: str
+    file_name: str
+    segments: tuple[tuple[int, Any, float | None], ...]
+
+
+class CocoPredictions:
+    """A JSON in COCO panoptic form and the PNGs it describes.
+
+    The JSON's `categories`, where it has them, tell the classes by their names; else the category
+    ids are the data set's own. An image is found by its id, with or without the folders before it,
+    or by the name of its PNG. Segments may have a `score`.
+
+    Args:
+        path: the JSON, whose PNGs lie in the folder of the same name or else beside it; or a folder
+            with `panoptic.json` or a single JSON.
+        info: the classes of the data set.
+
+    Raises:
+        DataError: there is no such JSON, or it has another form or an unknown class.
+    """
+
+    def __init__(self, path: str | Path, info: DatasetInfo) -> None:
+        self.json_path = _find_json(Path(path))
+        folder = self.json_path.with_suffix("")
+        self.folder = folder if folder.is_dir() else self.json_path.parent
+        self.info = info
+        entries, categories = _read(self.json_path)
+        names = {_category_id(c, self.json_path): str(c.get("name")) for c in categories}
+        self._class_of_id = self.classes_by_name(names) if names else self.classes_by_id()
+        self._by_id = {entry.image_id: entry for entry in entries}
+        self._by_name = _only_unique(entries)
+
+    def classes_by_id(self) -> Mapping[Any, int]:
+        """Category id -> class index, for a JSON that names no categories."""
+        return self.info.index_of_official_id
+
+    def classes_by_name(self, names: Mapping[Any, str]) -> Mapping[Any, int]:
+        """Category id -> class index of those that the data set has."""
+        indices = {category.name: index for index, category in enumerate(self.info.categories)}
+        known = {number: indices[name] for number, name in names.items() if name in indices}
+        if not known:
+            name = next(iter(names.values()))
+            raise DataError(
+                f"{self.json_path}: none of its categories is one of {self.info.name}, such as "
+                f"{name!r}{nearest(name, indices)}"
+            )
+        return known
+
+    def missing(self, images: Iterable[tuple[str, Path]]) -> list[str]:
+        """The ids of those images, given with their pictures, that have no prediction."""
+        return [name for name, picture in images if self._entry(name, picture) is None]
+
+    def read(self, image_id: str, picture: Path) -> Prediction:
+        """The prediction for an image that is not missing.
+
+        Raises:
+            DataError: its PNG is missing or unreadable or lies elsewhere, or a segment is of an
+                unknown class.
+        """
+        entry = self._entry(image_id, picture)
+        place = f"{self.json_path}: image {entry.image_id}"
+        png = inside(self.folder, entry.file_name, self.folder, place)
+        segments = [self._segment(*values, place) for values in entry.segments]
+        return Prediction(read_ids(png), segments)
+
+    def _entry(self, image_id: str, picture: Path) -> _Entry | None:
+        by_name = self._by_name.get(image_id) or self._by_name.get(picture.stem)
+        return self._by_id.get(image_id) or by_name
+
+    def _segment(
+        self, segment_id: int, category_id: Any, score: float | None, place: str
+    ) -> Segment:
+        category = self._class_of_id.get(category_id)
+        if category is None:
+            raise DataError(
+                f"{place}: segment {segment_id} has category_id {category_id!r}, which is no class "
+                f"of {self.info.name}"
+            )
+        return Segment(segment_id, category, score=score)
+
+
+class CityscapesPredictions(CocoPredictions):
+    """The same as Cityscapes' server takes it: category ids are label ids."""
+
+    def classes_by_id(self) -> Mapping[Any, int]:
+        return {
+            label_named(category.name).id: index
+            for index, category in enumerate(self.info.categories)
+        }
+
+
+class Bdd100kPredictions:
+    """A folder of BDD100K's RGBA bitmasks, at any depth, named as the pictures are.
+
+    Args:
+        path: the folder.
+        info: the classes of the data set; they are BDD100K's by their names.
+
+    Raises:
+        DataError: there is no bitmask, or the data set's classes are others.
+    """
+
+    def __init__(self, path: str | Path, info: DatasetInfo) -> None:
+        indices = {category.name: index for index, category in enumerate(info.categories)}
+        others = [category.name for category in BDD100K.categories if category.name not in indices]
+        if others:
+            raise UsageError(f"--format bdd100k: {info.name} has no class {others[0]!r}")
+        self._classes = [indices[category.name] for category in BDD100K.categories]
+        self._paths = {file.stem: file for file in sorted(Path(path).rglob("*.png"))}
+        if not self._paths:
+            raise DataError(f"{path}: no bitmask *.png lies below")
+
+    def missing(self, images: Iterable[tuple[str, Path]]) -> list[str]:
+        """The ids of those images, given with their pictures, that have no prediction."""
+        return [name for name, picture in images if picture.stem not in self._paths]
+
+    def read(self, image_id: str, picture: Path) -> Prediction:
+        """The prediction for an image that is not missing; instances of no class are void.
+
+        Raises:
+            DataError: the bitmask is unreadable.
+        """
+        bitmask = read_bitmask(self._paths[picture.stem])
+        known = [segment for segment in bitmask.segments if segment.category >= 0]
+        segments = [Segment(segment.id, self._classes[segment.category]) for segment in known]
+        return Prediction(_without_others(bitmask, known), segments)
+
+
+FORMATS = {
+    "coco": CocoPredictions,
+    "cityscapes": CityscapesPredictions,
+    "bdd100k": Bdd100kPredictions,
+}
+"""How predictions may lie on disk."""
+
+
+def _without_others(panoptic: PanopticMap, segments: Sequence[Segment]) -> np.ndarray:
+    if len(segments) == len(panoptic.segments):
+        return panoptic.ids
+    kept = np.isin(panoptic.ids, [segment.id for segment in segments])
+    return np.where(kept, panoptic.ids, VOID_ID)
+
+
+def _find_json(path: Path) -> Path:
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    if path.is_file():
+        return path
+    if (path / "panoptic.json").is_file():
+        return path / "panoptic.json"
+    found = sorted(path.glob("*.json"))
+    if len(found) != 1:
+        raise DataError(
+            f"{path}: expected panoptic.json or a single *.json, got {len(found)}; name the JSON"
+        )
+    return found[0]
+
+
+def _read(path: Path) -> tuple[list[_Entry], list[Mapping[str, Any]]]:
+    entries, categories = [], []
+    for key, item in iterate_items(path, "annotations", optional=["categories"]):
+        if key == "annotations":
+            entries.append(_entry(item, path))
+        else:
+            categories.append(item)
+    return entries, categories
+
+
+def _entry(item: Any, path: Path) -> _Entry:
+    try:
+        segments = tuple(
+            (int(segment["id"]), segment["category_id"], _score(segment))
+            for segment in item["segments_info"]
+        )
+        return _Entry(str(item["image_id"]), str(item["file_name"]), segments)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(
+            f"{path}: expected {{image_id, file_name, segments_info: [{{id, category_id}}]}}, "
+            f"got {item!r:.200}"
+        ) from error
+
+
+def _score(segment: Mapping[str, Any]) -> float | None:
+    score = segment.get("score")
+    return None if score is None else float(score)
+
+
+def _category_id(entry: Any, path: Path) -> Any:
+    try:
+        hash(entry["id"])
+        return entry["id"]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: expected a category {{id, name}}, got {entry!r:.100}") from error
+
+
+def _only_unique(entries: Iterable[_Entry]) -> dict[str, _Entry]:
+    """Entries by the last part of their id and by their file's stem, where only one has it."""
+    found: dict[str, set[str]] = {}
+    by_id = {}
+    for entry in entries:
+        by_id[entry.image_id] = entry
+        for name in {Path(entry.image_id).name, Path(entry.file_name).stem}:
+            found.setdefault(name, set()).add(entry.image_id)
+    return {name: by_id[next(iter(ids))] for name, ids in found.items() if len(ids) == 1}

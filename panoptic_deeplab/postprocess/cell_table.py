@@ -1,0 +1,130 @@
+"""The nearest of many centres, exactly, by a table of cells.
+
+A cell is a square of the image. By the triangle inequality only those centres can be nearest to a
+point of a cell whose distance from the cell's middle exceeds the least such distance by no more
+than the cell's diagonal; mostly one is left, and the table gives the answer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from panoptic_deeplab.postprocess.blocks import for_blocks
+from panoptic_deeplab.postprocess.candidates import Candidates, numbered
+
+_CELL = 16  # pixels
+_POINTS = 1 << 14  # in a block
+_DISTANCES = 1 << 18  # held at a time where the table does not reach
+_SLACK = 0.1  # pixels by which a candidate may be farther: above all rounding
+
+
+def nearest_centers(
+    centers: np.ndarray, y: np.ndarray, x: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The centre nearest to each point, of equally near ones the first.
+
+    Distances are squared, in float32. Points that are no numbers go to the first centre.
+
+    Args:
+        centers: [K, 2] float32 (y, x), K at least 1 if there are points.
+        y: [M] float32.
+        x: [M] float32.
+        size: (height, width) that the table covers; points outside are compared with all centres.
+
+    Returns:
+        [M] int64 centres; [M] float32 by how much the next one's squared distance is larger (a
+        lower bound: infinite where no other centre comes near).
+    """
+    if not len(y):
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    with np.errstate(invalid="ignore"):
+        inside = (y >= 0) & (y < size[0]) & (x >= 0) & (x < size[1])
+    if inside.all():
+        return _by_table(centers, y, x, size)
+    nearest, lead = np.zeros(len(y), np.int64), np.zeros(len(y), np.float32)
+    for chosen, answer in (
+        (inside, _by_table(centers, y[inside], x[inside], size)),
+        (~inside, _by_comparison(centers, y[~inside], x[~inside])),
+    ):
+        nearest[chosen], lead[chosen] = answer
+    return nearest, lead
+
+
+def _by_table(
+    centers: np.ndarray, y: np.ndarray, x: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest centres and leads of points inside `size`."""
+    columns = -(-size[1] // _CELL)
+    cells = (y * np.float32(1 / _CELL)).astype(np.int64) * columns
+    cells += (x * np.float32(1 / _CELL)).astype(np.int64)
+    present, slots = numbered(cells)
+    middles = (np.stack(np.divmod(present, columns), axis=1) + 0.5) * _CELL
+    candidates = Candidates.of(_may_be_nearest(centers, middles.astype(np.float32)))
+    rows_of_centers, columns_of_centers = centers.T.copy()
+    nearest, lead = np.empty(len(y), np.int64), np.empty(len(y), np.float32)
+
+    def choose(part: slice) -> None:
+        here_y, here_x = y[part], x[part]
+
+        def closeness(points: np.ndarray | slice, center: np.ndarray) -> np.ndarray:
+            squared = (rows_of_centers.take(center) - here_y[points]) ** 2
+            squared += (columns_of_centers.take(center) - here_x[points]) ** 2
+            return np.negative(squared, out=squared)
+
+        nearest[part], lead[part] = candidates.best(slots[part], closeness)
+
+    for_blocks(choose, len(y), _POINTS)
+    return nearest, lead
+
+
+def _may_be_nearest(centers: np.ndarray, middles: np.ndarray) -> np.ndarray:
+    """[U, K] which centres may be nearest to a point of the cells around the middles [U, 2]."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        down, right = (middles[:, None, axis] - centers[:, axis] for axis in (0, 1))
+        distance = np.sqrt(down * down + right * right)
+        slack = _SLACK + 1e-5 * distance.max(initial=0)
+        return ~(
+            distance > distance.min(axis=1, keepdims=True) + np.float32(_CELL * 2**0.5 + slack)
+        )
+
+
+def _by_comparison(
+    centers: np.ndarray, y: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest centres by comparing with all of them; the leads are not computed but 0."""
+    nearest = np.zeros(len(y), np.int64)
+
+    def choose(part: slice) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            squared = (centers[:, 0] - y[part, None]) ** 2 + (centers[:, 1] - x[part, None]) ** 2
+        nearest[part] = np.where(np.isnan(squared), np.inf, squared).argmin(axis=1)
+
+    for_blocks(choose, len(y), max(_DISTANCES // len(centers), 1))
+    return nearest, np.zeros(len(y), np.float32)
+
+
+def group_pixels(centers: np.ndarray, offsets: np.ndarray, thing_mask: np.ndarray) -> np.ndarray:
+    """The instance of every thing pixel: the centre nearest to pixel + offset.
+
+    Distances are squared, in float32; of equally near centres the first counts, and so it does
+    where an offset is no number.
+
+    Args:
+        centers: [K, 2] (y, x).
+        offsets: [2, H, W] float32, (y, x) in pixels.
+        thing_mask: [H, W] bool.
+
+    Returns:
+        [H, W] int32, 0 where there is no thing or no centre, else 1..K.
+    """
+    instances = np.zeros(thing_mask.shape, np.int32)
+    if not len(centers):
+        return instances
+    pixels = np.flatnonzero(thing_mask)
+    y, x = (
+        position.astype(np.float32) + offset.ravel()[pixels]
+        for position, offset in zip(np.divmod(pixels, thing_mask.shape[1]), offsets, strict=True)
+    )
+    centers = np.asarray(centers, np.float32).reshape(-1, 2)
+    instances.ravel()[pixels] = nearest_centers(centers, y, x, thing_mask.shape)[0] + 1
+    return instances

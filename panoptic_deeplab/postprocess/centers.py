@@ -1,0 +1,104 @@
+"""The centres: peaks of a heat map, of the large map or straight from the network's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.postprocess.upsampling import Grid, at_corners
+
+_ROUNDING = 1e-5  # relative; interpolating heat errs by less
+
+
+def find_centers(
+    center_heatmap: np.ndarray,
+    *,
+    threshold: float = 0.1,
+    nms_kernel: int = 7,
+    top_k: int = 200,
+) -> np.ndarray:
+    """The peaks of a heat map.
+
+    A centre is a pixel above the threshold with no higher heat in the window around it and no
+    equal heat earlier in row-major order there, so that a plateau is one centre. Of more than
+    `top_k` the hottest stay, on ties the earlier. NaN is no heat.
+
+    Args:
+        center_heatmap: [H, W] float32.
+        threshold: heat a centre must exceed.
+        nms_kernel: side of the window in pixels, odd.
+        top_k: most centres kept.
+
+    Returns:
+        [K, 2] int64 (y, x) in row-major order.
+
+    Raises:
+        UsageError: nms_kernel is even, or top_k or nms_kernel below 1.
+    """
+    check_center_options(nms_kernel, top_k)
+    heat = np.ascontiguousarray(center_heatmap, np.float32)
+    hot = np.flatnonzero(heat > threshold)
+    return _peaks(hot, heat.ravel()[hot], heat.shape, nms_kernel, top_k)
+
+
+def find_upsampled_centers(
+    center_heatmap: np.ndarray, grid: Grid, *, threshold: float, nms_kernel: int, top_k: int
+) -> np.ndarray:
+    """`find_centers` of the heat map [h, w] interpolated on the grid's box.
+
+    Only pixels are interpolated that can exceed the threshold: those with such a corner.
+    """
+    options = {"threshold": threshold, "nms_kernel": nms_kernel, "top_k": top_k}
+    if grid.is_identity:
+        return find_centers(center_heatmap[grid.inside], **options)
+    highest = np.fmax.reduce(at_corners(center_heatmap))
+    least = threshold - _ROUNDING * np.abs(highest)
+    pixels = np.flatnonzero(grid.spread(highest > least))
+    (heat,) = grid.at(center_heatmap[None], pixels)
+    hot = heat > threshold
+    return _peaks(pixels[hot], heat[hot], grid.size, nms_kernel, top_k)
+
+
+def check_center_options(nms_kernel: int, top_k: int) -> None:
+    """
+    Raises:
+        UsageError: nms_kernel is even, or top_k or nms_kernel below 1.
+    """
+    if nms_kernel < 1 or nms_kernel % 2 == 0:
+        raise UsageError(f"nms_kernel must be odd and positive, got {nms_kernel}")
+    if top_k < 1:
+        raise UsageError(f"top_k must be at least 1, got {top_k}")
+
+
+def _peaks(
+    hot: np.ndarray, heat: np.ndarray, size: tuple[int, int], nms_kernel: int, top_k: int
+) -> np.ndarray:
+    """[K, 2] the centres among the pixels above the threshold: flat indices [M] and heat [M].
+
+    All other pixels are cooler and need not be known. The nearest neighbours rule out nearly all
+    of them, so that few windows are looked at whole.
+    """
+    reach = min(nms_kernel // 2, max(size))
+    width = size[1] + 2 * reach
+    bordered = np.full((size[0] + 2 * reach) * width, -np.inf, np.float32)
+    y, x = np.divmod(hot, size[1])
+    places = (y + reach) * width + x + reach
+    bordered[places] = heat
+    for distance in range(1, reach + 1):
+        places = _highest_of_ring(bordered, places, width, distance)
+    heat = bordered[places]
+    hottest = np.sort(np.argsort(-heat, kind="stable")[:top_k])
+    return np.stack(np.divmod(places[hottest], width), axis=1) - reach
+
+
+def _highest_of_ring(heat: np.ndarray, places: np.ndarray, width: int, distance: int) -> np.ndarray:
+    """Those of the places (flat) that no pixel at this distance (of the longer side) rules out.
+
+    One as hot rules a place out if it is earlier in row-major order.
+    """
+    steps = np.arange(-distance, distance + 1)
+    is_ring = np.maximum(np.abs(steps[:, None]), np.abs(steps)) == distance
+    for shifts in (steps[:, None] * width + steps)[is_ring].reshape(8, distance):
+        others, own = heat.take(places[:, None] + shifts), heat.take(places)[:, None]
+        places = places[((own > others) | ((own == others) & (shifts > 0))).all(axis=1)]
+    return places

@@ -1,0 +1,97 @@
+"""The instance of every thing pixel, from offsets at the network's stride.
+
+Where a pixel's offset points is a bilinear combination of where those of its cell's corners point,
+and the points nearest to one centre form a convex region: where all four corners belong to the
+same centre, so does every pixel inside. Offsets are interpolated only where that cannot be told.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from panoptic_deeplab.postprocess.cell_table import nearest_centers
+from panoptic_deeplab.postprocess.patchwork import Patchwork
+from panoptic_deeplab.postprocess.upsampling import Axis, Grid, all_alike, corners
+
+_DEVIATION = 0.005  # pixels that an interpolated point may be off; more makes a cell undecided
+
+
+def group_upsampled_pixels(
+    centers: np.ndarray, offsets: np.ndarray, labels: Patchwork, is_thing: np.ndarray
+) -> Patchwork:
+    """Instance and class of every pixel: `group_pixels` of offsets [2, h, w] on the labels' grid.
+
+    Args:
+        centers: [K, 2] (y, x) in the box.
+        offsets: [2, h, w] float32, (y, x) in pixels of the large map.
+        labels: the class of each pixel.
+        is_thing: [C] bool.
+
+    Returns:
+        instance * C + class; instances are 0 where there is no thing or no centre, else 1..K.
+    """
+    grid, classes, centers = labels.grid, len(is_thing), centers.astype(np.float32)
+    has_things = labels.is_mixed | is_thing.take(labels.cells)
+    owner = _instances_of_cells(centers, offsets, has_things, grid)
+    is_mixed = labels.is_mixed | (owner < 0)
+    pixels = grid.pixels_in(is_mixed)
+    categories = labels.painted().ravel().take(pixels)
+    y, x = np.divmod(pixels, grid.size[1])
+    instances = np.where(is_thing.take(categories), owner.ravel().take(grid.cells_of(y, x)), 0)
+    undecided = np.flatnonzero(instances < 0)
+    aims = _aims(offsets, grid, pixels[undecided])
+    instances[undecided] = nearest_centers(centers, *aims, grid.size)[0] + 1
+    cells = np.where(is_mixed, 0, owner * classes + labels.cells)
+    return Patchwork(grid, cells, is_mixed, pixels, instances * classes + categories)
+
+
+def _aims(offsets: np.ndarray, grid: Grid, pixels: np.ndarray) -> np.ndarray:
+    """[2, M] float32 (y, x) where the offsets of the pixels (flat indices of the box) point."""
+    aims = grid.at(offsets, pixels)
+    aims += np.stack(np.divmod(pixels, grid.size[1])).astype(np.float32)
+    return aims
+
+
+def _instances_of_cells(
+    centers: np.ndarray, offsets: np.ndarray, has_things: np.ndarray, grid: Grid
+) -> np.ndarray:
+    """[h, w] int64: 1..K where all things of a cell belong to one centre, -1 where not known.
+
+    0 where there are no things or no centres.
+    """
+    shape, owner = grid.coarse_size, np.zeros(grid.coarse_size, np.int64)
+    if not len(centers):
+        return owner
+    wanted = np.zeros(owner.size, bool)
+    for corner in corners(np.flatnonzero(has_things), shape):
+        wanted[corner] = True
+    places = np.flatnonzero(wanted)
+    aims = (
+        axis.positions.astype(np.float32)[position] + offset.ravel()[places]
+        for axis, position, offset in zip(
+            (grid.rows, grid.columns), np.divmod(places, shape[1]), offsets, strict=True
+        )
+    )
+    nearest, lead = nearest_centers(centers, *aims, grid.size)
+    if grid.is_identity:
+        owner.ravel()[places] = nearest + 1
+        return np.where(has_things, owner, 0)
+    is_sure = lead > 2 * _DEVIATION * np.hypot(*np.ptp(centers, axis=0))
+    owner.ravel()[places[is_sure]] = nearest[is_sure] + 1
+    evenly = _lies_evenly(grid.rows)[:, None] & _lies_evenly(grid.columns)
+    decided = all_alike(owner) & evenly & (owner > 0)
+    return np.where(has_things, np.where(decided, owner, -1), 0)
+
+
+def _lies_evenly(axis: Axis) -> np.ndarray:
+    """[h] whether interpolating the positions of the network's rows gives each in the cell its own.
+
+    Where pixels are areas, the outermost rows lie beyond those of the network.
+    """
+    interpolated = (
+        axis.positions[axis.low] * axis.low_weight + axis.positions[axis.high] * axis.high_weight
+    )
+    deviation = np.abs(interpolated - np.arange(len(axis.low)))
+    evenly = np.ones(len(axis.positions), bool)
+    evenly[axis.low[deviation > _DEVIATION / 2]] = False
+    return evenly

@@ -1,0 +1,85 @@
+"""How sure the network is of each segment, taken at its own stride."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from panoptic_deeplab.postprocess.blocks import for_blocks
+from panoptic_deeplab.postprocess.upsampling import Grid
+from panoptic_deeplab.structures import Segment
+
+_PIXELS = 1 << 14  # in a block
+
+
+def with_scores(
+    ids: np.ndarray, segments: Sequence[Segment], logits: np.ndarray, grid: Grid
+) -> list[Segment]:
+    """The segments with the mean probability of their class over their pixels.
+
+    Each pixel takes the probability of the network's own pixel it lies in, without upsampling;
+    one that is no number counts as 0. All pixels in one of the network's are counted as if they
+    were the first one's, then those that differ are counted again.
+
+    Args:
+        ids: [H, W] of the box, 0 or the id of a segment, which are 1..N in order.
+        segments: of the map.
+        logits: [C, h, w].
+        grid: the box over the network's pixels.
+    """
+    rows, columns = (
+        (np.arange(start, stop) * coarse) // full
+        for start, stop, coarse, full in zip(
+            grid.box[:2], grid.box[2:], grid.coarse_size, grid.full_size, strict=True
+        )
+    )
+    (tops, bands), (lefts, strips) = (_first_of_each(places) for places in (rows, columns))
+    first = ids[np.ix_(tops, lefts)]
+    areas = np.outer(np.diff(tops, append=len(rows)), np.diff(lefts, append=len(columns)))
+    differs = np.flatnonzero(ids != first.take(strips, axis=1).take(bands, axis=0))
+    y, x = np.divmod(differs, ids.shape[1])
+    own, counted = ids.ravel()[differs], first[bands[y], strips[x]]
+    softmax, categories = _Softmax(logits), np.array([0, *(s.category for s in segments)])
+    width = grid.coarse_size[1]
+    cells, places = (
+        (rows[tops, None] * width + columns[lefts]).ravel(),
+        rows[y] * width + columns[x],
+    )
+    sums = np.zeros(len(segments) + 1)
+    for who, where, weight in (
+        (first.ravel(), cells, areas.ravel()),
+        (own, places, 1),
+        (counted, places, -1),
+    ):
+        sums += np.bincount(who, weight * softmax.of(categories[who], where), len(sums))
+    return [replace(s, score=float(sums[s.id] / s.area)) for s in segments]
+
+
+def _first_of_each(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the runs of equal values in [N] begin; the number of the run of each of the N."""
+    is_first = np.diff(places, prepend=-1) > 0
+    return np.flatnonzero(is_first), np.cumsum(is_first) - 1
+
+
+class _Softmax:
+    """The soft max of logits [C, h, w], of which only some places' classes are asked for."""
+
+    def __init__(self, logits: np.ndarray) -> None:
+        self.flat = logits.reshape(len(logits), -1)
+        self.highest = np.empty(self.flat.shape[1], np.float32)
+        self.total = np.empty(self.flat.shape[1], np.float32)
+        for_blocks(self._add_up, self.flat.shape[1], _PIXELS)
+
+    def _add_up(self, part: slice) -> None:
+        values = self.flat[:, part]
+        with np.errstate(invalid="ignore"):
+            self.highest[part] = values.max(axis=0)
+            self.total[part] = np.exp(values - self.highest[part]).sum(axis=0)
+
+    def of(self, categories: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """[M] float32 probabilities at flat indices of [h, w]; 0 for what is no number."""
+        with np.errstate(invalid="ignore"):
+            raised = np.exp(self.flat[categories, places] - self.highest[places])
+            return np.nan_to_num(raised / self.total[places], copy=False)

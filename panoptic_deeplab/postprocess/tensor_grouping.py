@@ -1,0 +1,305 @@
+"""The grouping in Paddle's operators: for outputs on a GPU, and inside exported programs.
+
+The same ids as the numpy form, which is its oracle. There is no loop over instances or images and
+no map a centre; only the distances are worked through in blocks. Sizes may be known only as the
+program runs, so they are tensors. Operators differ in what they make of nothing, so that no list of
+pixels is ever empty; which of equal values a top-k keeps is not said, so that ties are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+
+from panoptic_deeplab.resample import resize_map
+
+_BLOCK = 1 << 13  # thing pixels whose distances to all centres are held at a time
+_IGNORE_INDEX = 255
+
+Tensor = paddle.Tensor
+Size = Sequence[int] | Sequence[Tensor]
+
+
+class TensorGrouping:
+    """Outputs -> panoptic maps, semantic maps and segment tables, all tensors.
+
+    Arguments as `CenterGrouping`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        thing_ids: Sequence[int],
+        *,
+        threshold: float = 0.1,
+        nms_kernel: int = 7,
+        top_k: int = 200,
+        min_stuff_area: int = 2048,
+        align_corners: bool = True,
+    ) -> None:
+        self.is_thing = np.isin(np.arange(num_classes), list(thing_ids)).astype(np.int64)
+        self.threshold = threshold
+        self.nms_kernel = nms_kernel
+        self.top_k = top_k
+        self.min_stuff_area = min_stuff_area
+        self.align_corners = align_corners
+
+    def __call__(
+        self,
+        outputs: Mapping[str, Tensor],
+        size: Size,
+        box: tuple[int, int, int, int] | None = None,
+    ) -> dict[str, Tensor]:
+        """One result an image; a segment table has M = top_k + C rows.
+
+        Args:
+            outputs: `semantic` [N, C, h, w], `center` [N, 1, h, w] and `offset` [N, 2, h, w].
+            size: (height, width) of the network's input.
+            box: (top, left, bottom, right) of the pictures in it, if they do not fill it.
+
+        Returns:
+            `panoptic` [N, H, W] int32, 0 or the id of a segment; `semantic_map` [N, H, W] int32;
+            `segment_class` [N, M] int32, `segment_score` [N, M] float32 and `segment_area` [N, M]
+            int32, row i of the segment with id i + 1, class -1 where there is none;
+            `segment_count` [N] int32.
+        """
+        logits, heat, offsets = (
+            resize_map(outputs[name].astype("float32"), size, self.align_corners)
+            for name in ("semantic", "center", "offset")
+        )
+        if box is not None:
+            top, left, bottom, right = box
+            logits, heat, offsets = (
+                values[:, :, top:bottom, left:right] for values in (logits, heat, offsets)
+            )
+        labels = logits.argmax(axis=1)  # [N, H, W]
+        centers, is_center = self._centers(heat[:, 0])
+        instances = self._instances(centers, is_center, offsets, labels)
+        slots, counts = self._count(instances, labels)
+        ids, table = self._elect(counts)
+        panoptic = _look_up(ids, slots)
+        scores = _scores(
+            panoptic, table, outputs["semantic"].astype("float32"), size, (box or (0, 0))[:2]
+        )
+        return {
+            "panoptic": panoptic.astype("int32"),
+            "semantic_map": labels.astype("int32"),
+            "segment_class": table.category.astype("int32"),
+            "segment_score": scores.astype("float32"),
+            "segment_area": table.area.astype("int32"),
+            "segment_count": table.count.astype("int32"),
+        }
+
+    def _centers(self, heat: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, K, 2] float32 (y, x) of the centres in row-major order; [N, K] bool which exist."""
+        width = paddle.shape(heat)[2].astype("int64")
+        is_peak = self._without_later_equals(heat, self._is_highest(heat)).flatten(1)
+        heat = paddle.where(is_peak, heat.flatten(1), paddle.full_like(heat.flatten(1), -np.inf))
+        more = paddle.full_like(heat[:, :1], -np.inf).expand([-1, self.top_k])
+        kth = paddle.topk(paddle.concat([heat, more], axis=1), self.top_k)[0][:, -1:]
+        ties = is_peak & (heat == kth)
+        hotter = (heat > kth).astype("int64").sum(axis=1, keepdim=True)
+        kept = (heat > kth) | (
+            ties & (paddle.cumsum(ties.astype("int64"), axis=1) + hotter <= self.top_k)
+        )
+        pixels = paddle.shape(heat)[1].astype("int64")
+        from_end = kept.astype("int64") * (pixels - paddle.arange(0, pixels, dtype="int64"))
+        nothing = paddle.zeros_like(more).astype("int64")
+        order = paddle.topk(paddle.concat([from_end, nothing], axis=1), self.top_k)[0]
+        place = pixels - order
+        centers = paddle.stack([place // width, place % width], axis=2).astype("float32")
+        return centers, order > 0
+
+    def _is_highest(self, heat: Tensor) -> Tensor:
+        """[N, H, W] bool: above the threshold and nothing hotter in the window around."""
+        heat = paddle.where(paddle.isnan(heat), paddle.full_like(heat, -np.inf), heat)
+        highest = F.max_pool2d(
+            heat.unsqueeze(1), self.nms_kernel, stride=1, padding=self.nms_kernel // 2
+        )
+        return (heat > self.threshold) & (heat == highest[:, 0])
+
+    def _without_later_equals(self, heat: Tensor, is_highest: Tensor) -> Tensor:
+        """[N, H, W] bool: those of the highest with no equal before them in their window."""
+        reach = self.nms_kernel // 2
+        if not reach:
+            return is_highest
+        sides = [reach, reach, reach, reach]
+        bordered = F.pad(heat.unsqueeze(1), sides, value=-np.inf)[:, 0]
+        width = paddle.shape(bordered)[2].astype("int64")
+        flags = F.pad(is_highest.astype("float32").unsqueeze(1), sides)[:, 0]
+        flat, keep = bordered.flatten(), flags.flatten()
+        places = _where(keep > 0)  # 0, in the border, is among them
+        own, first = _look_up(flat, places), paddle.ones_like(places).astype("float32")
+        steps = paddle.arange(-reach, reach + 1, dtype="int64")
+        for row in range(-reach, 1):
+            shifts = row * width + (steps if row else steps[:reach])
+            others = _look_up(flat, (places.unsqueeze(1) + shifts).clip(min=0))
+            first *= 1 - (others == own.unsqueeze(1)).any(axis=1).astype("float32")
+        keep = paddle.scatter(keep, places, first).reshape(paddle.shape(flags))
+        return keep[:, reach:-reach, reach:-reach] > 0
+
+    def _instances(
+        self, centers: Tensor, is_center: Tensor, offsets: Tensor, labels: Tensor
+    ) -> Tensor:
+        """[N * H * W] int64: 0 where there is no thing or no centre, else 1..K."""
+        size = paddle.shape(labels).astype("int64")
+        width, area = size[2], size[1] * size[2]
+        is_thing = _look_up(paddle.assign(self.is_thing), labels.flatten())
+        places = _where(is_thing > 0)
+        count = paddle.shape(places).astype("int64")[0]
+        # [N, 1..K]: an absent centre is infinitely far
+        most = is_center.astype("int64").sum(axis=1).max().clip(min=1)
+        far = paddle.full_like(centers[:, :most, 0], np.inf)
+        rows, columns = (
+            paddle.where(is_center[:, :most], centers[:, :most, axis], far) for axis in (0, 1)
+        )
+        down, right = (offsets[:, axis].flatten() for axis in (0, 1))
+
+        def has_more(start: Tensor, _: Tensor) -> Tensor:
+            return start < count
+
+        def assign(start: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
+            here = (start + paddle.arange(_BLOCK, dtype="int64")).clip(max=count - 1)
+            place = places.gather(here)
+            image, pixel = place // area, place % area
+            y = (pixel // width).astype("float32") + down.gather(place)
+            x = (pixel % width).astype("float32") + right.gather(place)
+            nearest = _nearest(rows.gather(image), columns.gather(image), y, x)
+            return start + _BLOCK, paddle.scatter(found, here, nearest)
+
+        start = paddle.zeros([], "int64")
+        found = paddle.static.nn.while_loop(has_more, assign, [start, paddle.zeros_like(places)])[1]
+        instances = paddle.scatter(paddle.zeros_like(is_thing), places, found)
+        has_center = is_center[:, :1].astype("int64").expand([-1, area]).flatten()
+        return instances * is_thing * has_center
+
+    def _count(self, instances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Where each pixel [N, H, W] is counted; [N, K + 1, C] pixels of instances and classes."""
+        rows, classes = self.top_k + 1, len(self.is_thing)
+        images = paddle.shape(labels)[0].astype("int64")
+        image = paddle.arange(0, images, dtype="int64").reshape([-1, 1, 1])
+        slots = (image * rows + instances.reshape(paddle.shape(labels))) * classes + labels
+        counts = _histogram(slots.flatten(), images * rows * classes)
+        return slots, counts.reshape([-1, rows, classes])
+
+    def _elect(self, counts: Tensor) -> tuple[Tensor, _Table]:
+        """[N, K + 1, C] id of the pixels of each instance and class; the segments."""
+        classes = len(self.is_thing)
+        category = paddle.arange(classes, dtype="int64")
+        is_thing = paddle.assign(self.is_thing)
+        is_instance = (paddle.arange(self.top_k + 1, dtype="int64") > 0).astype("int64")
+        votes = counts * is_thing * is_instance.unsqueeze(1)
+        areas = votes.sum(axis=2)
+        # the lowest of the classes with the most votes
+        winners = classes - 1 - (votes * classes + classes - 1 - category).max(axis=2) % classes
+        elected = (areas > 0).astype("int64")
+        instance_ids = paddle.cumsum(elected, axis=1) * elected
+        may_stay = (1 - is_thing) * (category != _IGNORE_INDEX).astype("int64")
+        stuff_areas = counts[:, 0]
+        kept = (stuff_areas >= max(self.min_stuff_area, 1)).astype("int64") * may_stay
+        stuff_ids = (elected.sum(axis=1, keepdim=True) + paddle.cumsum(kept, axis=1)) * kept
+        ids = instance_ids.unsqueeze(2) * is_thing + stuff_ids.unsqueeze(1) * (
+            1 - is_instance
+        ).unsqueeze(1)
+        return ids, _Table.of(
+            paddle.concat([instance_ids, stuff_ids], axis=1),
+            paddle.concat([winners, category.expand_as(stuff_ids)], axis=1),
+            paddle.concat([areas, stuff_areas], axis=1),
+        )
+
+
+def to_host(result: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """The tensors of a result, which are of four bytes a number, as arrays by one copy."""
+    flat = paddle.concat([values.flatten().view("int32") for values in result.values()]).numpy()
+    ends = np.cumsum([values.size for values in result.values()])
+    return {
+        name: part.view(str(values.dtype).removeprefix("paddle.")).reshape(values.shape)
+        for part, (name, values) in zip(np.split(flat, ends[:-1]), result.items(), strict=True)
+    }
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The segments of N images in the order of their ids, M rows each.
+
+    Attributes:
+        category: [N, M] int64, -1 from row `count` on.
+        area: [N, M] int64, 0 from there on.
+        count: [N] int64.
+    """
+
+    category: Tensor
+    area: Tensor
+    count: Tensor
+
+    @classmethod
+    def of(cls, ids: Tensor, categories: Tensor, areas: Tensor) -> _Table:
+        """From candidates [N, M + 1], of which only those with an id are segments."""
+        is_segment = (ids > 0).astype("int64")
+        nothing = paddle.zeros_like(ids)
+
+        def by_id(values: Tensor) -> Tensor:
+            values = values * is_segment
+            return paddle.put_along_axis(nothing, ids, values, 1, reduce="add")[:, 1:]
+
+        return cls(by_id(categories + 1) - 1, by_id(areas), is_segment.sum(axis=1))
+
+
+def _where(flags: Tensor) -> Tensor:
+    """[M + 1] int64: 0, then the indices at which [L] bool is True."""
+    return paddle.concat([paddle.zeros([1], "int64"), paddle.nonzero(flags).flatten()])
+
+
+def _look_up(values: Tensor, places: Tensor) -> Tensor:
+    """The values at flat indices of any shape (`paddle.take` is eight times slower)."""
+    found = values.flatten().gather(places.flatten())
+    return found if places.ndim == 1 else found.reshape(paddle.shape(places))
+
+
+def _histogram(values: Tensor, length: Tensor) -> Tensor:
+    """[length] int64: how often 0..length-1 occur in [M]."""
+    zeros = paddle.zeros([length], "int64")
+    return paddle.put_along_axis(zeros, values, paddle.ones_like(values), 0, reduce="add")
+
+
+def _nearest(rows: Tensor, columns: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """[B] int64 1..K: which of the centres [B, K] is the nearest to each point; 1 for NaN."""
+    down, right = rows - y.unsqueeze(1), columns - x.unsqueeze(1)
+    nearest = (down * down + right * right).argmin(axis=1) + 1
+    is_number = paddle.isfinite(y) & paddle.isfinite(x)
+    return paddle.where(is_number, nearest, paddle.ones_like(nearest))
+
+
+def _scores(
+    panoptic: Tensor, table: _Table, logits: Tensor, size: Size, start: tuple[int, int]
+) -> Tensor:
+    """[N, M] mean probability of its class over a segment, at the stride of the logits."""
+    probabilities = F.softmax(logits, axis=1)
+    probabilities = paddle.where(
+        paddle.isnan(probabilities), paddle.zeros_like(probabilities), probabilities
+    )
+    shape, coarse = (paddle.shape(t).astype("int64") for t in (panoptic, logits))
+    rows, columns = (
+        (paddle.arange(0, shape[axis + 1], dtype="int64") + start[axis])
+        * coarse[axis + 2]
+        // size[axis]
+        for axis in (0, 1)
+    )
+    image = paddle.arange(0, shape[0], dtype="int64").reshape([-1, 1, 1])
+    categories = F.pad(table.category, [1, 0], value=0).clip(min=0)  # of id 0 too
+    ids = image * paddle.shape(categories)[1].astype("int64") + panoptic
+    planes = image * coarse[1] + _look_up(categories, ids)
+    cells = rows.reshape([-1, 1]) * coarse[3] + columns
+    sure = _look_up(probabilities, planes * coarse[2] * coarse[3] + cells)
+    sums = paddle.put_along_axis(
+        paddle.zeros_like(categories).astype("float64").flatten(),
+        ids.flatten(),
+        sure.flatten().astype("float64"),
+        0,
+        reduce="add",
+    ).reshape(paddle.shape(categories))[:, 1:]
+    return sums / table.area.clip(min=1).astype("float64")

@@ -1,0 +1,271 @@
+"""Paddle's bilinear upsampling, of chosen pixels only and equal to the last bit.
+
+Every pixel of the large map lies between four of the network's. All pixels between the same four
+form a cell, named after its upper left corner; a cell is what the sparse steps decide about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from panoptic_deeplab.postprocess.blocks import for_blocks
+
+_PIXELS = 1 << 14  # in a block
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where the rows (or columns) of a large map lie between those of the network.
+
+    Attributes:
+        low: [N] int64, the row before.
+        high: [N] int64, the row after, the same at the end.
+        low_weight: [N] float32.
+        high_weight: [N] float32.
+        positions: [h] float64, where the network's rows lie among these N.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    low_weight: np.ndarray
+    high_weight: np.ndarray
+    positions: np.ndarray
+
+    @classmethod
+    def of(cls, sources: _Sources, positions: np.ndarray, part: slice) -> Axis:
+        """The axis of `part` of the rows that lie at `sources` among those at `positions`."""
+        last = len(positions) - 1
+        low = np.minimum(sources.low[part].astype(np.int64), last)
+        high_weight = np.maximum(sources.place[part], np.float32(0)) - low.astype(np.float32)
+        high = np.minimum(low + 1, last)
+        return cls(low, high, 1 - high_weight, high_weight, positions - part.start)
+
+
+class _Sources(NamedTuple):
+    """Where each row of a large map lies among the network's, as Paddle computes it.
+
+    Attributes:
+        low: [full] whose whole part is the row before.
+        place: [full] float32, from which the weights are taken.
+    """
+
+    low: np.ndarray
+    place: np.ndarray
+
+
+def _aligned_sources(coarse: int, full: int) -> _Sources:
+    """The first and the last row are those of the large map."""
+    ratio = np.float32((coarse - 1) / (full - 1) if full > 1 else 0)
+    place = ratio * np.arange(full, dtype=np.float32)
+    return _Sources(place, place)
+
+
+def _row_sources(coarse: int, full: int) -> _Sources:
+    """Pixels are areas. Paddle rounds the place of a row once."""
+    ratio = np.float32(coarse / full if full > 1 else 0)
+    exact = np.float64(ratio) * (np.arange(full) + 0.5) - 0.5
+    return _Sources(exact, exact.astype(np.float32))
+
+
+def _column_sources(coarse: int, full: int) -> _Sources:
+    """The same of columns, whose place Paddle (3.3, on the CPU) rounds after every step."""
+    ratio = np.float32(coarse / full if full > 1 else 0)
+    place = ratio * (np.arange(full, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
+    return _Sources(_row_sources(coarse, full).low, place)
+
+
+def _aligned_positions(coarse: int, full: int) -> np.ndarray:
+    """[coarse] float64 positions of the network's rows among `full` with the same ends."""
+    return np.arange(coarse) * ((full - 1) / max(coarse - 1, 1))
+
+
+def _area_positions(coarse: int, full: int) -> np.ndarray:
+    """[coarse] float64 positions of the network's rows where pixels are areas."""
+    return (np.arange(coarse) + 0.5) * (full / coarse) - 0.5
+
+
+@dataclass(frozen=True)
+class Samples:
+    """M pixels of the large map with the four of the network's around each.
+
+    Attributes:
+        places: [4][M] int64 flat indices: upper and lower left, upper and lower right; a single
+            one where nothing is to be interpolated.
+        weights: [4] pairs of [M] float32, of the row and of the column.
+    """
+
+    places: tuple[np.ndarray, ...]
+    weights: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+    def of(self, values: np.ndarray, start: np.ndarray | int = 0) -> np.ndarray:
+        """[M] interpolated from the flat maps `values`; `start` is where each pixel's map begins.
+
+        The products and the sum are taken in the order of Paddle's kernel.
+        """
+        if not self.weights:
+            return values.take(self.places[0] + start)
+        total = 0
+        for place, (row_weight, column_weight) in zip(self.places, self.weights, strict=True):
+            term = values.take(place + start)
+            term *= row_weight
+            term *= column_weight
+            total = term if place is self.places[0] else np.add(total, term, out=total)
+        return total
+
+    def only(self, chosen: np.ndarray) -> Samples:
+        """The samples at the indices `chosen`."""
+        return Samples(
+            tuple(place[chosen] for place in self.places),
+            tuple((row[chosen], column[chosen]) for row, column in self.weights),
+        )
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A box of the large map over the network's pixels.
+
+    Attributes:
+        coarse_size: (h, w) of the network's output.
+        full_size: (height, width) of the whole large map.
+        box: (top, left, bottom, right) of the part that is wanted, end exclusive.
+        rows: of the box.
+        columns: of the box.
+    """
+
+    coarse_size: tuple[int, int]
+    full_size: tuple[int, int]
+    box: tuple[int, int, int, int]
+    rows: Axis
+    columns: Axis
+
+    @classmethod
+    def of(
+        cls,
+        coarse_size: tuple[int, int],
+        full_size: tuple[int, int],
+        box: tuple[int, int, int, int],
+        align_corners: bool,
+    ) -> Grid:
+        """The grid of `F.interpolate(coarse, full_size, align_corners=...)`, cut to the box."""
+        top, left, bottom, right = box
+        place, *sources = (
+            (_aligned_positions, _aligned_sources, _aligned_sources)
+            if align_corners
+            else (_area_positions, _row_sources, _column_sources)
+        )
+        parts = slice(top, bottom), slice(left, right)
+        axes = (
+            Axis.of(source(coarse, full), place(coarse, full), part)
+            for coarse, full, part, source in zip(
+                coarse_size, full_size, parts, sources, strict=True
+            )
+        )
+        return cls(tuple(coarse_size), tuple(full_size), box, *axes)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the box."""
+        return len(self.rows.low), len(self.columns.low)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the network's output has the size of the large map already."""
+        return self.coarse_size == self.full_size
+
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """The box as an index of the whole large map."""
+        top, left, bottom, right = self.box
+        return slice(top, bottom), slice(left, right)
+
+    def spread(self, cells: np.ndarray) -> np.ndarray:
+        """[h, w] values of the cells -> [H, W] of the pixels in them."""
+        return cells.take(self.columns.low, axis=1).take(self.rows.low, axis=0)
+
+    def areas(self) -> np.ndarray:
+        """[h, w] int64 pixels of the box in each cell."""
+        return np.outer(
+            np.bincount(self.rows.low, minlength=self.coarse_size[0]),
+            np.bincount(self.columns.low, minlength=self.coarse_size[1]),
+        )
+
+    def pixels_in(self, chosen: np.ndarray) -> np.ndarray:
+        """[M] ascending flat indices of the box's pixels in the chosen cells [h, w] bool."""
+        return np.flatnonzero(self.spread(chosen))
+
+    def upsampled_rows(self, values: np.ndarray, part: slice) -> np.ndarray:
+        """[R, W] some rows of the box, interpolated from the map [h, w], which is no identity."""
+        rows, columns = self.rows, self.columns
+        north = values.take(rows.low[part], axis=0) * rows.low_weight[part, None]
+        south = values.take(rows.high[part], axis=0) * rows.high_weight[part, None]
+        total = north.take(columns.low, axis=1) * columns.low_weight
+        for edge, places, weight in (
+            (south, columns.low, columns.low_weight),
+            (north, columns.high, columns.high_weight),
+            (south, columns.high, columns.high_weight),
+        ):
+            term = edge.take(places, axis=1)
+            term *= weight
+            total += term
+        return total
+
+    def at(self, planes: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        """[P, M] float32 planes [P, h, w] interpolated at flat indices of the box."""
+        flat, result = (
+            planes.reshape(len(planes), -1),
+            np.empty((len(planes), len(pixels)), np.float32),
+        )
+
+        def interpolate(part: slice) -> None:
+            samples = self.samples(*np.divmod(pixels[part], self.size[1]))
+            with np.errstate(invalid="ignore", over="ignore"):
+                for plane, values in zip(flat, result, strict=True):
+                    values[part] = samples.of(plane)
+
+        for_blocks(interpolate, len(pixels), _PIXELS)
+        return result
+
+    def cells_of(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """[M] flat indices of the cells in which pixels (y, x) of the box lie."""
+        return self.rows.low.take(y) * self.coarse_size[1] + self.columns.low.take(x)
+
+    def samples(self, y: np.ndarray, x: np.ndarray) -> Samples:
+        """The surroundings of the pixels (y, x) of the box."""
+        if self.is_identity:
+            return Samples((self.cells_of(y, x),), ())
+        rows, columns, width = self.rows, self.columns, self.coarse_size[1]
+        north, south = rows.low.take(y) * width, rows.high.take(y) * width
+        west, east = columns.low.take(x), columns.high.take(x)
+        above, below = rows.low_weight.take(y), rows.high_weight.take(y)
+        left, right = columns.low_weight.take(x), columns.high_weight.take(x)
+        return Samples(
+            (north + west, south + west, north + east, south + east),
+            ((above, left), (below, left), (above, right), (below, right)),
+        )
+
+
+def corners(cells: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """The flat indices of the four corners of cells (flat) on [h, w]; beyond the end the last."""
+    y, x = np.divmod(cells, size[1])
+    south = np.minimum(y + 1, size[0] - 1) * size[1]
+    east = np.minimum(x + 1, size[1] - 1)
+    return y * size[1] + x, south + x, y * size[1] + east, south + east
+
+
+def at_corners(values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The [h, w] values at the four corners of every cell, each [h, w]."""
+    below = np.concatenate([values[1:], values[-1:]])
+    here, beside = ((v, np.concatenate([v[:, 1:], v[:, -1:]], axis=1)) for v in (values, below))
+    return (*here, *beside)
+
+
+def all_alike(values: np.ndarray) -> np.ndarray:
+    """[h, w] whether the four corners of each cell have equal values."""
+    first, *others = at_corners(values)
+    alike = np.ones(values.shape, bool)
+    for other in others:
+        alike &= first == other
+    return alike

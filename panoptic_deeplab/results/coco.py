@@ -1,0 +1,55 @@
+"""COCO panoptic results, as panopticapi and the COCO server read them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from panoptic_deeplab.results.base import ResultFormat
+from panoptic_deeplab.results.panoptic_files import Entry, PanopticFiles, listed_name
+from panoptic_deeplab.structures import DatasetInfo, Prediction
+
+
+class Coco(ResultFormat):
+    """`coco/panoptic.json` and the PNGs in `coco/panoptic/`.
+
+    A picture whose file name is a number has that number as its id, as in COCO.
+    """
+
+    def __init__(self, folder: Path, info: DatasetInfo) -> None:
+        super().__init__(folder, info)
+        self.files = PanopticFiles(folder / "coco" / "panoptic.json", info)
+
+    def written(self) -> dict[str, Entry]:
+        return self.files.written()
+
+    def write(self, name: str, source: Path, image: np.ndarray, prediction: Prediction) -> Entry:
+        return self.files.write(name, listed_name(name, source), prediction)
+
+    def finish(self, entries: Mapping[str, Entry]) -> None:
+        ids = image_ids(entries)
+        self.files.finish(
+            {
+                "image": entry["image"] | {"id": ids[name]},
+                "annotation": entry["annotation"] | {"image_id": ids[name]},
+            }
+            for name, entry in entries.items()
+        )
+
+
+def image_ids(names: Iterable[str]) -> dict[str, int | str]:
+    """The id of each picture: `val/000139` is 139; other names, and numbers had twice, stay."""
+    numbers = {name: _number(name) for name in names}
+    counts = Counter(numbers.values())
+    return {
+        name: name if number is None or counts[number] > 1 else number
+        for name, number in numbers.items()
+    }
+
+
+def _number(name: str) -> int | None:
+    stem = Path(name).name
+    return int(stem) if stem.isascii() and stem.isdigit() and len(stem) < 19 else None

@@ -1,0 +1,30 @@
+"""KITTI panoptic results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from panoptic_deeplab.formats.cityscapes import instance_id_map
+from panoptic_deeplab.formats.images import write_ids
+from panoptic_deeplab.formats.kitti import KITTI
+from panoptic_deeplab.results.base import ResultFormat, matched_classes
+from panoptic_deeplab.structures import DatasetInfo, Prediction
+
+
+class Kitti(ResultFormat):
+    """`kitti/NAME.png`: RGB ids, labelId * 1000 + k for things, else Cityscapes' labelId.
+
+    They have the picture's size; the data set's own annotations have 1280x384.
+
+    Raises:
+        UsageError: the model has a class that KITTI's annotations do not evaluate.
+    """
+
+    def __init__(self, folder: Path, info: DatasetInfo) -> None:
+        super().__init__(folder / "kitti", info)
+        matched_classes(info, KITTI, "--format kitti")
+
+    def write(self, name: str, source: Path, image: np.ndarray, prediction: Prediction) -> None:
+        write_ids(self.folder / f"{name}.png", instance_id_map(prediction, self.info))

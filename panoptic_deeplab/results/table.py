@@ -1,0 +1,99 @@
+"""All segments of all pictures as one table, for spreadsheets and scripts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.files import open_file, replacing
+from panoptic_deeplab.formats.coco import bounding_boxes
+from panoptic_deeplab.results.base import ResultFormat
+from panoptic_deeplab.structures import Prediction
+
+Row = list[str]
+
+COLUMNS = (
+    "image",
+    "segment_id",
+    "class",
+    "category_id",
+    "is_thing",
+    "score",
+    "area",
+    "left",
+    "top",
+    "width",
+    "height",
+    "center_x",
+    "center_y",
+)
+"""In pixels from the left and the top; the centre is the mean of the segment's pixel positions."""
+
+
+class Table(ResultFormat):
+    """`segments.csv`, a line a segment: `COLUMNS`."""
+
+    @property
+    def path(self) -> Path:
+        """The one file."""
+        return self.folder / "segments.csv"
+
+    def written(self) -> dict[str, list[Row]]:
+        if not self.path.exists():
+            return {}
+        entries: dict[str, list[Row]] = {}
+        with open_file(self.path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+            try:
+                header, *rows = csv.reader(text)
+            except (ValueError, csv.Error) as error:
+                raise DataError(f"{self.path}: cannot be read as CSV ({error})") from error
+        if tuple(header) != COLUMNS:
+            raise DataError(
+                f"{self.path}: has the columns {','.join(header)!r:.100}, expected "
+                f"{','.join(COLUMNS)}; remove it or choose another --save_dir"
+            )
+        for row in rows:
+            entries.setdefault(row[0] if row else "", []).append(row)
+        return entries
+
+    def write(
+        self, name: str, source: Path, image: np.ndarray, prediction: Prediction
+    ) -> list[Row]:
+        boxes, centers = bounding_boxes(prediction.ids), mass_centers(prediction.ids)
+        rows = []
+        for segment in prediction.segments:
+            top, left, bottom, right = boxes[segment.id]
+            y, x = centers[segment.id]
+            category = self.info.categories[segment.category]
+            score = "" if segment.score is None else f"{segment.score:.6f}"
+            box = (left, top, right - left, bottom - top)
+            what = (category.name, category.official_id, int(category.is_thing), score)
+            values = (name, segment.id, *what, segment.area, *box, f"{x:.2f}", f"{y:.2f}")
+            rows.append([str(value) for value in values])
+        return rows
+
+    def finish(self, entries: Mapping[str, list[Row]]) -> None:
+        with (
+            replacing(self.path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for rows in entries.values():
+                writer.writerows(rows)
+
+
+def mass_centers(ids: np.ndarray) -> np.ndarray:
+    """[highest id + 1, 2] (y, x): the mean position of each id's pixels, NaN for those without."""
+    flat = ids.ravel()
+    height, width = ids.shape
+    areas = np.bincount(flat)
+    rows = np.bincount(flat, np.repeat(np.arange(height), width))
+    columns = np.bincount(flat, np.tile(np.arange(width), height))
+    with np.errstate(invalid="ignore"):
+        return np.stack([rows, columns], axis=1) / areas[:, np.newaxis]

@@ -1,0 +1,99 @@
+"""The quick way to a PNG's values gives what Pillow gives, or leaves it to Pillow."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from panoptic_deeplab.formats.png import read_plain_png
+
+VALUES = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, depth, color_type, rows, *more, interlaced=0):
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, interlaced)
+    data = chunk(b"IDAT", zlib.compress(rows))
+    return SIGNATURE + chunk(b"IHDR", header) + b"".join(more) + data + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (VALUES[..., 0], VALUES[..., 0]),
+        (VALUES[..., 0].astype(np.uint16) * 257, VALUES[..., 0].astype(np.uint16) * 257),
+        (VALUES[..., :3], VALUES[..., 2::-1]),
+        (VALUES, VALUES[..., [2, 1, 0, 3]]),
+    ],
+    ids=["grey", "grey of 16 bits", "RGB", "RGBA"],
+)
+def test_plain_kinds_are_read_as_stored(tmp_path, image, expected):
+    Image.fromarray(image).save(tmp_path / "a.png")
+    values = read_plain_png(tmp_path / "a.png")
+    assert values.dtype == image.dtype
+    np.testing.assert_array_equal(values, expected)
+
+
+def encoded(image, **options):
+    file = io.BytesIO()
+    image.save(file, "PNG", **options)
+    return file.getvalue()
+
+
+GREY = Image.fromarray(VALUES[..., 0])
+WHOLE = encoded(GREY)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(GREY.convert("P")),
+        encoded(GREY.convert("1")),
+        encoded(GREY.convert("LA")),
+        encoded(GREY, transparency=3),
+        png(7, 1, 8, 0, b"\0" + bytes(7), interlaced=1),
+        png(7, 1, 8, 0, b"\0" + bytes(7), chunk(b"acTL", bytes(8))),
+        png(1 << 20, 1 << 20, 8, 0, b"\0"),
+        png(0, 1, 8, 0, b"\0"),
+        WHOLE[: len(WHOLE) // 2],
+        WHOLE[:-1],
+        WHOLE[:45] + bytes([WHOLE[45] ^ 1]) + WHOLE[46:],
+        SIGNATURE,
+        b"",
+        b"GIF89a",
+    ],
+    ids=[
+        "palette",
+        "1 bit",
+        "grey with alpha",
+        "transparent colour",
+        "interlaced",
+        "animated",
+        "huge",
+        "empty",
+        "half",
+        "last byte missing",
+        "bit flipped",
+        "signature alone",
+        "nothing",
+        "another format",
+    ],
+)
+def test_everything_else_is_left_to_pillow(tmp_path, data):
+    (tmp_path / "a.png").write_bytes(data)
+    assert read_plain_png(tmp_path / "a.png") is None
+
+
+def test_data_that_end_too_early_are_not_read(tmp_path, capfd):
+    (tmp_path / "a.png").write_bytes(png(7, 5, 8, 0, (b"\0" + bytes(7)) * 3))
+    assert read_plain_png(tmp_path / "a.png") is None
+    assert "Not enough image data" in capfd.readouterr().err

@@ -1,0 +1,104 @@
+"""Classes as a user lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.files import open_file, read_json
+from panoptic_deeplab.formats.coco import info_of_categories
+from panoptic_deeplab.formats.json_items import iterate_items
+from panoptic_deeplab.structures import DatasetInfo
+
+
+def classes_of_names(things: str, stuff: str) -> DatasetInfo:
+    """The classes of two comma-separated lists, numbered from 1, things first.
+
+    Raises:
+        UsageError: both are empty, or a name stands there twice.
+    """
+    entries = [
+        {"id": number, "name": name, "isthing": is_thing}
+        for number, (name, is_thing) in enumerate(
+            [(name, 1) for name in _names(things)] + [(name, 0) for name in _names(stuff)], 1
+        )
+    ]
+    try:
+        return info_of_categories(entries, "--things and --stuff")
+    except DataError as error:
+        raise UsageError(str(error)) from error
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def read_classes(path: Path) -> DatasetInfo:
+    """The classes of a YAML or JSON: a list, or one under `categories`, of `{name, isthing}`.
+
+    A COCO panoptic JSON is such a file. Where they are missing, `id` is the place in the list, from
+    1 on, and `color` one of our own.
+
+    Raises:
+        DataError: the file is unreadable or of another form.
+    """
+    if path.suffix == ".json":
+        entries = [entry for _, entry in iterate_items(path, "categories", list_as="categories")]
+    else:
+        entries = _entries_of_yaml(path)
+    if not all(isinstance(entry, Mapping) for entry in entries):
+        raise DataError(f"{path}: expected classes {{name, isthing}}, got {entries[0]!r:.80}")
+    return info_of_categories(
+        [{"id": number, **entry} for number, entry in enumerate(entries, 1)], path
+    )
+
+
+def _entries_of_yaml(path: Path) -> list[Any]:
+    with open_file(path) as file:
+        try:
+            content = yaml.safe_load(file)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise DataError(f"{path}: cannot be read as YAML ({error})") from error
+    entries = content.get("categories") if isinstance(content, Mapping) else content
+    if not isinstance(entries, list):
+        raise DataError(
+            f"{path}: expected a list of classes {{name, isthing}}, or one under 'categories'"
+        )
+    return entries
+
+
+def with_stuff(info: DatasetInfo, names: Sequence[str]) -> DatasetInfo:
+    """The classes and, numbered after them, those of `names` that are new: as stuff."""
+    categories: list[dict[str, Any]] = info.to_dict()["categories"]
+    known = {category.name for category in info.categories}
+    new = [name for name in dict.fromkeys(names) if name not in known]
+    first = max(category.official_id for category in info.categories) + 1
+    categories += [
+        {"id": number, "name": name, "isthing": 0} for number, name in enumerate(new, first)
+    ]
+    return info_of_categories(categories, info.name)
+
+
+def names_of_values(text: str) -> dict[int, str]:
+    """Value in a semantic PNG -> name, of `road,sky` or of a JSON that holds a list or an object.
+
+    In a list the first name is that of the value 0; an object maps values to names.
+
+    Raises:
+        DataError: the JSON has another form.
+    """
+    if not text.endswith(".json"):
+        return dict(enumerate(_names(text)))
+    content = read_json(text)
+    pairs = content.items() if isinstance(content, Mapping) else None
+    try:
+        pairs = enumerate(content) if pairs is None else pairs
+        return {int(value): str(name) for value, name in pairs}
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{text}: expected a list of names or an object {{value: name}}, got {content!r:.100}"
+        ) from error

@@ -1,0 +1,64 @@
+"""Long work on all cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MOST_WORKERS = 256
+
+
+def in_parallel(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, title: str
+) -> Iterator[Result]:
+    """`function` of each item, in order, with a progress bar.
+
+    The processes are spawned, not forked: they share no state, so their number changes nothing.
+    """
+    from tqdm import tqdm
+
+    progress = partial(tqdm, total=len(items), desc=title, disable=not items)
+    if min(workers, len(items)) <= 1:
+        yield from progress(map(function, items))
+        return
+    context = multiprocessing.get_context("spawn")
+    chunk = max(1, min(4, len(items) // (8 * workers)))
+    with context.Pool(min(workers, len(items)), _start_worker) as pool:
+        yield from progress(pool.imap(function, items, chunk))
+
+
+def _start_worker() -> None:
+    """Ctrl-C is the parent's to handle; a worker ends with its parent, even if that is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Within the block SIGTERM unwinds like Ctrl-C, so that temporary folders are removed."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
