@@ -3,11 +3,13 @@
 #   make setup PYTHON=python3.11   build .venv with this Python (3.10 to 3.12)
 #   make setup DEVICE=gpu          leave PaddlePaddle out, for the vendor's GPU wheel
 #   make test WORKERS=8            more test processes
+#   make compare COMPARE_SECONDS=300   train each method for this time
 #   PIP_INDEX_URL and pip's other settings are honoured.
 
 PYTHON  ?=
 DEVICE  ?=
 WORKERS ?= 2
+COMPARE_SECONDS ?= 1200
 
 python := .venv/bin/python
 builder := $(or $(PYTHON),python3)
@@ -19,10 +21,10 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo compare test lint clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1 | /p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-13s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## /  make \1 | /p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
 
 setup: ## Build .venv from requirements.lock (does nothing when it is up to date)
 	@command -v "$(builder)" >/dev/null || { \
@@ -31,6 +33,12 @@ setup: ## Build .venv from requirements.lock (does nothing when it is up to date
 
 demo: setup ## Scenes, training, evaluation and pictures in output/demo, on a CPU in minutes
 	@HOME="$(home)" $(python) tools/demo.py
+
+compare: setup ## Both methods after equal training on a CPU, side by side in output/compare
+	@test -d output/demo/scenes || HOME="$(home)" $(python) tools/demo.py --only_scenes
+	@HOME="$(home)" $(python) tools/compare.py --train_seconds $(COMPARE_SECONDS) \
+	  --configs configs/demo/panoptic_deeplab_lite_scenes.yml configs/efficientps/efficientps_b0_scenes.yml \
+	  --dataset_root output/demo/scenes --save_dir output/compare
 
 test: setup ## Run the test suite
 	@HOME="$(home)" $(python) -m pytest -n $(WORKERS) --dist loadfile

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from panoptic_deeplab.command_line import (
     add_common_arguments,
     add_grouping_arguments,
+    add_profile_argument,
     add_view_arguments,
     chosen_views,
     load_config,
@@ -81,6 +82,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=1,
         help="threads that read, and as many that write, beside the network (default: %(default)s)",
     )
+    add_profile_argument(parser)
     add_grouping_arguments(parser)
     add_view_arguments(parser)
     return parser.parse_args(argv)
@@ -118,7 +120,7 @@ def predict(arguments: argparse.Namespace) -> None:
         list(dict.fromkeys(arguments.format)),
         [picture.name for picture in pictures],
     )
-    predict_pictures(predictor, pictures, writer, arguments.num_workers)
+    predict_pictures(predictor, pictures, writer, arguments.num_workers, profile=arguments.profile)
 
 
 def trained_predictor(config: Config, model_path: str, views: Augmentation | None) -> Predictor:

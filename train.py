@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panoptic_deeplab.command_line import (
     add_common_arguments,
     add_grouping_arguments,
+    add_profile_argument,
     load_config,
     not_negative,
     positive,
@@ -18,6 +20,7 @@ from panoptic_deeplab.command_line import (
     script_parser,
     share,
 )
+from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
@@ -121,6 +124,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="for fine-tuning: load what fits of the pretrained weights and list what does not",
     )
+    add_profile_argument(parser)
     add_grouping_arguments(parser)
     return parser.parse_args(argv)
 
@@ -181,6 +185,8 @@ def train(arguments: argparse.Namespace) -> None:
             num_classes=config.info.num_classes,
             partial=arguments.allow_partial,
         )
+    wait = arguments.profile and paddle.device.get_device() != "cpu"
+    watch = Stopwatch(paddle.device.synchronize) if wait else Stopwatch()
     trainer = Trainer(
         model=config.model,
         criterion=config.criterion,
@@ -195,10 +201,17 @@ def train(arguments: argparse.Namespace) -> None:
         precision=precision,
         ema_decay=arguments.ema_decay if arguments.use_ema else None,
         validation=validation,
+        watch=watch,
     )
     if folder:
         trainer.resume(folder)
-    trainer.run()
+    first, start = trainer.position.iteration, time.perf_counter()
+    try:
+        trainer.run()
+    finally:
+        if arguments.profile:
+            total, steps = time.perf_counter() - start, trainer.position.iteration - first
+            log.info("%d steps:\n%s", steps, format_profile(watch.seconds, total, steps, "step"))
 
 
 def fit_recipe(config: Config, arguments: argparse.Namespace) -> None:

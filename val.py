@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panoptic_deeplab.command_line import (
     add_common_arguments,
     add_grouping_arguments,
+    add_profile_argument,
     add_view_arguments,
     chosen_views,
     load_config,
     not_negative,
     run,
+    script_parser,
 )
 from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
@@ -42,12 +46,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """What the command line says."""
-    parser = argparse.ArgumentParser(
-        description="Evaluate a model, or predictions in files: panoptic quality, mean IoU and "
-        "instance AP in one pass.",
-        epilog="example: python val.py --config configs/panoptic_deeplab/"
-        "panoptic_deeplab_resnet50_os32_cityscapes_1025x513_bs8_90k_lr00005.yml "
-        "--model_path output/iter_90000/model.pdparams",
+    parser = script_parser(
+        "Evaluate a model, or predictions in files: panoptic quality, mean IoU and instance AP in "
+        "one pass. For a model the mean IoU is that of its semantic branch, for files that of the "
+        "classes of their segments.",
+        "python val.py --config configs/demo/panoptic_deeplab_lite_scenes.yml "
+        "--model_path output/demo/model --json scores.json",
     )
     add_common_arguments(parser)
     source = parser.add_mutually_exclusive_group(required=True)
@@ -79,6 +83,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="outputs to replace by the truth, to see where the errors come from: any of "
         "semantic, center and offset for Panoptic-DeepLab",
     )
+    add_profile_argument(parser)
     add_grouping_arguments(parser)
     add_view_arguments(parser)
     return parser.parse_args(argv)
@@ -99,26 +104,35 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from panoptic_deeplab.files import write_json
 
     config.info = config.classes_of("val_dataset")  # the training split need not be here
-    results = (evaluate_files if arguments.predictions else evaluate_model)(arguments, config)
+    start, watch = time.perf_counter(), Stopwatch()
+    score = evaluate_files if arguments.predictions else evaluate_model
+    results = score(arguments, config, watch)
     if distributed.is_main():
         print(format_table(results, config.info))
+        if arguments.profile:
+            total, count = time.perf_counter() - start, len(config.val_dataset)
+            print(format_profile(watch.seconds, total, count, "picture"))
         if arguments.json:
             evaluated = {name: getattr(arguments, name) for name in _RECORDED}
             write_json(arguments.json, {**results, "evaluated": evaluated}, indent=2)
 
 
-def evaluate_files(arguments: argparse.Namespace, config: Config) -> dict[str, Any]:
+def evaluate_files(
+    arguments: argparse.Namespace, config: Config, watch: Stopwatch
+) -> dict[str, Any]:
     """The scores of predictions that lie in files."""
     from panoptic_deeplab.engine.evaluator import evaluate_predictions
     from panoptic_deeplab.formats.prediction_files import FORMATS
 
     predictions = FORMATS[arguments.format](arguments.predictions, config.info)
     return evaluate_predictions(
-        predictions, config.val_dataset, config.evaluators, arguments.num_workers
+        predictions, config.val_dataset, config.evaluators, arguments.num_workers, watch
     )
 
 
-def evaluate_model(arguments: argparse.Namespace, config: Config) -> dict[str, Any]:
+def evaluate_model(
+    arguments: argparse.Namespace, config: Config, watch: Stopwatch
+) -> dict[str, Any]:
     """The scores of a model."""
     from panoptic_deeplab.engine.checkpoint import refuse_other_classes
     from panoptic_deeplab.engine.evaluator import evaluate
@@ -137,7 +151,7 @@ def evaluate_model(arguments: argparse.Namespace, config: Config) -> dict[str, A
     load_weights(
         config.model, arguments.model_path, num_classes=num_classes, way_out=_OTHER_CLASSES
     )
-    return evaluate(predictor, dataset, config.evaluators, arguments.num_workers, oracle)
+    return evaluate(predictor, dataset, config.evaluators, arguments.num_workers, oracle, watch)
 
 
 if __name__ == "__main__":

@@ -60,21 +60,28 @@ def script_parser(description: str, example: str) -> argparse.ArgumentParser:
     """A parser whose help ends with an example that can be copied as it stands.
 
     Args:
-        description: what the script does.
-        example: a command; where it is long it goes on behind a backslash, before an option.
+        description: what the script does; a blank line begins a new paragraph.
+        example: a command; where it is long it goes on behind a backslash.
     """
-    return argparse.ArgumentParser(
-        description=textwrap.fill(" ".join(description.split()), _HELP_WIDTH - 2),
-        epilog=f"example:\n  {_broken(example)}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    return argparse.ArgumentParser(**help_texts(description, example))
+
+
+def help_texts(description: str, example: str) -> dict[str, Any]:
+    """What `script_parser` hands to argparse, for the parser of a subcommand."""
+    paragraphs = (" ".join(text.split()) for text in description.split("\n\n"))
+    return {
+        "description": "\n\n".join(textwrap.fill(text, _HELP_WIDTH - 2) for text in paragraphs),
+        "epilog": f"example:\n  {_broken(example)}",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
 
 
 def _broken(command: str) -> str:
     """The command in lines that fit, each but the last with a backslash; options keep values."""
     lines = [""]
-    for part in command.replace(" --", "\n--").split("\n"):
-        if lines[-1] and len(lines[-1]) + len(part) > _HELP_WIDTH - 8:
+    first, *options = command.split(" --")
+    for part in [*first.split(" "), *(f"--{option}" for option in options)]:
+        if lines[-1] and len(lines[-1]) + len(part) > _HELP_WIDTH - 10:
             lines.append("")
         lines[-1] += f" {part}" if lines[-1] else part
     return " \\\n      ".join(lines)
@@ -105,6 +112,13 @@ def add_grouping_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--threshold", type=share, help="heat that a centre must exceed, 0..1")
     group.add_argument("--nms_kernel", type=odd, help="window of a centre in pixels, odd")
     group.add_argument("--top_k", type=positive, help="most centres in an image")
+
+
+def add_profile_argument(parser: argparse.ArgumentParser) -> None:
+    """--profile, which tells where the time went."""
+    parser.add_argument(
+        "--profile", action="store_true", help="tell at the end which step took how much time"
+    )
 
 
 def add_view_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ class UserError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().split())  # one line, whatever is in a file's name
+        return one_line(super().__str__())
 
 
 class UsageError(UserError):
@@ -72,6 +72,16 @@ def remark(error: DataError) -> bool:
     if errors is not None:
         errors.append(error)
     return errors is not None
+
+
+def one_line(text: str) -> str:
+    """The text in a line that any terminal can show, whatever is in a file's name.
+
+    White space becomes a blank; what cannot be printed (control characters, bytes of a name that
+    are no text) its escape, such as `\\x1b`.
+    """
+    shown = (c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+    return "".join(shown)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -113,6 +113,24 @@ def _is_plain(folder: str | Path, name: str) -> bool:
     return True
 
 
+def files_below(folder: str | Path, suffix: str = "") -> list[Path]:
+    """The files below a folder whose names end with `suffix`, sorted; none where it is missing.
+
+    Links to folders are followed, each folder being entered once: data sets are often put together
+    of links.
+    """
+    seen, files = set(), []
+    for place, below, names in os.walk(folder, followlinks=True):
+        state = os.stat(place)
+        if (state.st_dev, state.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        below.sort()  # of two ways into a folder the same is taken everywhere
+        files += [Path(place, name) for name in names if name.endswith(suffix)]
+    return sorted(path for path in files if path.is_file())
+
+
 def read_json(path: str | Path) -> Any:
     """The content of a JSON file.
 

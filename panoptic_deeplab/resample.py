@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 
@@ -28,3 +31,81 @@ def resize_map(
     if known and tuple(value.shape[-2:]) == tuple(size):
         return value
     return F.interpolate(value, size, mode="bilinear", align_corners=align_corners)
+
+
+class Upsampled:
+    """`resize_map(value, size)` of which only some pixels are asked for, so that it is never made.
+
+    Args:
+        value: [N, C, h, w].
+        size: (height, width).
+        align_corners: as the model's own upsampling.
+    """
+
+    def __init__(
+        self, value: paddle.Tensor, size: tuple[int, int], align_corners: bool = True
+    ) -> None:
+        count, channels, self.height, self.width = value.shape
+        self.size = tuple(size)
+        self.cells = value.transpose([0, 2, 3, 1]).reshape([-1, channels])  # [N * h * w, C]
+        self.rows = _neighbours(self.height, size[0], align_corners)
+        self.columns = _neighbours(self.width, size[1], align_corners)
+        self.count = count * size[0] * size[1]
+
+    def at(self, pixels: paddle.Tensor) -> paddle.Tensor:
+        """[K, C] at the flat indices `pixels` [K] into [N, height, width]."""
+        if self.size == (self.height, self.width):
+            return self.cells.gather(pixels)
+        lines, columns = pixels // self.size[1], pixels % self.size[1]
+        images, rows = lines // self.size[0], lines % self.size[0]
+        upper, lower, down = (of_rows.gather(rows) for of_rows in self.rows)
+        left, right, across = (of_columns.gather(columns) for of_columns in self.columns)
+        above, below = ((images * self.height + y) * self.width for y in (upper, lower))
+        cells = [above + left, above + right, below + left, below + right]
+        shares = [
+            (1 - down) * (1 - across),
+            (1 - down) * across,
+            down * (1 - across),
+            down * across,
+        ]
+        return _Blend.apply(self.cells, paddle.stack(cells), paddle.stack(shares))
+
+
+class _Blend(paddle.autograd.PyLayer):
+    """Sums of weighted rows; the backward pass needs the weights alone, so no row is kept."""
+
+    @staticmethod
+    def forward(
+        context: Any, rows: paddle.Tensor, indices: paddle.Tensor, weights: paddle.Tensor
+    ) -> paddle.Tensor:
+        """[L, C] rows, [M, K] indices and weights -> [K, C]."""
+        context.save_for_backward(rows, indices, weights)
+        blend = paddle.zeros([indices.shape[1], rows.shape[1]], rows.dtype)
+        for index, weight in zip(indices, weights, strict=True):
+            blend += rows.gather(index) * weight.unsqueeze(1)
+        return blend
+
+    @staticmethod
+    def backward(context: Any, gradient: paddle.Tensor) -> tuple[Any, ...]:
+        """The gradient of the rows."""
+        rows, indices, weights = context.saved_tensor()
+        total = paddle.zeros_like(rows)
+        for index, weight in zip(indices, weights, strict=True):
+            total = paddle.scatter_nd_add(total, index.unsqueeze(1), gradient * weight.unsqueeze(1))
+        return total, None, None
+
+
+def _neighbours(
+    length: int, target: int, align_corners: bool
+) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+    """Of each of `target` pixels the cell before, the cell after, and the share of the latter."""
+    pixels = np.arange(target)
+    if align_corners:
+        positions = pixels * ((length - 1) / max(target - 1, 1))
+    else:
+        ratio = length / target if target > 1 else 0  # as Paddle has it
+        positions = np.maximum((pixels + 0.5) * ratio - 0.5, 0)
+    before = np.minimum(positions.astype(np.int64), length - 1)
+    after = np.minimum(before + 1, length - 1)
+    share = (positions - before).astype(np.float32)
+    return paddle.to_tensor(before), paddle.to_tensor(after), paddle.to_tensor(share)

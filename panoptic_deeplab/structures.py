@@ -171,11 +171,12 @@ class Segment:
             ) from error
         if not 0 < segment_id < 1 << 24:
             raise DataError(
-                f"segment id {segment_id} is outside 1..{(1 << 24) - 1}", kind="malformed entry"
+                f"segment id {segment_id!r:.30} is outside 1..{(1 << 24) - 1}",
+                kind="malformed entry",
             )
         if category_id not in info.index_of_official_id:
             raise DataError(
-                f"segment {segment_id} has category_id {category_id}, which is none of the "
+                f"segment {segment_id} has category_id {category_id!r:.30}, which is none of the "
                 f"{info.num_classes} categories of {info.name}",
                 kind="unknown category",
                 segment_id=segment_id,

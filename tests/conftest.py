@@ -26,6 +26,18 @@ lr_scheduler: {{type: PolynomialDecay, learning_rate: 1e-3, power: 0.9, end_lr: 
 postprocessor: {{type: CenterGrouping, min_stuff_area: 16}}
 """
 
+TINY_TOP_DOWN_CONFIG = """
+_base_: {base}
+batch_size: 1
+iters: 3
+train_dataset: {{dataset_root: {root}, transforms: [
+  {{type: RandomPaddingCrop, crop_size: [96, 64]}}, {{type: RandomHorizontalFlip}}]}}
+val_dataset: {{dataset_root: {root}}}
+model: {{backbone: {{width: 0.25, depth: 0.3}}, channels: 16, semantic_channels: 8,
+  box_channels: 32, train_proposals: 64, test_proposals: 256, rpn_samples: 64, region_samples: 32}}
+postprocessor: {{min_stuff_area: 16}}
+"""
+
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -41,4 +53,13 @@ def tiny_config(scenes: Path, tmp_path: Path) -> Path:
     """A configuration that trains in a second on `scenes`."""
     path = tmp_path / "tiny.yml"
     path.write_text(TINY_CONFIG.format(root=scenes))
+    return path
+
+
+@pytest.fixture
+def tiny_top_down_config(scenes: Path, tmp_path: Path) -> Path:
+    """The same for EfficientPS."""
+    base = Path(__file__).parents[1] / "configs" / "efficientps" / "efficientps_b0_scenes.yml"
+    path = tmp_path / "tiny_top_down.yml"
+    path.write_text(TINY_TOP_DOWN_CONFIG.format(root=scenes, base=base))
     return path

@@ -4,6 +4,7 @@ none."""
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -196,6 +197,12 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
         "malformed entry",
         {"file": TRAIN_JSON, "image_id": "1"},
         "needs whole numbers id",
+    ),
+    "an id of 4,000 digits": (
+        in_segment(1, id=10**4000),
+        "malformed entry",
+        {"file": TRAIN_JSON, "image_id": "1"},
+        "segment id 100000000000000000000000000000 is outside",
     ),
     "a picture of another size": (
         lambda root: Image.new("RGB", (6, 5)).save(picture_of(root, "1")),
@@ -433,12 +440,16 @@ def test_pictures_to_look_at(coco: Path, tmp_path: Path) -> None:
     assert sheet.shape[1] > 1800  # two in a row
 
 
-def test_no_pictures_without_annotations(coco: Path, tmp_path: Path) -> None:
+def test_without_annotations_one_cannot_train_and_has_nothing_to_draw(
+    coco: Path, tmp_path: Path
+) -> None:
     for split in SPLITS:
         edit(json_of(coco, split), lambda content: content["annotations"].clear())
     folder = tmp_path / "pictures"
     code, report = check(config_of(coco), "--save_dir", str(folder))
-    assert (code, report["findings"]) == (0, [])
+    told = [(f["split"], f["severity"]) for f in report["findings"]]
+    assert (code, told) == (1, [("train", "error"), ("val", "warning")])
+    assert all("no picture is annotated" in finding["cause"] for finding in report["findings"])
     assert report["statistics"]["val"]["annotated"] == 0
     assert list(folder.iterdir()) == []
 
@@ -630,6 +641,17 @@ def test_kitti(tmp_path: Path) -> None:
 
 
 # --- the parts
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of files are bytes there")
+def test_names_that_no_terminal_can_show(coco: Path, capsys: pytest.CaptureFixture) -> None:
+    images = coco / "images" / "train"
+    shutil.copy(picture_of(coco, "1"), os.fsencode(images) + b"/\xff\x1b.png")
+    entry = {"id": 99, "file_name": os.fsdecode(b"\xff\x1b.png")}
+    edit(json_of(coco, "train"), lambda content: content["images"].append(entry))
+    assert check(config_of(coco))[0] == 0
+    told = capsys.readouterr().out
+    assert "image 99 (\\udcff\\x1b.png) has no annotation" in told
 
 
 def test_ids_measured_by_eye() -> None:

@@ -242,3 +242,9 @@ def test_a_section_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "own.yml").write_text("iters: 3\n")
     with pytest.raises(UsageError, match="has no section 'model'"):
         _ = Config(tmp_path / "own.yml").model
+
+
+def test_what_is_no_part_takes_no_type(tmp_path: Path) -> None:
+    (tmp_path / "own.yml").write_text("preprocess: {type: Preprocess, mean: [0.5]}\n")
+    with pytest.raises(UsageError, match=r"unknown key 'preprocess\.type'"):
+        Config(tmp_path / "own.yml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import convert_dataset
 import numpy as np
 import pytest
 from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
+from converting.targets import CocoPanopticTarget
 from PIL import Image
 
 from panoptic_deeplab.formats.bdd100k import BDD100K, read_bitmask, write_bitmask
@@ -465,6 +467,25 @@ def test_a_broken_file_is_named_and_nothing_is_written(
     assert nothing_left(tmp_path / "out")
 
 
+def test_without_room_for_the_json_the_pngs_do_not_appear_either(
+    coco: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    convert("to-bdd100k", "--json", coco, "--output", tmp_path / "bdd")
+    folder = tmp_path / "bdd" / "labels" / "pan_seg" / "bitmasks" / coco.stem
+
+    def full(target: CocoPanopticTarget, entries: list, path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(CocoPanopticTarget, "summarize", full)
+    capsys.readouterr()
+    assert convert("from-bdd100k", "--folder", folder, "--output", tmp_path / "out") == 1
+    assert f"error: {tmp_path}/out/{coco.stem}.json: no space left" in capsys.readouterr().err
+    assert nothing_left(tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -539,5 +560,6 @@ def test_every_command_has_an_example(capsys: pytest.CaptureFixture) -> None:
             convert_dataset.main([command, "--help"])
         told = capsys.readouterr().out
         example = told.partition("example:\n")[2].replace("\\\n", " ").split()
+        assert max(map(len, told.partition("\n\n")[2].splitlines())) < 80
         assert example[:3] == ["python", "tools/convert_dataset.py", command]
         convert_dataset.parse_args(example[2:])

@@ -81,6 +81,15 @@ def test_a_split_folder_is_not_needed(copy: Path) -> None:
     assert len(CityscapesPanoptic(str(copy), "val")) == 3
 
 
+def test_links_to_folders_are_followed_and_a_ring_of_them_ends(copy: Path, tmp_path: Path) -> None:
+    folder = copy / "leftImg8bit" / "val"
+    shutil.move(folder, tmp_path / "elsewhere")
+    folder.mkdir()
+    (folder / "town").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "up").symlink_to(folder)
+    assert len(CityscapesPanoptic(str(copy), "val")) == 3
+
+
 def test_a_test_split_has_no_truth(copy: Path) -> None:
     (copy / "leftImg8bit" / "val").rename(copy / "leftImg8bit" / "test")
     dataset = CityscapesPanoptic(str(copy), "test")

@@ -159,7 +159,7 @@ def test_more_than_a_thousand_instances_are_refused() -> None:
 
 
 def test_broken_instance_ids_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"value 77 at pixel \(y 1, x 0\) is no instance id"):
+    with pytest.raises(DataError, match=r"id 77 at pixel \(y 1, x 0\) is no instance id"):
         panoptic_of_instance_ids(np.array([[7, 7], [77, 26001]]), "a.png")
     Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"a\.png: expected instance ids, .* mode RGB"):
@@ -228,6 +228,7 @@ def test_run_lengths_in_a_list_go_down_the_columns() -> None:
         {"size": [2, 3]},
         {"size": [2], "counts": "6"},
         {"size": [1 << 20, 1 << 20], "counts": [1 << 40]},
+        {"size": [8193, 8192], "counts": [8193 * 8192]},  # a byte a pixel
         {"size": [math.inf, 1], "counts": "1"},
         {"size": [0, 5], "counts": "0"},
     ],

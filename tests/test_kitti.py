@@ -67,7 +67,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"training/images: no such folder; dataset_root must hold"):
         KittiPanoptic(str(tmp_path))
     folder = make_split(tmp_path, "training", ids=np.full((2, 4), 99001, np.int32))
-    with pytest.raises(DataError, match=r"id 99001 at pixel \(y 0, x 0\) stands for label id 99"):
+    with pytest.raises(DataError, match=r"id 99001 at pixel \(y 0, x 0\) is no instance id of"):
         KittiPanoptic(str(tmp_path)).truth(0)
     write_ids(folder / "annotations" / "000002.png", IDS)
     with pytest.raises(DataError, match=r"annotates a picture 000002\.\* that does not lie below"):

@@ -28,7 +28,7 @@ def distinct_configs() -> dict[str, Path]:
 
 WITH_BACKBONE = distinct_configs()
 CONFIGS = WITH_BACKBONE | {
-    path.stem: path for path in (Path(__file__).parents[1] / "configs" / "demo").glob("*.yml")
+    path.stem: path for path in (Path(__file__).parents[1] / "configs").rglob("*_scenes.yml")
 }
 SIZE = (65, 97)
 SMALL = (33, 65)

@@ -27,6 +27,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Left out of the lock on purpose. opencv-python: the headless build gives the same `cv2`, without
 # libGL and the old image libraries. typing: a backport that Python has had built in since 3.5.
 LEFT_OUT = {"opencv-python", "typing"}
+# Rooms of the package that need an extra: room -> extra.
+EXTRAS = {"export": "deploy"}
 
 
 def _lock() -> list[Requirement]:
@@ -102,9 +104,11 @@ def test_the_lock_is_complete():
 
 def test_the_package_imports_only_what_it_declares():
     distributions = metadata.packages_distributions()
-    declared = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    always = _declared(PROJECT["dependencies"])
     undeclared = set()
     for path in (ROOT / "panoptic_deeplab").rglob("*.py"):
+        room = path.relative_to(ROOT / "panoptic_deeplab").parts[0]
+        declared = always | _declared(PROJECT["optional-dependencies"].get(EXTRAS.get(room), []))
         for package in _imported_packages(path):
             if package in sys.stdlib_module_names or package == "panoptic_deeplab":
                 continue
@@ -116,6 +120,31 @@ def test_the_package_imports_only_what_it_declares():
             if not owners & declared:
                 undeclared.add(f"{path.relative_to(ROOT)} imports {package}")
     assert not undeclared
+
+
+def test_a_room_with_an_extra_is_entered_by_functions_alone():
+    """Without the extra everything else imports: no other file imports the room at its top."""
+    scripts = [*ROOT.glob("*.py"), *(ROOT / "tools").rglob("*.py")]
+    entered = set()
+    for path in [*(ROOT / "panoptic_deeplab").rglob("*.py"), *scripts]:
+        for room in EXTRAS:
+            if ROOT / "panoptic_deeplab" / room not in path.parents and any(
+                module.startswith(f"panoptic_deeplab.{room}") for module in _modules_at_top(path)
+            ):
+                entered.add(f"{path.relative_to(ROOT)} imports {room}")
+    assert not entered
+
+
+def _modules_at_top(path: Path) -> list[str]:
+    """Return the modules that a file imports as it is loaded, outside `if TYPE_CHECKING`."""
+    statements = ast.parse(path.read_text()).body
+    return [node.module or "" for node in statements if isinstance(node, ast.ImportFrom)] + [
+        alias.name for node in statements if isinstance(node, ast.Import) for alias in node.names
+    ]
+
+
+def _declared(texts: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in texts}
 
 
 def _imported_packages(path: Path) -> set[str]:
@@ -267,4 +296,4 @@ def test_make_alone_lists_the_targets():
         check=True,
     )
     targets = [line.split()[1] for line in result.stdout.splitlines()]
-    assert targets == ["help", "setup", "demo", "test", "lint", "clean"]
+    assert targets == ["help", "setup", "demo", "compare", "test", "lint", "clean"]

@@ -27,7 +27,7 @@ from panoptic_deeplab.models.roi.training import (
     sample_regions,
 )
 
-CLOSED = [0, 0, 1, 1]
+CLOSED = np.array([0, 0, 1, 1])
 
 
 def tensor(values: object) -> paddle.Tensor:
@@ -60,8 +60,8 @@ def test_anchors_go_cell_by_cell_along_the_rows() -> None:
     base = base_anchors(4, 8)
     assert anchors.shape == (18, 4)
     np.testing.assert_array_equal(anchors[:3], base)
-    np.testing.assert_array_equal(anchors[3:6], base + [4, 0, 4, 0])
-    np.testing.assert_array_equal(anchors[9:12], base + [0, 4, 0, 4])
+    np.testing.assert_array_equal(anchors[3:6], base + np.array([4, 0, 4, 0]))
+    np.testing.assert_array_equal(anchors[9:12], base + np.array([0, 4, 0, 4]))
 
 
 def test_anchors_may_touch_the_border_but_not_cross_it() -> None:
@@ -392,7 +392,11 @@ def test_boxes_of_different_classes_may_overlap_and_only_the_best_are_kept() -> 
     }
     logits = tensor([[0, 5, 0], [0, 0, 6], [0, 7, 0]])
     offsets, bounds = paddle.zeros([3, 3, 4]), tensor([[0, 0, 40, 40]])
-    assert detect(regions, logits, offsets, bounds, most=9, **arguments).labels.tolist() == [1, 2, 1]
+    assert detect(regions, logits, offsets, bounds, most=9, **arguments).labels.tolist() == [
+        1,
+        2,
+        1,
+    ]
     assert detect(regions, logits, offsets, bounds, most=2, **arguments).labels.tolist() == [1, 2]
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,21 @@ def test_coco_is_a_json_beside_the_folder_of_its_pngs(tmp_path: Path) -> None:
     assert (person["isthing"], person["iscrowd"], person["score"]) == (1, 0, 0.5)
 
 
+@pytest.mark.parametrize("form", ["coco", "cityscapes"])
+def test_scores_that_are_nearly_equal_stay_different(tmp_path: Path, form: str) -> None:
+    # A sure network's scores differ in the seventh digit, and AP goes by their order.
+    scores = {3: np.float32(0.99999994), 4: np.float32(0.9999999)}
+    prediction = street(0)
+    segments = [replace(s, score=scores.get(s.id, s.score)) for s in prediction.segments]
+    write_all(tmp_path, form, {NAMES[0]: Prediction(prediction.ids, segments)})
+    content = json.loads((tmp_path / form / "panoptic.json").read_text())
+    read = [s["score"] for s in content["annotations"][0]["segments_info"] if s["id"] in scores]
+    assert read == [float(score) for score in scores.values()]
+    if form == "cityscapes":
+        (lines,) = (path.read_text() for path in (tmp_path / form / "instance").glob("*.txt"))
+        assert {float(line.split()[2]) for line in lines.splitlines()} >= set(read)
+
+
 def test_coco_results_score_one_against_themselves(tmp_path: Path) -> None:
     folder = write_all(tmp_path, "coco") / "coco"
     files = (folder / "panoptic.json", folder / "panoptic")
@@ -198,7 +214,7 @@ def test_cityscapes_instances_are_read_officially(official: Path, tmp_path: Path
     results = evalInstanceLevelSemanticLabeling.evaluateImgLists(predicted, truth, args)["averages"]
     assert {results["classes"][name]["ap"] for name in ("car", "person")} == {1}
     lines = Path(predicted[0]).read_text().splitlines()
-    assert lines[0] == "masks/ulm_000000_000019/3.png 26 0.700000"
+    assert lines[0] == "masks/ulm_000000_000019/3.png 26 0.7"
     assert len(lines) == 3
 
 
@@ -259,7 +275,8 @@ def test_bdd100k_frames_are_the_model_zoos(tmp_path: Path) -> None:
 
 def test_kitti_ids_are_label_ids_and_numbers(tmp_path: Path) -> None:
     path = write_all(tmp_path, "kitti") / "kitti" / f"{NAMES[0]}.png"
-    ids, segments = read_annotation(path)
+    read = read_annotation(path)
+    ids, segments = read.ids, read.segments
     assert [KITTI.categories[s.category].name for s in segments] == [
         "road",
         "sky",

@@ -1,13 +1,14 @@
 """Reads everything that a training would, and tells what is wrong with it and what is in it.
 
-    python tools/check_dataset.py --config configs/panoptic_deeplab/my.yml --save_dir output/check
-
 Every picture and annotation is decoded; nothing stops at the first fault. Each finding names the
 file, the pixel (y, x) or the id, the cause and the cure; then come statistics, as a table and, with
 --save_dir, as pictures: statistics.png, and samples.jpg with some annotations drawn.
 
 Errors stop a training or falsify what it learns or its score; warnings do not.
-{kinds}
+
+{errors}
+
+{warnings}
 
 Exit code: 0 nothing wrong, or warnings only; 1 errors; 2 a wrong command line or configuration.
 """
@@ -17,14 +18,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from checking.findings import ERROR, KINDS, WARNING, Findings
 
-from panoptic_deeplab.command_line import not_negative, positive, run
+from panoptic_deeplab.command_line import not_negative, positive, run, script_parser
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import usable_folder, write_json
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.format(kinds="\n".join(_kinds(s) for s in (ERROR, WARNING))),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = script_parser(
+        __doc__.format(errors=_kinds(ERROR), warnings=_kinds(WARNING)),
+        "python tools/check_dataset.py --config configs/own_data.yml --save_dir output/check",
     )
     parser.add_argument("--config", required=True, help="the configuration file (YAML)")
     parser.add_argument(
@@ -74,7 +74,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def _kinds(severity: str) -> str:
     names = ", ".join(name for name, kind in KINDS.items() if kind.severity == severity)
-    return textwrap.fill(f"{severity.capitalize()}s: {names}.", 98, subsequent_indent="  ")
+    return f"{severity.capitalize()}s: {names}."
 
 
 def main(argv: Sequence[str] | None = None) -> int:

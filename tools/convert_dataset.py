@@ -1,11 +1,9 @@
 """Turns annotations of many forms into COCO panoptic, and COCO panoptic into what Cityscapes and
 BDD100K have.
 
-    python tools/convert_dataset.py from-labelme --folder labels --things car,person \\
-        --stuff road,sky --output data/mine --name train
-
-writes data/mine/train.json and data/mine/train/*.png, which the data set CocoPanoptic reads. All of
-it appears at the end, or nothing. `COMMAND --help` tells each form's arguments, with an example.
+The example writes data/mine/train.json and data/mine/train/*.png, which the data set CocoPanoptic
+reads. All of it appears at the end, or nothing. `COMMAND --help` tells each form's arguments, with
+an example.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from parallel import MOST_WORKERS
 
-from panoptic_deeplab.command_line import positive, run
+from panoptic_deeplab.command_line import help_texts, positive, run, script_parser
 from panoptic_deeplab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,8 +32,10 @@ LARGEST_SIDE = 1 << 16
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = script_parser(
+        __doc__,
+        "python tools/convert_dataset.py from-labelme --folder labels --things car,person "
+        "--stuff road,sky --output data/mine --name train",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
@@ -82,9 +82,7 @@ def _add_command(
     parser = commands.add_parser(
         name,
         help=description.splitlines()[0],
-        description=description,
-        epilog=f"example:\n  python tools/convert_dataset.py {name} {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **help_texts(description, f"python tools/convert_dataset.py {name} {example}"),
     )
     parser.add_argument("--output", required=True, help="the folder to write to")
     parser.add_argument("--name", help="what the result is called; default: as the source is")
@@ -119,10 +117,10 @@ def _add_from_cityscapes(commands: argparse._SubParsersAction) -> None:
     parser = _add_command(
         commands,
         "from-cityscapes",
-        "Cityscapes to COCO panoptic.\n"
-        "From *_instanceIds.png, or *_polygons.json where these are missing. The 19 classes have\n"
+        "Cityscapes to COCO panoptic.\n\n"
+        "From *_instanceIds.png, or *_polygons.json where these are missing. The 19 classes have "
         "their train ids; the maps are those of csCreatePanopticImgs --use-train-id.",
-        "--dataset_root data/cityscapes \\\n      --split val --output data/cityscapes_coco",
+        "--dataset_root data/cityscapes --split val --output data/cityscapes_coco",
         _open_cityscapes,
         _coco_panoptic,
     )
@@ -140,9 +138,9 @@ def _add_from_bdd100k(commands: argparse._SubParsersAction) -> None:
     parser = _add_command(
         commands,
         "from-bdd100k",
-        "BDD100K's bitmasks to COCO panoptic.\n"
+        "BDD100K's bitmasks to COCO panoptic.\n\n"
         "All parts of a class of stuff become one segment; what is crowd or ignored is a crowd.",
-        "\\\n      --folder data/bdd100k/labels/pan_seg/bitmasks/val --output data/bdd100k_coco",
+        "--folder data/bdd100k/labels/pan_seg/bitmasks/val --output data/bdd100k_coco",
         _open_bdd100k,
         _coco_panoptic,
     )
@@ -159,12 +157,11 @@ def _add_from_scalabel(commands: argparse._SubParsersAction) -> None:
     parser = _add_command(
         commands,
         "from-scalabel",
-        "Scalabel JSON to COCO panoptic.\n"
-        "RLE masks or polygons of BDD100K's classes. Later labels cover earlier ones; all\n"
+        "Scalabel JSON to COCO panoptic.\n\n"
+        "RLE masks or polygons of BDD100K's classes. Later labels cover earlier ones; all "
         "parts of a class of stuff become one segment.",
-        "\\\n"
-        "      --json data/bdd100k/labels/pan_seg/polygons/pan_seg_val.json \\\n"
-        "      --output data/bdd100k_coco --name val",
+        "--json data/bdd100k/labels/pan_seg/polygons/pan_seg_val.json "
+        "--output data/bdd100k_coco --name val",
         _open_scalabel,
         _coco_panoptic,
     )
@@ -194,8 +191,8 @@ def _add_from_kitti(commands: argparse._SubParsersAction) -> None:
     parser = _add_command(
         commands,
         "from-kitti",
-        "KITTI panoptic to COCO panoptic.\nAt the size of its PNGs.",
-        "--dataset_root data/kitti \\\n      --split validation --output data/kitti_coco",
+        "KITTI panoptic to COCO panoptic.\n\nAt the size of its PNGs.",
+        "--dataset_root data/kitti --split validation --output data/kitti_coco",
         _open_kitti,
         _coco_panoptic,
     )
@@ -213,11 +210,11 @@ def _add_from_coco_instances(commands: argparse._SubParsersAction) -> None:
     parser = _add_command(
         commands,
         "from-coco-instances",
-        "COCO instances to COCO panoptic.\n"
-        "CVAT and others export them. Categories are things unless the JSON says isthing 0.\n"
+        "COCO instances to COCO panoptic.\n\n"
+        "CVAT and others export them. Categories are things unless the JSON says isthing 0. "
         "Semantic PNGs, one value a pixel, tell what lies beneath the objects; 255 is void.",
-        "\\\n      --json instances_train.json --semantic semantic_train \\\n"
-        "      --stuff_classes road,sidewalk,sky --output data/mine --name train",
+        "--json instances_train.json --semantic semantic_train "
+        "--stuff_classes road,sidewalk,sky --output data/mine --name train",
         _open_coco_instances,
         _coco_panoptic,
     )
@@ -250,12 +247,11 @@ def _add_from_labelme(commands: argparse._SubParsersAction) -> None:
     parser = _add_command(
         commands,
         "from-labelme",
-        "labelme to COCO panoptic.\n"
-        "Polygons, rectangles, circles and masks; those of one label and group_id are one object.\n"
-        "A crowd is what has the flag `crowd`, or a label such as cargroup where car is a class.\n"
+        "labelme to COCO panoptic.\n\n"
+        "Polygons, rectangles, circles and masks; those of one label and group_id are one object. "
+        "A crowd is what has the flag `crowd`, or a label such as cargroup where car is a class. "
         "__ignore__ and _background_ are void, as is what nothing covers.",
-        "--folder labels \\\n      --things car,person --stuff road,sky "
-        "--output data/mine --name train",
+        "--folder labels --things car,person --stuff road,sky --output data/mine --name train",
         _open_labelme,
         _coco_panoptic,
     )
@@ -291,10 +287,10 @@ def _add_to_cityscapes(commands: argparse._SubParsersAction) -> None:
     parser = _add_command(
         commands,
         "to-cityscapes",
-        "COCO panoptic to Cityscapes.\n"
-        "Writes *_labelIds.png and *_instanceIds.png as gtFine has them. Classes are matched by\n"
+        "COCO panoptic to Cityscapes.\n\n"
+        "Writes *_labelIds.png and *_instanceIds.png as gtFine has them. Classes are matched by "
         "name. The crowds of a class become one, as do parts of stuff.",
-        "\\\n      --json data/cityscapes_coco/val.json --output data/cityscapes_again",
+        "--json data/cityscapes_coco/val.json --output data/cityscapes_again",
         _open_coco_panoptic,
         _cityscapes,
     )
@@ -305,8 +301,8 @@ def _add_to_bdd100k(commands: argparse._SubParsersAction) -> None:
     parser = _add_command(
         commands,
         "to-bdd100k",
-        "COCO panoptic to BDD100K's bitmasks.\nClasses are matched by name.",
-        "\\\n      --json data/bdd100k_coco/val.json --output data/bdd100k_again",
+        "COCO panoptic to BDD100K's bitmasks.\n\nClasses are matched by name.",
+        "--json data/bdd100k_coco/val.json --output data/bdd100k_again",
         _open_coco_panoptic,
         _bdd100k,
     )

@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         "--processes", type=int, default=2, help="training processes (default: %(default)s)"
     )
     parser.add_argument("--iters", type=int, help="steps (default: as the configuration says)")
+    parser.add_argument("--only_scenes", action="store_true", help="make the scenes and stop")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
     return run(demo, parser.parse_args(argv))
 
@@ -45,14 +46,12 @@ def demo(arguments: argparse.Namespace) -> None:
     """Runs the five steps, each the command that a user would type."""
     output, start = arguments.output.resolve(), time.monotonic()
     scenes, training = output / "scenes", output / "training"
+    make_scenes(scenes)
+    if arguments.only_scenes:
+        return
     for old in (training, output / "prediction", output / "model"):
         shutil.rmtree(old, ignore_errors=True)
     data = [f"train_dataset.dataset_root={scenes}", f"val_dataset.dataset_root={scenes}"]
-
-    step("1/5 street scenes: 400 to learn from, 50 held out")
-    if not scenes.exists():
-        numbers = ["--train", 400, "--val", 50, "--seed", SEED]
-        call("tools/make_scenes.py", "--output", scenes, *numbers)
 
     step(f"2/5 training on {arguments.processes} processes, no pretrained weights")
     launcher = ["-m", "paddle.distributed.launch", "--log_level", "WARNING"]
@@ -77,6 +76,14 @@ def demo(arguments: argparse.Namespace) -> None:
     sheet = output / "panoptic.png"
     draw_sheet(scenes, predicted, sheet)
     tell(output, metrics, sheet, time.monotonic() - start)
+
+
+def make_scenes(folder: Path) -> None:
+    """The pictures to learn from and to be judged on, unless they are there."""
+    step("1/5 street scenes: 400 to learn from, 50 held out")
+    if not folder.exists():
+        numbers = ["--train", 400, "--val", 50, "--seed", SEED]
+        call("tools/make_scenes.py", "--output", folder, *numbers)
 
 
 def step(title: str) -> None:

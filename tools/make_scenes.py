@@ -1,7 +1,5 @@
 """Makes street scenes, labelled and laid out as Cityscapes, ready for training.
 
-    python tools/make_scenes.py --output data/scenes --train 400 --val 50
-
 Every scene depends only on the seed, its split and its number: more scenes, or more processes,
 change none of the first. The folder appears when all of it is done; a run that is stopped leaves
 nothing behind that looks finished.
@@ -19,7 +17,7 @@ from pathlib import Path
 from parallel import MOST_WORKERS, ending_on_sigterm, in_parallel
 from prepare_cityscapes import make_panoptic
 
-from panoptic_deeplab.command_line import run
+from panoptic_deeplab.command_line import run, script_parser
 from panoptic_deeplab.errors import UsageError
 
 SMALLEST_SIZE = 32
@@ -29,8 +27,8 @@ _PARTS = {"leftImg8bit", "gtFine"}
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = script_parser(
+        __doc__, "python tools/make_scenes.py --output data/scenes --train 400 --val 50"
     )
     parser.add_argument("--output", required=True, help="the folder to make")
     parser.add_argument("--train", type=int, default=400, help="training scenes; default: 400")

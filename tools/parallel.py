@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -52,10 +51,14 @@ def _start_worker() -> None:
 
 @contextmanager
 def ending_on_sigterm() -> Iterator[None]:
-    """Within the block SIGTERM unwinds like Ctrl-C, so that temporary folders are removed."""
+    """Within the block SIGTERM ends as Ctrl-C does, so that temporary folders are removed.
+
+    Raises:
+        KeyboardInterrupt: with the signal's number, which `command_line.run` makes an exit code.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
+        raise KeyboardInterrupt(number)
 
     before = signal.signal(signal.SIGTERM, end)
     try:

@@ -4,12 +4,15 @@
 
 For each split it writes, beside what the download holds,
 
-    gtFine/{split}/{city}/*_gtFine_labelTrainIds.png        where polygons lie and they are missing
-    gtFine/cityscapes_panoptic_{split}_trainId.json         as csCreatePanopticImgs --use-train-id
+    gtFine/cityscapes_panoptic_{split}_trainId.json
     gtFine/cityscapes_panoptic_{split}_trainId/*.png
+        as csCreatePanopticImgs --use-train-id: the JSON byte for byte, the
+        PNGs pixel for pixel;
+    gtFine/{split}/{city}/*_gtFine_labelTrainIds.png
+        where polygons lie and they are missing.
 
-The JSON is the one of cityscapesscripts byte for byte, the PNGs pixel for pixel. Each file appears
-whole or not at all, the JSON last; a split that is already done is left alone.
+Each file appears whole or not at all, the JSON last; a split that is already
+done is left alone.
 """
 
 from __future__ import annotations

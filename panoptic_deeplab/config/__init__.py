@@ -27,6 +27,7 @@ from panoptic_deeplab import (  # noqa: F401  (importing a room registers its pa
     transforms,
 )
 from panoptic_deeplab.config.checking import Checker, is_part, takes
+from panoptic_deeplab.config.contracts import check_contracts
 from panoptic_deeplab.config.files import (
     KeyPath,
     Override,
@@ -40,7 +41,7 @@ from panoptic_deeplab.config.files import (
     reaches,
     read_layers,
 )
-from panoptic_deeplab.config.schedule import LENGTHS, SCHEDULES, WARMUP, build_lr_scheduler
+from panoptic_deeplab.config.schedule import LENGTHS, SCHEDULES, WARMUP, build_lr_scheduler, scaled
 from panoptic_deeplab.config.upgrade import upgrade, with_recipe
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.preprocess import Preprocess
@@ -137,8 +138,7 @@ class Config:
     def scale_recipe(self, factor: float) -> None:
         """Learning rate times, iterations divided by `factor` (https://arxiv.org/abs/1706.02677)."""
         self.tree["iters"] = max(1, round(self.iters / factor))
-        schedule = self._section("lr_scheduler")
-        self.tree["lr_scheduler"] = schedule | {"learning_rate": schedule["learning_rate"] * factor}
+        self.tree["lr_scheduler"] = scaled(self._section("lr_scheduler"), factor)
 
     @cached_property
     def info(self) -> DatasetInfo:
@@ -175,7 +175,8 @@ class Config:
     @cached_property
     def preprocess(self) -> Preprocess:
         """The normalisation that training, evaluation and export share."""
-        return Preprocess(**self.tree.get("preprocess", {}))
+        with self._telling(("preprocess",)):
+            return Preprocess(**self.tree.get("preprocess", {}))
 
     @cached_property
     def train_dataset(self) -> Any:
@@ -328,6 +329,7 @@ class Config:
                 check.check_part(node, section, (section,))
         for i, node in enumerate(self.tree.get("evaluators", [])):
             check.check_part(node, "evaluators", ("evaluators", i))
+        self._check_method()
         check.check_arguments(self.tree.get("preprocess", {}), Preprocess, ("preprocess",))
         if "lr_scheduler" in self.tree:
             self._check_schedule(self.tree["lr_scheduler"])
@@ -336,8 +338,22 @@ class Config:
                 where = origin(self._layers, (key,))
                 raise UsageError(f"{where}: '{key}' must be at least 1, got {self.tree[key]}")
 
+    def _check_method(self) -> None:
+        """Refuses a model with another method's targets, criterion or postprocessor."""
+        parts = {
+            section: self._checker.part_class(self.tree[section], section, (section,))
+            for section in ("model", "targets", "criterion", "postprocessor")
+            if section in self.tree
+        }
+        files = [layer.source for layer in self._layers]
+
+        def later_of(*sections: str) -> str:
+            return min((origin(self._layers, (name, "type")) for name in sections), key=files.index)
+
+        check_contracts(parts, later_of)
+
     def _check_schedule(self, node: Tree) -> None:
         checker = Checker(self._layers, {"lr_scheduler": SCHEDULES}, LENGTHS.values())
         schedule = checker.part_class(node, "lr_scheduler", ("lr_scheduler",))
-        own = {key: value for key, value in node.items() if key not in WARMUP}
+        own = {key: value for key, value in node.items() if key not in (*WARMUP, "type")}
         checker.check_arguments(own, schedule, ("lr_scheduler",))

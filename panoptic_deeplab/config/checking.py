@@ -49,7 +49,8 @@ class Checker:
 
     def check_part(self, node: Any, kind: str, path: KeyPath) -> None:
         """A dictionary with a `type` and the arguments of that type."""
-        self.check_arguments(node, self.part_class(node, kind, path), path)
+        part = self.part_class(node, kind, path)
+        self.check_arguments({k: v for k, v in node.items() if k != "type"}, part, path)
 
     def part_class(self, node: Any, kind: str, path: KeyPath) -> Part:
         """What the `type` of `node` names."""
@@ -80,8 +81,6 @@ class Checker:
         hints = {"pretrained": str | None} | _type_hints(part)
         for key, value in node.items():
             here = (*path, key)
-            if key == "type":
-                continue
             if key not in known:
                 raise self._unknown_key(here, known)
             if key in self.kinds:

@@ -36,3 +36,18 @@ def build_lr_scheduler(node: dict[str, Any], iters: int) -> lr.LRScheduler:
         return schedule
     start, end = node.get("warmup_start_lr", 0.0), arguments["learning_rate"]
     return lr.LinearWarmup(schedule, warmup, start, end)
+
+
+def scaled(node: dict[str, Any], factor: float) -> dict[str, Any]:
+    """The section for steps of `factor` times the samples: rate times, milestones divided by it.
+
+    Milestones count from the end of the warm-up, which keeps its length.
+    """
+    changed = {"learning_rate": node["learning_rate"] * factor}
+    if "milestones" in node:
+        warmup = node.get("warmup_iters", 0)
+        changed["milestones"] = [
+            max(round((milestone + warmup) / factor) - warmup, 1)
+            for milestone in node["milestones"]
+        ]
+    return node | changed

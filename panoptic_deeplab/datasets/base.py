@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from panoptic_deeplab.errors import DataError, refuse, remark
+from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.coco import read_panoptic_map
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, read_image
 from panoptic_deeplab.structures import DatasetInfo, Frame, PanopticMap, Segment
@@ -136,14 +137,14 @@ def find_pictures(folder: Path, suffix: str = "") -> dict[str, Path]:
     """Image id -> picture, for all pictures below a folder, sorted by their paths.
 
     Args:
-        folder: searched with all folders below it; one that does not exist holds nothing.
+        folder: searched with all folders below it, links followed; a missing one holds nothing.
         suffix: end of the name, before the dot, that is no part of the id.
 
     Raises:
         DataError: two pictures have the same id.
     """
     pictures: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
         image_id = path.stem.removesuffix(suffix)

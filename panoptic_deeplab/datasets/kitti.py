@@ -82,7 +82,8 @@ class KittiPanoptic(PanopticDataset):
 
     def read_truth(self, record: Record) -> PanopticMap:
         """The annotation at `size`, each pixel the nearest."""
-        ids, segments = read_annotation(record.label_path)
-        if self.size is not None:
-            ids = cv2.resize(ids, self.size, interpolation=cv2.INTER_NEAREST)
-        return measured(ids, segments)
+        annotation = read_annotation(record.label_path)
+        if self.size is None:
+            return annotation
+        ids = cv2.resize(annotation.ids, self.size, interpolation=cv2.INTER_NEAREST)
+        return measured(ids, annotation.segments)

@@ -17,6 +17,7 @@ from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.evaluation.report import merge_results
 from panoptic_deeplab.progress import progress_bar
+from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import PanopticMap, Prediction
 
 _log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def evaluate(
     evaluators: Sequence[Any],
     num_workers: int = 0,
     oracle: Oracle | None = None,
+    watch: Stopwatch | None = None,
 ) -> dict[str, Any]:
     """What the evaluators compute over the whole data set, as one dictionary.
 
@@ -50,25 +52,37 @@ def evaluate(
         evaluators: objects with reset, update, state, merge and compute.
         num_workers: threads that read ahead.
         oracle: which outputs give way to the truth, if any.
+        watch: takes the time of reading, network, grouping and scoring.
 
     Raises:
         DataError: the data set is empty, or a file cannot be used.
     """
     if oracle is not None:
         _log.info("Oracle: the truth in place of the network's %s", ", ".join(oracle.names))
-    mine = _my_images(dataset)
-    samples = read_ahead(partial(_sample_and_truth, dataset, oracle), mine, num_workers)
+    mine, watch = _my_images(dataset), watch or Stopwatch()
+
+    def read(index: int) -> tuple[dict[str, Any], PanopticMap]:
+        with watch.timing("reading"):
+            return _sample_and_truth(dataset, oracle, index)
+
+    samples = read_ahead(read, mine, num_workers)
 
     def predict(sample: dict[str, Any], truth: PanopticMap) -> tuple[Prediction, PanopticMap]:
         correct = None if oracle is None else partial(oracle.correct, sample=sample)
         images, frames = sample["image"][None], [sample["frame"]]
         return predictor.predict_batch(images, frames, correct)[0], truth
 
-    return _score((predict(*pair) for pair in samples), evaluators, len(mine))
+    results = _score((predict(*pair) for pair in samples), evaluators, len(mine), watch)
+    watch.seconds |= predictor.seconds
+    return results
 
 
 def evaluate_predictions(
-    predictions: PredictionReader, dataset: Any, evaluators: Sequence[Any], num_workers: int = 0
+    predictions: PredictionReader,
+    dataset: Any,
+    evaluators: Sequence[Any],
+    num_workers: int = 0,
+    watch: Stopwatch | None = None,
 ) -> dict[str, Any]:
     """The same for predictions that lie in files; the data set's pictures are not opened.
 
@@ -77,12 +91,13 @@ def evaluate_predictions(
         dataset: the validation split.
         evaluators: objects with reset, update, state, merge and compute.
         num_workers: threads that read ahead.
+        watch: takes the time of reading and scoring.
 
     Raises:
         DataError: the data set is empty, an image has no prediction, a file cannot be used, or a
             prediction has another size than its annotation.
     """
-    mine = _my_images(dataset)
+    mine, watch = _my_images(dataset), watch or Stopwatch()
     missing = predictions.missing(
         (record.image_id, record.image_path) for record in dataset.records
     )
@@ -93,8 +108,9 @@ def evaluate_predictions(
         )
 
     def read(index: int) -> tuple[Prediction, PanopticMap]:
-        record, truth = dataset.records[index], dataset.truth(index)
-        prediction = predictions.read(record.image_id, record.image_path)
+        with watch.timing("reading"):
+            record, truth = dataset.records[index], dataset.truth(index)
+            prediction = predictions.read(record.image_id, record.image_path)
         if prediction.ids.shape != truth.ids.shape:
             height, width = prediction.ids.shape
             raise DataError(
@@ -103,7 +119,7 @@ def evaluate_predictions(
             )
         return prediction, truth
 
-    return _score(read_ahead(read, mine, num_workers), evaluators, len(mine))
+    return _score(read_ahead(read, mine, num_workers), evaluators, len(mine), watch)
 
 
 def _my_images(dataset: Any) -> range:
@@ -114,7 +130,10 @@ def _my_images(dataset: Any) -> range:
 
 
 def _score(
-    pairs: Iterable[tuple[Prediction, PanopticMap]], evaluators: Sequence[Any], total: int
+    pairs: Iterable[tuple[Prediction, PanopticMap]],
+    evaluators: Sequence[Any],
+    total: int,
+    watch: Stopwatch,
 ) -> dict[str, Any]:
     """What the evaluators compute of all processes' pairs of prediction and truth."""
     for evaluator in evaluators:
@@ -123,11 +142,13 @@ def _score(
         title="evaluating", total=total, unit="images", hidden=not distributed.is_main()
     ) as bar:
         for prediction, truth in pairs:
-            for evaluator in evaluators:
-                evaluator.update(prediction, truth)
+            with watch.timing("scoring"):
+                for evaluator in evaluators:
+                    evaluator.update(prediction, truth)
             bar.update()
     _merge_ranks(evaluators)
-    return merge_results(evaluator.compute() for evaluator in evaluators)
+    with watch.timing("scoring"):
+        return merge_results(evaluator.compute() for evaluator in evaluators)
 
 
 def _sample_and_truth(

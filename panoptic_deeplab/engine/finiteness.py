@@ -11,17 +11,20 @@ from panoptic_deeplab.errors import DataError
 
 
 class FinitenessGuard:
-    """Undoes steps on the device from the first that is not finite; `check` tells it.
+    """Changes nothing from the first step on that is not finite; `check` tells it.
 
-    Nothing is read back to the host until `check`, so a step never waits for one. The price is a
-    copy of the weights.
+    On a GPU such steps are undone there: nothing is read back to the host until `check`, so a step
+    never waits for one. The price is a copy of the weights. On a CPU a look costs nothing, and
+    such steps are left out.
 
     Args:
         parameters: what a step changes.
+        undo: whether to undo steps or to leave them out; None: by the device.
     """
 
-    def __init__(self, parameters: Sequence[paddle.Tensor]) -> None:
+    def __init__(self, parameters: Sequence[paddle.Tensor], undo: bool | None = None) -> None:
         self.parameters = [p for p in parameters if not p.stop_gradient]
+        self.undo = paddle.device.get_device() != "cpu" if undo is None else undo
         self.reset()
 
     def reset(self) -> None:
@@ -38,7 +41,7 @@ class FinitenessGuard:
         image_ids: Sequence[str],
         apply: Callable[[], None],
     ) -> None:
-        """Calls `apply` and takes its changes back unless all has been finite so far.
+        """Has the changes of `apply` made if all has been finite so far.
 
         Args:
             losses: of this step.
@@ -54,6 +57,12 @@ class FinitenessGuard:
             )
             self.fine = paddle.logical_and(self.fine, paddle.logical_not(bad))
         self.seen.extend(image_ids)
+        if self.undo:
+            self._apply_or_undo(apply)
+        elif bool(self.fine):
+            apply()
+
+    def _apply_or_undo(self, apply: Callable[[], None]) -> None:
         before = [parameter.clone() for parameter in self.parameters]
         apply()
         for parameter, old in zip(self.parameters, before, strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES
 
 OVERLAY_ENDING = "_overlay"
@@ -48,7 +48,7 @@ def find_pictures(image_path: str, left_out: Sequence[Path] = ()) -> list[Pictur
         )
     path = Path(image_path)
     if path.is_dir():
-        root, files = path, _walk(path)
+        root, files = path, files_below(path)
     elif path.is_file():
         root, files = path.parent, [path]
     else:
@@ -96,18 +96,6 @@ def _numbered(name: str) -> Iterator[str]:
 def _files(name: str) -> set[str]:
     """What the results of one picture are called in a folder."""
     return {f"{name}.png", f"{name}{OVERLAY_ENDING}.png"}
-
-
-def _walk(root: Path) -> list[Path]:
-    seen, files = set(), []
-    for folder, below, names in os.walk(root, followlinks=True):
-        state = os.stat(folder)
-        if (state.st_dev, state.st_ino) in seen:
-            below.clear()
-            continue
-        seen.add((state.st_dev, state.st_ino))
-        files += [Path(folder) / name for name in names]
-    return files
 
 
 def _is_picture(path: Path) -> bool:

@@ -11,7 +11,7 @@ import io
 import math
 import pickletools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def read_pickle(path: str | Path) -> Any:
     """
     with open_file(path) as file:
         try:
-            content = _Playback().run(io.BytesIO(file.read()))
+            content = Playback().run(io.BytesIO(file.read()))
             _check_plain(content)
             return content
         except Exception as error:  # a broken pickle can raise anything
@@ -50,13 +50,18 @@ class RefusalError(ValueError):
     """Why a file is not read."""
 
 
-class _Playback:
+class Playback:
     """Carries out the instructions of a pickle that build plain data.
 
     What is built is at most what the file holds: its bytes once more, and a few objects for each
     of a limited number of instructions. Dictionary keys are texts and numbers, for hashing a
     tuple of tuples can take forever.
     """
+
+    @property
+    def known(self) -> Mapping[tuple[str, str], Any]:
+        """(module, name) -> what stands for it here; no other name is allowed."""
+        return _GLOBALS
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -88,35 +93,39 @@ class _Playback:
         self.memo[len(self.memo) if place is None else place] = self.stack[-1]
 
     def extend(self, items: list[Any]) -> None:
-        _of_type(self.stack[-1], list).extend(items)
+        of_type(self.stack[-1], list).extend(items)
 
     def set_items(self, items: list[Any]) -> None:
-        _of_type(self.stack[-1], dict).update(_dict(_couples(items)))
+        of_type(self.stack[-1], dict).update(plain_dict(_couples(items)))
 
     def find(self, module: str, name: str) -> None:
         """Puts on the stack what one of the few allowed names stands for."""
-        if (_of_type(module, str), _of_type(name, str)) not in _GLOBALS:
+        if (of_type(module, str), of_type(name, str)) not in self.known:
             raise RefusalError(f"it asks for {module}.{name}")
-        self.stack.append(_GLOBALS[module, name])
+        self.stack.append(self.known[module, name])
+
+    def fetch(self, reference: Any) -> Any:
+        """What a reference to something outside the pickle stands for."""
+        raise RefusalError("it holds the instruction BINPERSID")
 
     def call(self) -> None:
         maker, arguments = self.pop(2)
-        self.stack.append(_of_type(maker, _Maker).make(*_of_type(arguments, tuple)))
+        self.stack.append(of_type(maker, Maker).make(*of_type(arguments, tuple)))
 
     def build(self) -> None:
         """The second half of an array or of a number type, which tells what it holds."""
-        target, state = self.stack[-2], _of_type(self.stack.pop(), tuple)
+        target, state = self.stack[-2], of_type(self.stack.pop(), tuple)
         if isinstance(target, _NumberType):
-            target.byte_order = _of_type(state[1], str)
+            target.byte_order = of_type(state[1], str)
         else:
             _, shape, number_type, by_columns, raw = state
-            dtype, raw = _of_type(number_type, _NumberType).dtype, _bytes(raw)
+            dtype, raw = of_type(number_type, _NumberType).dtype, _bytes(raw)
             _check_size(raw, dtype, shape)
-            _of_type(target, np.ndarray).__setstate__((1, shape, dtype, bool(by_columns), raw))
+            of_type(target, np.ndarray).__setstate__((1, shape, dtype, bool(by_columns), raw))
 
 
 @dataclass(frozen=True)
-class _Maker:
+class Maker:
     """What may be called: a function of ours in place of the one a pickle names."""
 
     make: Callable[..., Any]
@@ -145,15 +154,16 @@ def array_of_bytes(number_type: np.dtype, shape: tuple[int, ...], raw: bytes) ->
 
 def _check_size(raw: bytes, number_type: np.dtype, shape: Any) -> None:
     """Refuses an array that claims another size than it has."""
-    if len(_of_type(shape, tuple)) > MOST_AXES:
+    if len(of_type(shape, tuple)) > MOST_AXES:
         raise RefusalError(f"an array has {len(shape)} axes")
-    if any(_of_type(length, int) < 0 for length in shape):
+    if any(of_type(length, int) < 0 for length in shape):
         raise RefusalError("an array has a negative length")
     if math.prod(shape) * number_type.itemsize != len(raw):
         raise RefusalError(f"an array claims another size than the {len(raw)} bytes it has")
 
 
-def _dict(pairs: Iterable[tuple[Any, Any]] = ()) -> dict[Any, Any]:
+def plain_dict(pairs: Iterable[tuple[Any, Any]] = ()) -> dict[Any, Any]:
+    """A dictionary of pairs whose keys are texts and whole numbers, others being refused."""
     content = {}
     for key, value in pairs:
         if type(key) not in (str, int):
@@ -162,7 +172,8 @@ def _dict(pairs: Iterable[tuple[Any, Any]] = ()) -> dict[Any, Any]:
     return content
 
 
-def _of_type(item: Any, *expected: type) -> Any:
+def of_type(item: Any, *expected: type) -> Any:
+    """`item`, refused where it is of none of the types."""
     if type(item) not in expected:
         raise RefusalError(f"expected {expected[0].__name__}, got {type(item).__name__}")
     return item
@@ -170,7 +181,7 @@ def _of_type(item: Any, *expected: type) -> Any:
 
 def _bytes(raw: Any) -> bytes:
     """Bytes, which old pickles hold as texts of Latin letters."""
-    return raw.encode("latin-1") if isinstance(raw, str) else bytes(_of_type(raw, bytes, bytearray))
+    return raw.encode("latin-1") if isinstance(raw, str) else bytes(of_type(raw, bytes, bytearray))
 
 
 def _empty_array(*_: Any) -> np.ndarray:
@@ -178,11 +189,11 @@ def _empty_array(*_: Any) -> np.ndarray:
 
 
 def _scalar(number_type: Any, raw: Any) -> np.generic:
-    return array_of_bytes(_of_type(number_type, _NumberType).dtype, (), _bytes(raw))[()]
+    return array_of_bytes(of_type(number_type, _NumberType).dtype, (), _bytes(raw))[()]
 
 
 def _array_of_buffer(raw: Any, number_type: Any, shape: Any, order: str) -> np.ndarray:
-    dtype = _of_type(number_type, _NumberType).dtype
+    dtype = of_type(number_type, _NumberType).dtype
     _check_size(_bytes(raw), dtype, shape)
     return np.frombuffer(_bytes(raw), dtype).reshape(shape, order=order)
 
@@ -190,22 +201,22 @@ def _array_of_buffer(raw: Any, number_type: Any, shape: Any, order: str) -> np.n
 def _tensor(pair: tuple[str, np.ndarray]) -> np.ndarray:
     """What paddle.save makes of a tensor in a nested dictionary: tuple((name, array))."""
     _, array = pair
-    return _of_type(array, np.ndarray)
+    return of_type(array, np.ndarray)
 
 
 _GLOBALS = {
     ("numpy", "ndarray"): None,  # only ever an argument
-    ("numpy", "dtype"): _Maker(lambda code, *_: _NumberType(_of_type(code, str))),
-    ("collections", "OrderedDict"): _Maker(_dict),
-    ("_codecs", "encode"): _Maker(lambda text, *_: _bytes(text)),
-    ("builtins", "tuple"): _Maker(_tensor),
-    ("__builtin__", "tuple"): _Maker(_tensor),
-    ("__builtin__", "bytes"): _Maker(bytes),  # how protocol 2 writes b""
+    ("numpy", "dtype"): Maker(lambda code, *_: _NumberType(of_type(code, str))),
+    ("collections", "OrderedDict"): Maker(plain_dict),
+    ("_codecs", "encode"): Maker(lambda text, *_: _bytes(text)),
+    ("builtins", "tuple"): Maker(_tensor),
+    ("__builtin__", "tuple"): Maker(_tensor),
+    ("__builtin__", "bytes"): Maker(bytes),  # how protocol 2 writes b""
 }
 for _core in ("numpy.core", "numpy._core"):
-    _GLOBALS[f"{_core}.multiarray", "_reconstruct"] = _Maker(_empty_array)
-    _GLOBALS[f"{_core}.multiarray", "scalar"] = _Maker(_scalar)
-    _GLOBALS[f"{_core}.numeric", "_frombuffer"] = _Maker(_array_of_buffer)
+    _GLOBALS[f"{_core}.multiarray", "_reconstruct"] = Maker(_empty_array)
+    _GLOBALS[f"{_core}.multiarray", "scalar"] = Maker(_scalar)
+    _GLOBALS[f"{_core}.numeric", "_frombuffer"] = Maker(_array_of_buffer)
 
 _VALUES = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT"),
@@ -214,7 +225,7 @@ _VALUES = {
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
 
-_ACTIONS: dict[str, Callable[[_Playback, Any], Any]] = {
+_ACTIONS: dict[str, Callable[[Playback, Any], Any]] = {
     "PROTO": lambda play, _: None,
     "FRAME": lambda play, _: None,
     "STOP": lambda play, _: None,
@@ -232,18 +243,19 @@ _ACTIONS: dict[str, Callable[[_Playback, Any], Any]] = {
     "APPEND": lambda play, _: play.extend(play.pop(1)),
     "APPENDS": lambda play, _: play.extend(play.pop_marked()),
     "EMPTY_DICT": lambda play, _: play.stack.append({}),
-    "DICT": lambda play, _: play.stack.append(_dict(_couples(play.pop_marked()))),
+    "DICT": lambda play, _: play.stack.append(plain_dict(_couples(play.pop_marked()))),
     "SETITEM": lambda play, _: play.set_items(play.pop(2)),
     "SETITEMS": lambda play, _: play.set_items(play.pop_marked()),
-    "PUT": _Playback.put,
-    "BINPUT": _Playback.put,
-    "LONG_BINPUT": _Playback.put,
-    "MEMOIZE": _Playback.put,
+    "PUT": Playback.put,
+    "BINPUT": Playback.put,
+    "LONG_BINPUT": Playback.put,
+    "MEMOIZE": Playback.put,
     "GET": lambda play, place: play.stack.append(play.memo[place]),
     "BINGET": lambda play, place: play.stack.append(play.memo[place]),
     "LONG_BINGET": lambda play, place: play.stack.append(play.memo[place]),
     "GLOBAL": lambda play, name: play.find(*name.rsplit(" ", 1)),
     "STACK_GLOBAL": lambda play, _: play.find(*play.pop(2)),
+    "BINPERSID": lambda play, _: play.stack.append(play.fetch(*play.pop(1))),
     "REDUCE": lambda play, _: play.call(),
     "BUILD": lambda play, _: play.build(),
 }

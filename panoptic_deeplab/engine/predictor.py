@@ -26,6 +26,7 @@ from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.formats.images import read_image
 from panoptic_deeplab.preprocess import Preprocess, valid_boxes
 from panoptic_deeplab.progress import progress_bar
+from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 from panoptic_deeplab.structures import Frame, Prediction
 
 _log = logging.getLogger(__name__)
@@ -137,7 +138,12 @@ class Writer(Protocol):
 
 
 def predict_pictures(
-    predictor: Predictor, pictures: Sequence[Picture], writer: Writer, num_workers: int = 1
+    predictor: Predictor,
+    pictures: Sequence[Picture],
+    writer: Writer,
+    num_workers: int = 1,
+    *,
+    profile: bool = False,
 ) -> None:
     """Predicts and writes all pictures; the processes share them.
 
@@ -149,12 +155,13 @@ def predict_pictures(
         pictures: what to predict.
         writer: where to.
         num_workers: threads that read ahead, and as many that write.
+        profile: tell at the end, in a table, where the time went.
 
     Raises:
         StoppedError: by a signal, after what is done has been listed.
         DataError: at the end, if some pictures failed.
     """
-    start = time.perf_counter()
+    start, watch = time.perf_counter(), Stopwatch()
     mine = range(distributed.rank(), len(pictures), distributed.world_size())
     with (
         Interruption() as interruption,
@@ -162,7 +169,7 @@ def predict_pictures(
             title="predicting", total=len(mine), unit="images", hidden=not distributed.is_main()
         ) as bar,
     ):
-        images = read_ahead(lambda i: (i, _read(pictures[i])), mine, num_workers)
+        images = read_ahead(lambda i: (i, _read(pictures[i], watch)), mine, num_workers)
         images = takewhile(lambda _: interruption.signal is None, images)
         predicted = (
             (i, image, None if isinstance(image, DataError) else predictor(image))
@@ -175,7 +182,9 @@ def predict_pictures(
         if distributed.is_main():
             writer.finish([entry for _, entry in everything])
     if distributed.is_main():
-        _tell_times(predictor.seconds | writer.seconds, time.perf_counter() - start, len(written))
+        seconds = watch.seconds | predictor.seconds | writer.seconds
+        tell = _tell_profile if profile else _tell_times
+        tell(seconds, time.perf_counter() - start, len(written))
     if number is not None and len(everything) + len(failures) < len(pictures):
         raise StoppedError(
             number, f"{len(everything)} of {len(pictures)} pictures are done and listed"
@@ -226,9 +235,10 @@ def _write(picture: Picture, image: np.ndarray, prediction: Prediction, writer: 
         return DataError(f"{picture.path}: its results cannot be written ({error})")
 
 
-def _read(picture: Picture) -> np.ndarray | DataError:
+def _read(picture: Picture, watch: Stopwatch) -> np.ndarray | DataError:
     try:
-        return read_image(picture.path)
+        with watch.timing("reading"):
+            return read_image(picture.path)
     except DataError as error:
         return error
 
@@ -236,3 +246,7 @@ def _read(picture: Picture) -> np.ndarray | DataError:
 def _tell_times(seconds: dict[str, float], total: float, count: int) -> None:
     parts = ", ".join(f"{name} {value / max(count, 1):.3f} s" for name, value in seconds.items())
     _log.info("%d pictures in %.1f s; for each: %s", count, total, parts)
+
+
+def _tell_profile(seconds: dict[str, float], total: float, count: int) -> None:
+    _log.info("%d pictures:\n%s", count, format_profile(seconds, total, count, "picture"))

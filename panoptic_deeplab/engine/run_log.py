@@ -199,6 +199,7 @@ class RunLog:
             "command": shlex.join([sys.executable, *sys.argv]),
             "started": time.strftime("%Y-%m-%d %H:%M:%S"),
             "processes": distributed.world_size(),
+            "samples_a_step": self.plan.samples_a_step,
             "environment": describe_environment(),
         }
         write_json(folder / "run.json", run, indent=2)

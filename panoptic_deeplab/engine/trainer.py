@@ -30,6 +30,7 @@ from panoptic_deeplab.engine.run_log import RunLog
 from panoptic_deeplab.files import usable_folder
 from panoptic_deeplab.preprocess import Preprocess
 from panoptic_deeplab.progress import progress_bar
+from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo
 
 _log = logging.getLogger(__name__)
@@ -63,6 +64,8 @@ class Trainer:
         precision: how to compute.
         ema_decay: of a weight average that evaluation uses; None keeps none.
         validation: what to evaluate with at each checkpoint, if at all.
+        watch: takes the time of reading, forward, losses, backward, update, logging and keeping
+            (checkpoints and evaluation).
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Trainer:
         precision: Precision | None = None,
         ema_decay: float | None = None,
         validation: Validation | None = None,
+        watch: Stopwatch | None = None,
     ) -> None:
         precision = precision or Precision()
         if distributed.world_size() > 1 and paddle.device.get_device() != "cpu":
@@ -97,6 +101,7 @@ class Trainer:
         self.config_yaml = config_yaml
         self.plan = plan
         self.validation = validation
+        self.watch = watch or Stopwatch()
         self.position = Position(seed=plan.seed, samples_a_step=plan.samples_a_step)
         self.guard = FinitenessGuard(model.parameters())
 
@@ -148,13 +153,15 @@ class Trainer:
         ):
             bar.update(first)
             log.start_waiting()
-            for batches, image_ids in self._steps(order):
+            for batches, image_ids in self.watch.waiting("reading", self._steps(order)):
                 log.start_step()
                 losses, norm = self._step(network, batches, image_ids)
                 self._count_step()
-                log.end_step(self.position.iteration, losses, self._learning_rate(), norm)
-                bar.update()
-                self._look_around(log, interruption)
+                with self.watch.timing("logging"):
+                    log.end_step(self.position.iteration, losses, self._learning_rate(), norm)
+                    bar.update()
+                with self.watch.timing("keeping"):
+                    self._look_around(log, interruption)
                 log.start_waiting()
 
     def _order(self) -> TrainingOrder:
@@ -186,34 +193,43 @@ class Trainer:
         self, network: Any, batches: Sequence[Batch], image_ids: Sequence[str]
     ) -> tuple[Losses, paddle.Tensor | None]:
         """Forward and backward of each batch, then one update; mean losses, gradient norm."""
-        precision, optimizer = self.state.precision, self.state.optimizer
+        precision = self.state.precision
         paddle.seed(self._step_seed())
         total: Losses = {}
         for i, batch in enumerate(batches):
             alone = i + 1 < len(batches) and distributed.world_size() > 1
             with network.no_sync() if alone else nullcontext():
                 losses = self._losses(network, batch)
-                precision.backward(sum(losses.values()) / len(batches))
+                with self.watch.timing("backward"):
+                    precision.backward(sum(losses.values()) / len(batches))
             for name, loss in losses.items():
                 total[name] = total.get(name, 0) + loss.detach() / len(batches)
+        with self.watch.timing("update"):
+            return total, self._update(total, image_ids)
+
+    def _update(self, losses: Losses, image_ids: Sequence[str]) -> paddle.Tensor | None:
+        """Applies the gradients and forgets them; their norm, where it has a meaning."""
+        precision, optimizer = self.state.precision, self.state.optimizer
         norm = None
         if not precision.overflow_is_handled:
             norm = gradient_norm(self.guard.parameters)
-        self.guard.step(total, norm, image_ids, lambda: precision.step(optimizer))
-        optimizer.clear_grad()
+        self.guard.step(losses, norm, image_ids, lambda: precision.step(optimizer))
+        optimizer.clear_grad(set_to_zero=False)  # no gradients held through the next forward pass
         if self.state.average is not None:
             self.state.average.update()
-        return total, norm
+        return norm
 
     def _losses(self, network: Any, batch: Batch) -> Losses:
-        images = self.preprocess(batch["image"], batch["valid_box"])
-        with self.state.precision.autocast():
-            outputs = network(images, batch)
+        with self.watch.timing("forward"):
+            images = self.preprocess(batch["image"], batch["valid_box"])
+            with self.state.precision.autocast():
+                outputs = network(images, batch)
         full = {
             name: value.astype("float32") if isinstance(value, paddle.Tensor) else value
             for name, value in outputs.items()
         }
-        return self.criterion(full, batch)
+        with self.watch.timing("losses"):
+            return self.criterion(full, batch)
 
     def _step_seed(self) -> int:
         """Dropout's chances follow from the step, so that resuming does not change them."""

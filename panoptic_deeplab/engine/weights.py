@@ -23,7 +23,8 @@ from panoptic_deeplab.engine.plain_pickle import (
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import open_file, replacing
 
-_NAME_TABLE = "StructuredToParameterName@@"  # what paddle.save adds beside the weights
+NOTE_ENDING = "@@"
+"""Of names that stand for no weight: the table paddle.save adds, a licence."""
 _BFLOAT16_BITS = np.dtype(np.uint16)  # as Paddle writes them; it has no uint16 of its own
 
 
@@ -39,7 +40,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     content = _read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path)
     if not isinstance(content, Mapping):
         raise DataError(f"{path}: expected named weights, got {type(content).__name__}")
-    weights = {name: value for name, value in content.items() if name != _NAME_TABLE}
+    weights = {n: value for n, value in content.items() if not str(n).endswith(NOTE_ENDING)}
     for name, value in weights.items():
         if not isinstance(name, str) or not isinstance(value, np.ndarray):
             raise DataError(

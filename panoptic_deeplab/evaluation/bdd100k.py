@@ -24,6 +24,7 @@ from panoptic_deeplab.evaluation.panoptic_quality import (
     MATCHING_IOU,
     PanopticQuality,
 )
+from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.bdd100k import BDD100K, IMAGE_SIZE, read_bitmask
 from panoptic_deeplab.formats.scalabel import (
     Label,
@@ -175,7 +176,7 @@ def evaluate_bdd100k_files(
 def _holds_json(path: str | Path) -> bool:
     path = Path(path)
     if path.is_dir():
-        return next(path.rglob("*.png"), None) is None and bool(next(path.rglob("*.json"), None))
+        return not files_below(path, ".png") and bool(files_below(path, ".json"))
     return True
 
 

@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.images import decoded
 from panoptic_deeplab.formats.png import read_plain_png
 from panoptic_deeplab.progress import progress_bar
@@ -129,7 +130,7 @@ def find_files(folder: str | Path, suffix: str) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    found = sorted(path for path in folder.rglob(f"*{suffix}") if path.is_file())
+    found = files_below(folder, suffix)
     if not found:
         raise DataError(f"{folder}: no file *{suffix} lies below")
     return found

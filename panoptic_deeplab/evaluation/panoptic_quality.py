@@ -53,10 +53,10 @@ class PanopticQuality:
 
         comparable = truth_categories[:, np.newaxis] == predicted_categories
         comparable &= ~crowd[:, np.newaxis] & (overlaps.shared > 0)
-        iou = _intersections_over_unions(overlaps, comparable)
+        iou = intersections_over_unions(overlaps, comparable)
         matches = iou > MATCHING_IOU  # [G, P]
         missed = ~crowd & ~matches.any(axis=1)
-        wrong = ~matches.any(axis=0) & ~_mostly_ignored(overlaps)
+        wrong = ~matches.any(axis=0) & ~mostly_ignored(overlaps)
 
         matched_categories = truth_categories[np.nonzero(matches)[0]]
         self._iou += self._per_class(matched_categories, iou[matches])
@@ -129,7 +129,7 @@ class PanopticQuality:
         return np.bincount(categories, weights, self.info.num_classes)
 
 
-def _intersections_over_unions(overlaps: Overlaps, comparable: np.ndarray) -> np.ndarray:
+def intersections_over_unions(overlaps: Overlaps, comparable: np.ndarray) -> np.ndarray:
     """[G, P] IoU of the comparable pairs, 0 elsewhere.
 
     Annotated areas are those of the annotation, predicted ones are counted in the map, and
@@ -142,13 +142,13 @@ def _intersections_over_unions(overlaps: Overlaps, comparable: np.ndarray) -> np
     if impossible.size:
         segment = overlaps.truth[impossible[0, 0]]
         raise DataError(
-            f"annotated segment {segment.id} has area {segment.area:g} but covers pixels of the map; "
-            "PQ goes by the annotated area, so write it into the annotation"
+            f"annotated segment {segment.id} has area {segment.area:g} but covers pixels of the "
+            "map; PQ goes by the annotated area, so write it into the annotation"
         )
     return np.divide(overlaps.shared, unions, out=np.zeros(unions.shape), where=comparable)
 
 
-def _mostly_ignored(overlaps: Overlaps) -> np.ndarray:
+def mostly_ignored(overlaps: Overlaps) -> np.ndarray:
     """[P] whether more than half of a predicted segment lies on void and its class's crowd.
 
     Of several crowd segments of a class only the last one listed counts, as in panopticapi.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from cityscapesscripts.helpers.labels import Label, id2label, labels, name2label
 
-from panoptic_deeplab.errors import DataError, nearest
+from panoptic_deeplab.errors import DataError, nearest, refuse
 from panoptic_deeplab.formats.images import decoded
 from panoptic_deeplab.formats.measures import measure_ids
 from panoptic_deeplab.structures import VOID_ID, Category, DatasetInfo, PanopticMap, Segment
@@ -85,11 +85,18 @@ def panoptic_of_instance_ids(values: np.ndarray, path: str | Path) -> PanopticMa
         crowd = value < INSTANCES_OF_A_CLASS
         label = id2label.get(value if crowd else value // INSTANCES_OF_A_CLASS)
         if label is None:
-            raise DataError(
-                f"{path}: value {value} at pixel (y {pixel[0]}, x {pixel[1]}) is no instance id of "
-                "Cityscapes (labelId, or labelId * 1000 + k)"
+            y, x = pixel.tolist()
+            refuse(
+                DataError(
+                    f"{path}: id {value} at pixel (y {y}, x {x}) is no instance id of Cityscapes "
+                    "(labelId, or labelId * 1000 + k)",
+                    kind="unknown category",
+                    file=path,
+                    segment_id=value,
+                    pixel=(y, x),
+                )
             )
-        if not label.ignoreInEval:
+        elif not label.ignoreInEval:
             segments.append(Segment(value, label.trainId, crowd and label.hasInstances, area))
     ids = PanopticMap(values, segments)
     return PanopticMap(_painted(ids, [segment.id for segment in segments], np.int32), segments)

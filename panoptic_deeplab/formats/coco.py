@@ -302,7 +302,7 @@ def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
         try:
             rows = [(s["id"], *s["bbox"]) for s in entry["segments_info"] if s.get("bbox")]
             boxes[str(entry["image_id"])] = np.array(rows, np.float32).reshape(-1, 5)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             continue
     return boxes
 
@@ -325,7 +325,7 @@ def segments_info(
             "isthing": int(category.is_thing),
         }
         if segment.score is not None:
-            entry["score"] = round(float(segment.score), 6)
+            entry["score"] = float(segment.score)
         entries.append(entry)
     return entries
 

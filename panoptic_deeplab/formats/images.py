@@ -43,10 +43,10 @@ def read_ids(path: str | Path) -> np.ndarray:
     Raises:
         DataError: not readable, or not an RGB (or RGBA) PNG of 8 bits.
     """
-    bgr = read_plain_png(path)
-    if bgr is not None and bgr.ndim == 3:
-        to_rgba = cv2.COLOR_BGR2RGBA if bgr.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-        return _ids(cv2.cvtColor(bgr, to_rgba))
+    colors = read_plain_png(path)
+    if colors is not None and colors.ndim == 3:
+        rgba = colors if colors.shape[2] == 4 else cv2.cvtColor(colors, cv2.COLOR_RGB2RGBA)
+        return _ids(rgba)
     with decoded(path) as image:
         if image.format != "PNG" or image.mode not in ("RGB", "RGBA"):
             raise DataError(

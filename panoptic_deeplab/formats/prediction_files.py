@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from panoptic_deeplab.errors import DataError, UsageError, nearest
-from panoptic_deeplab.files import inside
+from panoptic_deeplab.files import files_below, inside
 from panoptic_deeplab.formats.bdd100k import BDD100K, read_bitmask
 from panoptic_deeplab.formats.cityscapes import label_named
 from panoptic_deeplab.formats.images import read_ids
@@ -130,7 +130,7 @@ class Bdd100kPredictions:
         if others:
             raise UsageError(f"--format bdd100k: {info.name} has no class {others[0]!r}")
         self._classes = [indices[category.name] for category in BDD100K.categories]
-        self._paths = {file.stem: file for file in sorted(Path(path).rglob("*.png"))}
+        self._paths = {file.stem: file for file in files_below(path, ".png")}
         if not self._paths:
             raise DataError(f"{path}: no bitmask *.png lies below")
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from panoptic_deeplab.errors import DataError, refuse
-from panoptic_deeplab.files import write_json
+from panoptic_deeplab.files import files_below, write_json
 from panoptic_deeplab.formats.json_items import iterate_items
 from panoptic_deeplab.formats.masks import decode_rle, encode_rle, fill_polygons
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Segment
@@ -68,7 +68,7 @@ def read_frames(path: str | Path) -> list[LabeledFrame]:
     """
     path = Path(path)
     if path.is_dir():
-        return [frame for file in sorted(path.rglob("*.json")) for frame in read_frames(file)]
+        return [frame for file in files_below(path, ".json") for frame in read_frames(file)]
     frames = []
     for _, entry in iterate_items(path, "frames", list_as="frames"):
         try:
@@ -217,7 +217,7 @@ def _label_entry(
     if segment.iscrowd:
         entry["attributes"] = {"crowd": True}
     if segment.score is not None:
-        entry["score"] = round(float(segment.score), 6)
+        entry["score"] = float(segment.score)
     return entry
 
 

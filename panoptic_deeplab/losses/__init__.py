@@ -1,5 +1,6 @@
 """One criterion a method: outputs and targets to named, weighted losses."""
 
+from panoptic_deeplab.losses.efficientps import EfficientPSLoss
 from panoptic_deeplab.losses.panoptic_deeplab import PanopticDeepLabLoss
 
-__all__ = ["PanopticDeepLabLoss"]
+__all__ = ["EfficientPSLoss", "PanopticDeepLabLoss"]

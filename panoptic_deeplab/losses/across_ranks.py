@@ -7,6 +7,8 @@ mean of those local values is the mean over everything.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import paddle
 import paddle.distributed as dist
 
@@ -17,13 +19,54 @@ def weighted_mean(errors: paddle.Tensor, weights: paddle.Tensor) -> paddle.Tenso
     return (errors * weights).sum() / paddle.where(total > 0, total, paddle.ones_like(total))
 
 
-def hardest_mean(losses: paddle.Tensor, share: float) -> paddle.Tensor:
-    """Mean of the largest int(share * count) of `losses` [N], at least one.
+def hardest_mean(
+    losses: paddle.Tensor, share: float, rounded: Callable[[float], int] = int
+) -> paddle.Tensor:
+    """Mean of the largest rounded(share * count) of `losses` [N], at least one.
 
     Over several processes (each with N losses) these are the largest of all.
     """
+    return _mean_of_largest(losses, _kept(losses.shape[0], share, rounded))
+
+
+def hardest_mean_of(
+    losses_at: Callable[[paddle.Tensor], paddle.Tensor],
+    count: int,
+    share: float,
+    rounded: Callable[[float], int] = int,
+) -> paddle.Tensor:
+    """`hardest_mean` of `count` losses, of which the backward pass holds only the hardest.
+
+    All are computed once, in pieces, to learn which are the hardest; then those again.
+
+    Args:
+        losses_at: places [K] int64 in 0..count-1 -> their losses [K].
+        count: how many there are on this process.
+        share: see `hardest_mean`.
+        rounded: see `hardest_mean`.
+    """
+    kept = _kept(count, share, rounded)
+    with paddle.no_grad():
+        pieces = [
+            losses_at(paddle.arange(start, min(start + AT_ONCE, count)))
+            for start in range(0, count, AT_ONCE)
+        ]
+        hardest = paddle.concat(pieces).topk(min(kept, count), sorted=False)[1]
+    return _mean_of_largest(losses_at(hardest), kept)
+
+
+AT_ONCE = 1 << 17
+"""Losses of a piece, few enough that their logits (10 MB with 20 classes) do not count."""
+
+
+def _kept(count: int, share: float, rounded: Callable[[float], int]) -> int:
+    """How many losses of all processes are kept."""
+    return max(rounded(share * count * dist.get_world_size()), 1)
+
+
+def _mean_of_largest(losses: paddle.Tensor, kept: int) -> paddle.Tensor:
+    """Mean of the largest `kept` losses of all processes."""
     ranks = dist.get_world_size()
-    kept = max(int(share * losses.shape[0] * ranks), 1)
     if ranks == 1:
         return losses.topk(kept, sorted=False)[0].mean()
     candidates = _gather(losses.detach().topk(min(kept, losses.shape[0]))[0])

@@ -8,9 +8,9 @@ import paddle
 import paddle.nn.functional as F
 
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.losses.across_ranks import hardest_mean, weighted_mean
+from panoptic_deeplab.losses.across_ranks import hardest_mean_of, weighted_mean
 from panoptic_deeplab.registry import CRITERIA
-from panoptic_deeplab.resample import resize_outputs
+from panoptic_deeplab.resample import Upsampled, resize_outputs
 
 
 @CRITERIA.add_component
@@ -36,6 +36,12 @@ class PanopticDeepLabLoss:
         stride: compare at every stride-th pixel only; 1 is the paper's.
         align_corners: as the model's.
     """
+
+    needed_outputs = ("semantic", "center", "offset")
+    needed_targets = (
+        *("semantic", "center", "offset"),
+        *("semantic_weights", "center_weights", "offset_weights"),
+    )
 
     def __init__(
         self,
@@ -70,11 +76,12 @@ class PanopticDeepLabLoss:
             outputs: `semantic` [N, C, h, w], `center` [N, 1, h, w], `offset` [N, 2, h, w].
             targets: what `CenterOffsetTargets` adds, stacked: [N, H, W], `offset` [N, 2, H, W].
         """
-        targets = {name: self._thinned(targets[name]) for name in _TARGETS}
+        targets = {name: self._thinned(targets[name]) for name in self.needed_targets}
         size = targets["semantic"].shape[-2:]
-        resized = resize_outputs(dict(outputs), size, align_corners=self.align_corners)
+        instances = {name: outputs[name] for name in ("center", "offset")}
+        resized = resize_outputs(instances, size, align_corners=self.align_corners)
         return {
-            "semantic_loss": self.semantic_weight * self._semantic(resized, targets),
+            "semantic_loss": self.semantic_weight * self._semantic(outputs["semantic"], targets),
             "center_loss": self.center_weight * self._center(resized, targets),
             "offset_loss": self.offset_weight * self._offset(resized, targets),
         }
@@ -93,23 +100,29 @@ class PanopticDeepLabLoss:
         return target
 
     def _semantic(
-        self, outputs: Mapping[str, paddle.Tensor], targets: Mapping[str, paddle.Tensor]
+        self, logits: paddle.Tensor, targets: Mapping[str, paddle.Tensor]
     ) -> paddle.Tensor:
-        classes = outputs["semantic"].shape[1]
+        """Only the logits of the hardest pixels are upsampled for the backward pass."""
+        classes = logits.shape[1]
         if self.class_weights is not None and len(self.class_weights) != classes:
             raise UsageError(
                 f"criterion.class_weights has {len(self.class_weights)} numbers, the network "
                 f"{classes} classes"
             )
-        losses = F.cross_entropy(
-            outputs["semantic"].transpose([0, 2, 3, 1]),
-            targets["semantic"].astype("int64"),
-            weight=self.class_weights,
-            ignore_index=self.ignore_index,
-            reduction="none",
-        ).flatten()
-        losses = losses * targets["semantic_weights"].astype("float32").flatten()
-        return hardest_mean(losses, self.top_k_percent_pixels)
+        labels, weights = targets["semantic"].flatten(), targets["semantic_weights"].flatten()
+        upsampled = Upsampled(logits, targets["semantic"].shape[-2:], self.align_corners)
+
+        def losses_at(pixels: paddle.Tensor) -> paddle.Tensor:
+            losses = F.cross_entropy(
+                upsampled.at(pixels),
+                labels.gather(pixels).astype("int64"),
+                weight=self.class_weights,
+                ignore_index=self.ignore_index,
+                reduction="none",
+            )
+            return losses * weights.gather(pixels).astype("float32")
+
+        return hardest_mean_of(losses_at, upsampled.count, self.top_k_percent_pixels)
 
     def _center(
         self, outputs: Mapping[str, paddle.Tensor], targets: Mapping[str, paddle.Tensor]
@@ -123,16 +136,6 @@ class PanopticDeepLabLoss:
     ) -> paddle.Tensor:
         errors = (outputs["offset"] - targets["offset"]).abs()
         return _mean_over_channels(errors, targets["offset_weights"])
-
-
-_TARGETS = (
-    "semantic",
-    "center",
-    "offset",
-    "semantic_weights",
-    "center_weights",
-    "offset_weights",
-)
 
 
 def _mean_over_channels(errors: paddle.Tensor, weights: paddle.Tensor) -> paddle.Tensor:

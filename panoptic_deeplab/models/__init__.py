@@ -1,6 +1,7 @@
 """Networks; one file each, their parts beside them."""
 
+from panoptic_deeplab.models.efficientps import EfficientPS
 from panoptic_deeplab.models.panoptic_deeplab import PanopticDeepLab
 from panoptic_deeplab.models.panoptic_deeplab_lite import PanopticDeepLabLite
 
-__all__ = ["PanopticDeepLab", "PanopticDeepLabLite"]
+__all__ = ["EfficientPS", "PanopticDeepLab", "PanopticDeepLabLite"]

@@ -41,6 +41,8 @@ class PanopticDeepLab(nn.Layer):
         recompute: keep fewer activations in training and compute them again in the backward pass.
     """
 
+    output_names = ("semantic", "center", "offset")
+
     def __init__(
         self,
         num_classes: int,

@@ -32,6 +32,8 @@ class PanopticDeepLabLite(nn.Layer):
         instance_channels: of the instance decoder at strides 16, 8 and 4.
     """
 
+    output_names = ("semantic", "center", "offset")
+
     def __init__(
         self,
         num_classes: int,

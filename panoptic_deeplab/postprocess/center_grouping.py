@@ -45,7 +45,8 @@ class CenterGrouping:
         align_corners: as the model's.
     """
 
-    oracle_names = ("semantic", "center", "offset")
+    needed_outputs = ("semantic", "center", "offset")
+    oracle_names = needed_outputs
     """What `oracle` can replace."""
 
     def __init__(

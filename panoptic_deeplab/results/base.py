@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,31 +10,12 @@ from typing import Any
 import numpy as np
 
 from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction
 
 Entry = Any
 
 _MOST_NAMES = 5
-
-
-class Stopwatch:
-    """Seconds spent in named steps, added up over threads.
-
-    Attributes:
-        seconds: by step.
-    """
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def timing(self, step: str) -> Iterator[None]:
-        """Counts the block as time of `step`."""
-        start = time.perf_counter()
-        yield
-        with self._lock:
-            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
 
 
 class ResultFormat:

@@ -83,7 +83,7 @@ class Cityscapes(ResultFormat):
                     write_image(masks / f"{segment.id}.png", mask)
                     score = _UNSURE if segment.score is None else segment.score
                     label_id = LABEL_IDS[segment.category]
-                    lines.append(f"masks/{key}/{segment.id}.png {label_id} {score:.6f}\n")
+                    lines.append(f"masks/{key}/{segment.id}.png {label_id} {float(score)!r}\n")
         with replacing(self.folder / "instance" / f"{key}.txt") as temporary:
             temporary.write_text("".join(lines), "utf-8")
 

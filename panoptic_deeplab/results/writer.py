@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.results.base import ResultFormat, Stopwatch
+from panoptic_deeplab.results.base import ResultFormat
 from panoptic_deeplab.results.bdd100k import Bdd100k
 from panoptic_deeplab.results.cityscapes import Cityscapes
 from panoptic_deeplab.results.coco import Coco
@@ -17,6 +17,7 @@ from panoptic_deeplab.results.crops import Crops
 from panoptic_deeplab.results.kitti import Kitti
 from panoptic_deeplab.results.pictures import Pictures
 from panoptic_deeplab.results.table import Table
+from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, Prediction
 
 WRITERS: dict[str, type[ResultFormat]] = {

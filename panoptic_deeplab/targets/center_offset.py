@@ -44,6 +44,11 @@ class CenterOffsetTargets:
         ignore_stuff_in_offset: learn offsets on things alone.
     """
 
+    target_names = (
+        *("semantic", "center", "offset"),
+        *("semantic_weights", "center_weights", "offset_weights"),
+    )
+
     def __init__(
         self,
         thing_ids: Sequence[int],

@@ -81,6 +81,10 @@ def check_split(config: Config, name: str, workers: int, findings: Findings) -> 
     for index, report in enumerate(bar):
         findings.extend(check.add(index, report))
     findings.extend(_absent_classes(check))
+    if len(dataset) and all(record.label_path is None for record in dataset.records):
+        # Without annotations one can predict, and so only a training is spoiled.
+        kind = "missing file" if name == SPLITS[0] else "nothing annotated"
+        findings.extend([Finding(kind, name, f"{dataset.name}: no picture is annotated")])
     return check
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from checking.findings import ERROR, WARNING, Findings
 from checking.statistics import Statistics
+from panoptic_deeplab.errors import one_line
 from panoptic_deeplab.evaluation.report import align
 
 _SIZES_SHOWN = 5
@@ -23,7 +24,7 @@ def findings_text(findings: Findings, examples: int) -> str:
     lines = []
     for kind, about, kept in findings.by_kind():
         lines.append(f"{about.severity}: {kind}: {findings.counts[kind]}")
-        lines += [f"    {finding.split}: {finding.cause}" for finding in kept[:examples]]
+        lines += [f"    {finding.split}: {one_line(finding.cause)}" for finding in kept[:examples]]
         if findings.counts[kind] > examples:
             lines.append(f"    and {findings.counts[kind] - examples} more (--examples, --json)")
         lines.append(f"    -> {about.cure}")

@@ -14,7 +14,7 @@ from converting.names import checked_name
 from converting.painting import ORDERS, Piece, paint, pieces_of, stuff_joined
 from converting.run import AnnotatedImage, Source
 from panoptic_deeplab.errors import DataError, UsageError, nearest
-from panoptic_deeplab.files import inside
+from panoptic_deeplab.files import files_below, inside
 from panoptic_deeplab.formats.coco_instances import InstancesImage, instance_mask, read_instances
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, decoded
 from panoptic_deeplab.formats.labelme import Shape, read_labelme, shape_mask
@@ -143,7 +143,7 @@ def open_labelme(
     reserved = VOID_LABELS & {category.name for category in info.categories}
     if reserved:
         raise UsageError(f"{min(reserved)} cannot be a class: labelme calls pixels of none so")
-    files = sorted(path for path in folder.rglob("*.json") if path.is_file())
+    files = files_below(folder, ".json")
     if not files:
         raise DataError(f"{folder}: expected a folder of labelme's JSONs, found none")
     images = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 from parallel import ending_on_sigterm, in_parallel
 
 from panoptic_deeplab.errors import DataError, UsageError
-from panoptic_deeplab.files import replacing_folder
+from panoptic_deeplab.files import replacing, replacing_folder
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 
@@ -60,10 +61,14 @@ class Target(Protocol):
     def results(self) -> Sequence[Path]: ...
 
     def write(self, image: AnnotatedImage, panoptic: PanopticMap, folder: Path) -> Any:
-        """Writes an image's files below `folder` and returns what `finish` needs to know."""
+        """Writes an image's files below `folder` and returns what `summarize` needs to know."""
 
-    def finish(self, entries: Sequence[Any]) -> None:
-        """Writes what tells of all images."""
+    @property
+    def summary(self) -> Path | None:
+        """The file that tells of all images, where the form has one."""
+
+    def summarize(self, entries: Sequence[Any], path: Path) -> None:
+        """Writes what that file holds to `path`; not asked of a form without one."""
 
 
 def convert(source: Source, target: Target, workers: int, overwrite: bool) -> None:
@@ -75,10 +80,14 @@ def convert(source: Source, target: Target, workers: int, overwrite: bool) -> No
     """
     _check_results(target, overwrite)
     _check_images(source.images)
-    with ending_on_sigterm(), replacing_folder(target.folder) as folder:
+    with ExitStack() as at_the_end:
+        at_the_end.enter_context(ending_on_sigterm())
+        summary = target.summary and at_the_end.enter_context(replacing(target.summary))
+        folder = at_the_end.enter_context(replacing_folder(target.folder))
         convert_one = partial(_convert_one, source.read, target, folder)
         entries = list(in_parallel(convert_one, source.images, workers, "images"))
-    target.finish(entries)
+        if summary is not None:
+            target.summarize(entries, summary)
 
 
 def _check_results(target: Target, overwrite: bool) -> None:

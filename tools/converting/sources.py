@@ -12,9 +12,8 @@ from converting.names import checked_name
 from converting.painting import stuff_joined
 from converting.run import AnnotatedImage, Source
 from panoptic_deeplab.errors import DataError, nearest
-from panoptic_deeplab.files import inside, open_file
+from panoptic_deeplab.files import files_below, inside, open_file
 from panoptic_deeplab.formats import bdd100k, kitti
-from panoptic_deeplab.formats.annotations import measured
 from panoptic_deeplab.formats.bdd100k import BDD100K
 from panoptic_deeplab.formats.cityscapes import (
     CITYSCAPES,
@@ -104,12 +103,12 @@ def open_kitti(root: Path, split: str) -> Source:
 
 
 def _read_kitti(image: AnnotatedImage) -> PanopticMap:
-    return stuff_joined(measured(*kitti.read_annotation(image.content)), kitti.KITTI)
+    return stuff_joined(kitti.read_annotation(image.content), kitti.KITTI)
 
 
 def _pngs(folder: Path, kind: str) -> list[tuple[str, Path]]:
     """Name below the folder without suffix, and file."""
-    found = sorted(path for path in folder.rglob("*.png") if path.is_file())
+    found = files_below(folder, ".png")
     if not found:
         raise DataError(f"{folder}: expected a folder that holds a {kind} *.png, found none")
     return [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in found]

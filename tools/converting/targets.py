@@ -11,7 +11,6 @@ from pathlib import Path
 
 from converting.run import AnnotatedImage, stem_of
 from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.files import replacing
 from panoptic_deeplab.formats.bdd100k import BDD100K, write_bitmask
 from panoptic_deeplab.formats.cityscapes import instance_id_map, label_id_map, label_named
 from panoptic_deeplab.formats.coco import segments_info
@@ -41,13 +40,13 @@ class CocoPanopticTarget:
         return self.output / self.name
 
     @property
-    def json(self) -> Path:
-        """The file that lists images, annotations and classes."""
+    def summary(self) -> Path:
+        """The JSON, which lists images, annotations and classes."""
         return self.output / f"{self.name}.json"
 
     @property
     def results(self) -> Sequence[Path]:
-        return [self.json, self.folder]
+        return [self.summary, self.folder]
 
     def write(self, image: AnnotatedImage, panoptic: PanopticMap, folder: Path) -> tuple[str, str]:
         """The image's entries of `images` and `annotations`: as text they are a tenth as large."""
@@ -61,9 +60,9 @@ class CocoPanopticTarget:
             json.dumps({"image_id": image.image_id, "file_name": name, "segments_info": segments}),
         )
 
-    def finish(self, entries: Sequence[tuple[str, str]]) -> None:
+    def summarize(self, entries: Sequence[tuple[str, str]], path: Path) -> None:
         categories = json.dumps(self.info.to_dict()["categories"])
-        with replacing(self.json) as temporary, temporary.open("w", encoding="utf-8") as file:
+        with path.open("w", encoding="utf-8") as file:
             file.write('{"images": [')
             file.writelines(_separated(image for image, _ in entries))
             file.write('],\n"annotations": [')
@@ -93,6 +92,7 @@ class CityscapesTarget:
     name: str
     info: DatasetInfo
     ignore_unknown: bool = False
+    summary = None
 
     @property
     def folder(self) -> Path:
@@ -110,9 +110,6 @@ class CityscapesTarget:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_image(f"{path}_labelIds.png", label_id_map(known, self.info))
         write_image(f"{path}_instanceIds.png", instance_id_map(known, self.info))
-
-    def finish(self, entries: Sequence[None]) -> None:
-        """Cityscapes has no list of images."""
 
     @cached_property
     def _is_known(self) -> list[bool]:
@@ -142,6 +139,7 @@ class Bdd100kTarget:
     name: str
     info: DatasetInfo
     ignore_unknown: bool = False
+    summary = None
 
     @property
     def folder(self) -> Path:
@@ -158,9 +156,6 @@ class Bdd100kTarget:
             replace(segment, category=self._indices[segment.category]) for segment in known.segments
         ]
         write_bitmask(folder / f"{stem_of(image)}.png", PanopticMap(known.ids, segments))
-
-    def finish(self, entries: Sequence[None]) -> None:
-        """Bitmasks have no list of images."""
 
     @cached_property
     def _indices(self) -> list[int | None]:

@@ -1,0 +1,1 @@
+"""Networks as files that run without Paddle, and what runs them."""

@@ -1,0 +1,177 @@
+"""What an exported file is told with: `deploy.yaml`, and the same as JSON in the ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.files import open_file
+from panoptic_deeplab.structures import DatasetInfo
+
+FILE = "deploy.yaml"
+MODEL = "model.onnx"
+METADATA_KEY = "panoptic_deeplab.deploy"
+FORMAT = 1
+
+NETWORK_OUTPUTS = ("semantic", "center", "offset")
+PANOPTIC_OUTPUTS = (
+    "panoptic",
+    "segment_class",
+    "segment_score",
+    "segment_area",
+    "segment_count",
+    "semantic_map",
+)
+_MOST_BYTES = 1 << 22  # of a description
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """The settings of `CenterGrouping`."""
+
+    num_classes: int
+    thing_ids: Sequence[int]
+    threshold: float
+    nms_kernel: int
+    top_k: int
+    min_stuff_area: int
+    align_corners: bool
+
+    @property
+    def most_segments(self) -> int:
+        """Rows of a segment table: every centre and every class."""
+        return self.top_k + self.num_classes
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """An exported model's description.
+
+    Attributes:
+        with_postprocess: whether the file gives ids and segments, from uint8 pictures, or what the
+            network gives, from a normalised input.
+        info: the classes.
+        mean: of the three channels, for values in 0..1.
+        std: likewise.
+        least_size: (height, width) that smaller pictures are padded to, below and beside.
+        grouping: the settings of the grouping.
+        made_by: the versions of what made the file.
+    """
+
+    with_postprocess: bool
+    info: DatasetInfo
+    mean: Sequence[float]
+    std: Sequence[float]
+    least_size: tuple[int, int]
+    grouping: Grouping
+    made_by: Mapping[str, Any]
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What the file gives, in order."""
+        return PANOPTIC_OUTPUTS if self.with_postprocess else NETWORK_OUTPUTS
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for YAML and JSON; `from_dict` turns it back."""
+        settings = asdict(self.grouping)
+        return {
+            "format": FORMAT,
+            "with_postprocess": self.with_postprocess,
+            "input": _PICTURES if self.with_postprocess else _NORMALISED,
+            "outputs": {name: _MEANING[name] for name in self.output_names},
+            "normalization": {
+                "formula": "(value / 255 - mean) / std, then padding with 0",
+                "mean": [float(value) for value in self.mean],
+                "std": [float(value) for value in self.std],
+            },
+            "padding": {
+                "least_height": self.least_size[0],
+                "least_width": self.least_size[1],
+                "where": "below and beside the picture; larger pictures are taken as they are",
+            },
+            "grouping": settings | {"thing_ids": [int(i) for i in settings["thing_ids"]]},
+            "classes": self.info.to_dict(),
+            "made_by": dict(self.made_by),
+        }
+
+    @classmethod
+    def from_dict(cls, content: Any, source: str) -> Deployment:
+        """Inverse of `to_dict`; `source` names the file in errors.
+
+        Raises:
+            DataError: it is no such description.
+        """
+        try:
+            if content["format"] != FORMAT:
+                raise ValueError(f"format {content['format']!r} is not {FORMAT}")
+            padding, normalization = content["padding"], content["normalization"]
+            deployment = cls(
+                bool(content["with_postprocess"]),
+                DatasetInfo.from_dict(content["classes"], source),
+                [float(value) for value in normalization["mean"]],
+                [float(value) for value in normalization["std"]],
+                (int(padding["least_height"]), int(padding["least_width"])),
+                Grouping(**content["grouping"]),
+                dict(content["made_by"]),
+            )
+            if deployment.grouping.num_classes != deployment.info.num_classes:
+                raise ValueError("its grouping is for another number of classes")
+            return deployment
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise DataError(
+                f"{source}: expected the description of an exported model, as tools/export.py "
+                f"writes it; got {type(error).__name__}: {error}"
+            ) from error
+
+    def to_yaml(self) -> str:
+        """The text of `deploy.yaml`."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
+
+def read_deployment(folder: str | Path) -> Deployment:
+    """The description in a folder's `deploy.yaml`.
+
+    Raises:
+        DataError: it is missing or no such description.
+    """
+    path = Path(folder) / FILE
+    if not path.exists():
+        raise DataError(
+            f"{path}: is missing; an exported model needs it beside the file. Copy it along, or "
+            "export again with tools/export.py"
+        )
+    with open_file(path) as file:
+        text = file.read(_MOST_BYTES)
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise DataError(f"{path}: not valid YAML ({error})") from error
+    return Deployment.from_dict(content, str(path))
+
+
+_PICTURES = {
+    "name": "image",
+    "type": "uint8",
+    "layout": "NHWC, RGB, any batch, height and width; the file normalises and pads",
+}
+_NORMALISED = {
+    "name": "image",
+    "type": "float32",
+    "layout": "NCHW, RGB, any batch, height and width; normalised and padded as told below",
+}
+_MEANING = {
+    "semantic": "[N, classes, h, w] float32 logits at the network's stride",
+    "center": "[N, 1, h, w] float32 heat",
+    "offset": "[N, 2, h, w] float32, (y, x) to the own centre in input pixels",
+    "panoptic": "[N, H, W] int32: 0 void, else the id of a segment",
+    "segment_class": "[N, M] int32: class of the segment with id row + 1, -1 where there is none",
+    "segment_score": "[N, M] float32: mean probability of its class over its pixels",
+    "segment_area": "[N, M] int32: its pixels",
+    "segment_count": "[N] int32: segments of each picture",
+    "semantic_map": "[N, H, W]: class of each pixel by the semantic branch alone",
+}

@@ -1,0 +1,167 @@
+"""A Paddle program as an ONNX file, with the grouping behind it if wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import compose
+
+from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.export.description import METADATA_KEY, NETWORK_OUTPUTS, Deployment
+from panoptic_deeplab.export.onnx_grouping import grouping, preparation
+from panoptic_deeplab.export.program import PROGRAM
+
+OPSETS = range(17, 22)
+
+# In a process of its own: the converter ends the one it runs in where it has no word for an
+# operator, and would install packages if its optimiser were not turned off.
+_CONVERT = """
+import sys, paddle2onnx
+program, weights, file, opset = sys.argv[1:]
+paddle2onnx.export(program, weights, file, opset_version=int(opset), auto_upgrade_opset=False,
+                   optimize_tool="None", enable_onnx_checker=True)
+"""
+_NO_INSTALLING = {"POLYGRAPHY_INSTALL_CMD": "/bin/false", "POLYGRAPHY_AUTOINSTALL_DEPS": "0"}
+_SECONDS = 1800
+_NETWORK = "network/"  # before the names of the network's part of a file with the grouping
+
+_OPERATOR = re.compile(r'"#":"1\.(?![at]_)([^"]+)"')
+_KNOWN_BY_OTHER_NAMES = {
+    *("add", "subtract", "multiply", "divide", "floor_divide", "remainder", "maximum", "minimum"),
+    *("batch_norm_", "data", "fetch"),
+}
+
+
+def convert_program(folder: Path, opset: int) -> onnx.ModelProto:
+    """The ONNX form of the program in `folder`, its input and outputs under their names.
+
+    Raises:
+        UsageError: an operator has no ONNX form; the message names it.
+    """
+    file = folder / "network.onnx"
+    names = [folder / f"{PROGRAM}.json", folder / f"{PROGRAM}.pdiparams", file, opset]
+    done = subprocess.run(
+        [sys.executable, "-c", _CONVERT, *map(str, names)],
+        env=os.environ | _NO_INSTALLING,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=_SECONDS,
+        check=False,
+    )
+    if done.returncode or not file.exists():
+        unknown = unsupported_operators((folder / f"{PROGRAM}.json").read_text("utf-8"))
+        reason = (
+            f"paddle2onnx has no ONNX form for the operators {', '.join(unknown)}"
+            if unknown
+            else _reason(done.stdout + done.stderr)
+        )
+        raise UsageError(f"the network cannot be made ONNX: {reason}")
+    model = onnx.load(str(file))
+    file.unlink()
+    return _renamed(model)
+
+
+def unsupported_operators(program: str) -> list[str]:
+    """Which operators in the text of an `inference.json` the converter does not know, sorted.
+
+    The converter itself only says that there are some.
+    """
+    from paddle2onnx import paddle2onnx_cpp2py_export
+
+    known = set(paddle2onnx_cpp2py_export.get_all_supported_operators_pir())
+    return sorted(set(_OPERATOR.findall(program)) - known - _KNOWN_BY_OTHER_NAMES)
+
+
+def with_grouping(network: onnx.ModelProto, deployment: Deployment) -> onnx.ModelProto:
+    """One model from pictures to ids and segments."""
+    opset = network.opset_import[0].version
+    before = preparation(deployment.mean, deployment.std, deployment.least_size, opset)
+    after = grouping(deployment.grouping, opset)
+    for model in (before, after):
+        model.ir_version = network.ir_version
+    sizes = ["picture_size", "input_size"]
+    network = compose.add_prefix(network, _NETWORK)
+    prepared = compose.merge_models(
+        before,
+        network,
+        [("network_input", f"{_NETWORK}image")],
+        outputs=[*(f"{_NETWORK}{name}" for name in NETWORK_OUTPUTS), *sizes],
+    )
+    joined = [(f"{_NETWORK}{name}", name) for name in NETWORK_OUTPUTS]
+    return compose.merge_models(prepared, after, [*joined, *((name, name) for name in sizes)])
+
+
+def network_outputs(path: Path, image: np.ndarray) -> dict[str, np.ndarray]:
+    """What the network inside a file with the grouping gives for pictures [N, H, W, 3]."""
+    import onnxruntime
+
+    model = onnx.load(str(path))
+    names = [f"{_NETWORK}{name}" for name in NETWORK_OUTPUTS]
+    model.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names
+    )
+    content = model.SerializeToString()
+    del model  # two copies of the weights at a time are enough
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # warnings are of its own fusions
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return dict(zip(NETWORK_OUTPUTS, session.run(names, {"image": image}), strict=True))
+
+
+def write_model(model: onnx.ModelProto, deployment: Deployment, path: Path) -> None:
+    """Checks the model, tells it its description and writes it.
+
+    Raises:
+        DataError: it is beyond the two gigabytes that one ONNX file holds.
+    """
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(deployment.to_dict())})
+    model.producer_name = "panoptic_deeplab"
+    if model.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF:
+        raise DataError(f"{path.name}: the network is larger than the 2 GB of an ONNX file")
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+
+
+def _renamed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Outputs under their names instead of fetch_name_k, dimensions as N, H, W and h, w."""
+    graph = model.graph
+    new = dict(zip([output.name for output in graph.output], NETWORK_OUTPUTS, strict=True))
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new.get(name, name) for name in names]
+    for value, name in zip(graph.output, NETWORK_OUTPUTS, strict=True):
+        value.name = name
+        _name_dimensions(value, "Nhw")
+    _name_dimensions(graph.input[0], "NHW")
+    del graph.value_info[:]
+    return _without_unused(model)
+
+
+def _name_dimensions(value: onnx.ValueInfoProto, names: str) -> None:
+    dimensions = value.type.tensor_type.shape.dim
+    for place, name in zip((0, 2, 3), names, strict=True):
+        dimensions[place].dim_param = name
+
+
+def _without_unused(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without the constants that the converter leaves over; ONNX Runtime warns of each."""
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [constant for constant in model.graph.initializer if constant.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    return model
+
+
+def _reason(log: str) -> str:
+    """The lines in which the converter says what it cannot do."""
+    log = re.sub(r"\x1b\[[0-9;]*m", "", log)
+    telling = [line for line in log.splitlines() if re.search(r"not support|Error|error", line)]
+    return " ".join(" ".join(telling[:2] or log.splitlines()[-2:]).split())[:300]

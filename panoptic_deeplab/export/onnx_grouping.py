@@ -1,0 +1,535 @@
+"""The grouping of Panoptic-DeepLab as an ONNX graph of standard operators.
+
+Two models in ONNX's text form: `preparation` takes pictures to the network's input, `grouping` its
+outputs to ids and segments, with the ids of `CenterGrouping`. They are written by hand because
+converters have no words for histograms and no stable top-k. What forced their shape:
+
+- `ScatterND` with `reduction="add"` races in ONNX Runtime where indices repeat; the
+  one-dimensional `ScatterElements` does not.
+- ONNX Runtime takes single numbers ten times as fast by `GatherElements` as by `Gather`.
+- OpenVINO's `TopK` is not stable, so it only tells the k-th heat; ties are counted.
+- OpenVINO writes beyond the scan outputs of a loop that runs more often than before, and fails at
+  loops in loops. So all images go through each step at once, those with fewer peaks or centres in
+  rows filled up, and the one loop, over blocks of distances, carries what it has found so far.
+- Few runtimes agree on what an operator makes of nothing. So a peak of an image that is not there
+  and the last pixel, thing or not, are appended, which changes no result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import numpy_helper, parser
+
+from panoptic_deeplab.export.description import Grouping
+
+BLOCK = 4080
+"""Thing pixels whose distances to all centres are held at a time.
+
+No power of two: the distances of a pixel would lie in the same few lines of the cache, and ONNX
+Runtime's `ArgMin` over them take four times as long.
+"""
+
+LOWEST = float(np.finfo(np.float32).min)
+FAR = 1e15  # pixels; its square is finite in float32
+IR_VERSION = 8
+
+Constants = Mapping[str, np.ndarray]
+
+
+def preparation(
+    mean: Sequence[float], std: Sequence[float], least_size: tuple[int, int], opset: int
+) -> onnx.ModelProto:
+    """Pictures `image` [N, H, W, 3] uint8 RGB -> `network_input` [N, 3, P, Q].
+
+    As `Padding` and `Preprocess`: normalised, and 0 below and beside the picture up to at least
+    `least_size`. It also gives `picture_size` (H, W) and `input_size` (P, Q).
+
+    Args:
+        mean: of the three channels, for values in 0..1.
+        std: likewise.
+        least_size: (height, width).
+        opset: version of ONNX's operators.
+    """
+    scale = 1 / (255 * np.asarray(std, np.float64))
+    shift = -np.asarray(mean, np.float64) / np.asarray(std)
+    constants = {
+        "scale": scale.astype(np.float32).reshape(1, 3, 1, 1),
+        "shift": shift.astype(np.float32).reshape(1, 3, 1, 1),
+        "least_size": np.array(least_size),
+        "height_place": np.array([1]),
+        "channel_place": np.array([3]),
+        "no_pads": np.zeros(6, np.int64),
+    }
+    signature = (
+        "(uint8[N, H, W, 3] image) => "
+        "(float[N, 3, P, Q] network_input, int64[2] picture_size, int64[2] input_size)"
+    )
+    body = """
+        picture_shape = Shape(image)
+        picture_size = Slice(picture_shape, height_place, channel_place)
+        input_size = Max(picture_size, least_size)
+        missing = Sub(input_size, picture_size)
+        pads = Concat<axis = 0>(no_pads, missing)
+        values = Cast<to = 1>(image)
+        channels_first = Transpose<perm = [0, 3, 1, 2]>(values)
+        scaled = Mul(channels_first, scale)
+        normalised = Add(scaled, shift)
+        network_input = Pad(normalised, pads)
+    """
+    return _model("preparation", signature, constants, body, opset)
+
+
+def grouping(settings: Grouping, opset: int) -> onnx.ModelProto:
+    """The network's outputs -> ids, segments and the semantic map.
+
+    Inputs are `semantic`, `center` and `offset` as the model gives them, `picture_size` and
+    `input_size`. Outputs, for M = top_k + classes:
+
+    - `panoptic` [N, H, W] int32: 0 void, 1..K;
+    - `segment_class` [N, M] int32, `segment_score` [N, M] float32, `segment_area` [N, M] int32:
+      row i is the segment with id i + 1; class -1 from row K on;
+    - `segment_count` [N] int32: K;
+    - `semantic_map` [N, H, W] uint8 (int32 with more than 255 classes): the class that the
+      semantic branch alone says.
+    """
+    C, M = settings.num_classes, settings.most_segments
+    label_type, label_code = ("uint8", 2) if np.iinfo(np.uint8).max >= C else ("int32", 6)
+    signature = f"""
+        (float[N, {C}, h, w] semantic, float[N, 1, h, w] center, float[N, 2, h, w] offset,
+         int64[2] picture_size, int64[2] input_size)
+        => (int32[N, H, W] panoptic, int32[N, {M}] segment_class, float[N, {M}] segment_score,
+            int32[N, {M}] segment_area, int32[N] segment_count, {label_type}[N, H, W] semantic_map)
+    """
+    body = f"""
+        {_upsampling(settings)}
+        input_labels = ArgMax<axis = 1, keepdims = 0>(semantic_input)
+        labels = Slice(input_labels, no_start, picture_size, map_axes)
+        center_full = Slice(center_input, no_start, picture_size, spatial_axes)
+        offset_full = Slice(offset_input, no_start, picture_size, spatial_axes)
+        semantic_map = Cast<to = {label_code}>(labels)
+        {_peaks(settings.nms_kernel)}
+        {_highest_logit(opset)}
+        {_SHARED}
+        {_CENTERS}
+        {_NEAREST}
+        {_VOTE}
+        {_TABLE}
+        {_SCORES}
+    """
+    return _model("grouping", signature, _constants(settings), body, opset)
+
+
+def _upsampling(settings: Grouping) -> str:
+    """All maps at the pictures' size, as `resize_outputs`."""
+    mode = "align_corners" if settings.align_corners else "half_pixel"
+    names = {"semantic": "class_count", "center": "one", "offset": "two"}
+    return "network_shape = Shape(semantic)\n batch = Slice(network_shape, zero, one)" + "".join(
+        f"""
+        {name}_size = Concat<axis = 0>(batch, {channels}, input_size)
+        {name}_input = Resize<mode = "linear", coordinate_transformation_mode = "{mode}">
+            ({name}, , , {name}_size)
+        """
+        for name, channels in names.items()
+    )
+
+
+def _highest_logit(opset: int) -> str:
+    """`highest_logit` [N, 1, h, w]; the axis became an input with opset 18."""
+    if opset < 18:
+        return "highest_logit = ReduceMax<axes = [1]>(semantic)"
+    return "highest_logit = ReduceMax(semantic, one)"
+
+
+def _peaks(nms_kernel: int) -> str:
+    """`is_peak` [N, HW]: above the threshold, above all before it in its window, below none.
+
+    Before it are the window's rows above and the pixels to the left. To be hotter than these makes
+    one peak of a plateau.
+    """
+    reach = nms_kernel // 2
+    if reach == 0:
+        return "hot = Greater(center_full, threshold)\n is_peak = Flatten(hot)"
+    return f"""
+        height = Slice(picture_size, zero, one)
+        width = Slice(picture_size, one, two)
+        wide = Pad(center_full, columns_around, lowest_padding)
+        beside = MaxPool<kernel_shape = [1, {reach}]>(wide)
+        left = Slice(beside, zero, width, column_axis)
+        right = Slice(beside, past_middle, end, column_axis)
+        in_row = Max(left, center_full, right)
+        tall = Pad(in_row, rows_around, lowest_padding)
+        around = MaxPool<kernel_shape = [{reach}, 1]>(tall)
+        above = Slice(around, zero, height, row_axis)
+        below = Slice(around, past_middle, end, row_axis)
+        is_hot = Greater(center_full, threshold)
+        beats_left = Greater(center_full, left)
+        beats_above = Greater(center_full, above)
+        beats_right = GreaterOrEqual(center_full, right)
+        beats_below = GreaterOrEqual(center_full, below)
+        beats_earlier = And(beats_left, beats_above)
+        beats_later = And(beats_right, beats_below)
+        beats_others = And(beats_earlier, beats_later)
+        peak = And(is_hot, beats_others)
+        is_peak = Flatten(peak)
+    """
+
+
+def _counted_rows(name: str) -> str:
+    """Of a list of images `<name>_images` [L], sorted: how many lie in each and which is which.
+
+    `<name>_counts` and `<name>_starts` [N + 1] are of each image and of one that is not there,
+    `<name>_turns` [L] count from 0 in each image, `most_<name>s` [1] is the highest count.
+    """
+    return f"""
+        {name}_list_shape = Shape({name}_images)
+        {name}_list_length = Size({name}_images)
+        {name}_ones = Expand(one, {name}_list_shape)
+        {name}_counts = ScatterElements<reduction = "add">(no_rows, {name}_images, {name}_ones)
+        {name}_ends = CumSum({name}_counts, place_0)
+        {name}_starts = Sub({name}_ends, {name}_counts)
+        {name}_start_of_each = GatherElements({name}_starts, {name}_images)
+        {name}_order = Range(place_0, {name}_list_length, place_1)
+        {name}_turns = Sub({name}_order, {name}_start_of_each)
+        most_{name}s_0 = ReduceMax<keepdims = 0>({name}_counts)
+        most_{name}s = Unsqueeze(most_{name}s_0, zero)
+    """
+
+
+# Sizes, and of each pixel the network's own pixel it lies in.
+_SHARED = """
+        image_count = Squeeze(batch)
+        images = Range(place_0, image_count, place_1)
+        images_upright = Unsqueeze(images, one)
+        images_and_one = Add(batch, one)
+        no_rows = Expand(zero, images_and_one)
+        map_shape = Shape(labels)
+        rows_count = Gather(picture_size, place_0)
+        columns_count = Gather(picture_size, place_1)
+        rows = Range(place_0, rows_count, place_1)
+        columns = Range(place_0, columns_count, place_1)
+        coarse_height = Gather(network_shape, place_2)
+        coarse_width = Gather(network_shape, place_3)
+        input_height = Gather(input_size, place_0)
+        input_width = Gather(input_size, place_1)
+        rows_times = Mul(rows, coarse_height)
+        columns_times = Mul(columns, coarse_width)
+        coarse_rows = Div(rows_times, input_height)
+        coarse_columns = Div(columns_times, input_width)
+        coarse_starts = Mul(coarse_rows, coarse_width)
+        coarse_starts_upright = Unsqueeze(coarse_starts, one)
+        cells_wide = Add(coarse_starts_upright, coarse_columns)
+        cells = Cast<to = 6>(cells_wide)
+        cell_count = Mul(coarse_height, coarse_width)
+        pixel_count_0 = Mul(rows_count, columns_count)
+        pixel_count = Unsqueeze(pixel_count_0, zero)
+        all_pixels = Mul(batch, pixel_count)
+        last_pixel = Sub(all_pixels, one)
+        labels_small = Cast<to = 6>(labels)
+        label_flat = Reshape(labels_small, minus_one)
+"""
+
+# `find_centers`: of more than top_k peaks the hottest, on ties the earlier; in row-major order.
+# `center_y`, `center_x` [N + 1, K, 1] end with centres that are far away in images with fewer.
+_CENTERS = """
+        peak_flags = Reshape(is_peak, minus_one)
+        real_peaks_2d = NonZero(peak_flags)
+        real_peaks = Squeeze(real_peaks_2d, zero)
+        peaks = Concat<axis = 0>(real_peaks, all_pixels)
+        peak_images = Div(peaks, pixel_count)
+        peaks_inside = Min(peaks, last_pixel)
+        heat_flat = Reshape(center_full, minus_one)
+        peak_heats = GatherElements(heat_flat, peaks_inside)
+        PEAK_ROWS
+        heat_width = Add(most_peaks, top_k)
+        heat_row_starts = Mul(peak_images, heat_width)
+        heat_place = Add(heat_row_starts, peak_turns)
+        heats_length = Mul(images_and_one, heat_width)
+        no_heats = Expand(lowest, heats_length)
+        heats_flat = ScatterElements(no_heats, heat_place, peak_heats)
+        heats_shape = Concat<axis = 0>(images_and_one, heat_width)
+        heats = Reshape(heats_flat, heats_shape)
+        hottest, hottest_places = TopK(heats, top_k)
+        last_heat = Slice(hottest, minus_one, end, one)
+        is_hotter = Greater(heats, last_heat)
+        is_last = Equal(heats, last_heat)
+        hotter_ones = Cast<to = 6>(is_hotter)
+        last_ones = Cast<to = 6>(is_last)
+        hotter_count = ReduceSum(hotter_ones, one)
+        free = Sub(top_k_small, hotter_count)
+        last_turn = CumSum(last_ones, place_1)
+        is_early = LessOrEqual(last_turn, free)
+        is_last_kept = And(is_last, is_early)
+        is_kept = Or(is_hotter, is_last_kept)
+        kept_ones = Cast<to = 6>(is_kept)
+        kept_ones_flat = Reshape(kept_ones, minus_one)
+        peak_kept = GatherElements(kept_ones_flat, heat_place)
+        is_peak_kept = Greater(peak_kept, none)
+        kept_2d = NonZero(is_peak_kept)
+        kept = Squeeze(kept_2d, zero)
+        center_images = GatherElements(peak_images, kept)
+        kept_peaks = GatherElements(peaks, kept)
+        center_pixels = Mod(kept_peaks, pixel_count)
+        center_rows_whole = Div(center_pixels, columns_count)
+        center_columns_whole = Mod(center_pixels, columns_count)
+        center_rows = Cast<to = 1>(center_rows_whole)
+        center_columns = Cast<to = 1>(center_columns_whole)
+        CENTER_ROWS
+        center_row_starts = Mul(center_images, most_centers)
+        center_place = Add(center_row_starts, center_turns)
+        centers_length = Mul(images_and_one, most_centers)
+        no_centers = Expand(far_away, centers_length)
+        center_y_flat = ScatterElements(no_centers, center_place, center_rows)
+        center_x_flat = ScatterElements(no_centers, center_place, center_columns)
+        centers_shape = Concat<axis = 0>(images_and_one, most_centers, one)
+        center_y = Reshape(center_y_flat, centers_shape)
+        center_x = Reshape(center_x_flat, centers_shape)
+""".replace("PEAK_ROWS", _counted_rows("peak")).replace("CENTER_ROWS", _counted_rows("center"))
+
+# Which of the pixels are in a block: the last of an image is shorter.
+_BLOCKS = """
+        pixels_and_more = Add(pixel_counts, block_less_one)
+        blocks_of_image = Div(pixels_and_more, block)
+        image_block_ends = CumSum(blocks_of_image, place_0)
+        image_block_starts = Sub(image_block_ends, blocks_of_image)
+        all_blocks = ReduceMax<keepdims = 0>(image_block_ends)
+        block_indices = Range(place_0, all_blocks, place_1)
+        block_indices_upright = Unsqueeze(block_indices, one)
+        is_later_image = GreaterOrEqual(block_indices_upright, image_block_ends)
+        later_ones = Cast<to = 7>(is_later_image)
+        block_images = ReduceSum<keepdims = 0>(later_ones, one)
+        first_block = GatherElements(image_block_starts, block_images)
+        block_turn = Sub(block_indices, first_block)
+        pixels_before = Mul(block_turn, block)
+        image_start = GatherElements(pixel_starts, block_images)
+        image_end = GatherElements(pixel_ends, block_images)
+        block_starts = Add(image_start, pixels_before)
+        block_starts_next = Add(block_starts, block)
+        block_ends = Min(block_starts_next, image_end)
+"""
+
+# `group_pixels`: block by block, each of one image, the nearest of its centres.
+# `slots` [N, HW] are instance * classes + class.
+_NEAREST = """
+        pixel_is_thing = GatherElements(is_thing, label_flat)
+        thing_flags = Greater(pixel_is_thing, none)
+        thing_pixels_2d = NonZero(thing_flags)
+        thing_pixels = Squeeze(thing_pixels_2d, zero)
+        pixels = Concat<axis = 0>(thing_pixels, last_pixel)
+        pixel_images = Div(pixels, pixel_count)
+        PIXEL_ROWS
+        own_pixels = Mod(pixels, pixel_count)
+        pixel_rows_whole = Div(own_pixels, columns_count)
+        pixel_columns_whole = Mod(own_pixels, columns_count)
+        pixel_rows = Cast<to = 1>(pixel_rows_whole)
+        pixel_columns = Cast<to = 1>(pixel_columns_whole)
+        offsets_before = Mul(pixel_images, pixel_count)
+        offset_y_place = Add(pixels, offsets_before)
+        offset_x_place = Add(offset_y_place, pixel_count)
+        offset_flat = Reshape(offset_full, minus_one)
+        offset_y = GatherElements(offset_flat, offset_y_place)
+        offset_x = GatherElements(offset_flat, offset_x_place)
+        aim_y_flat = Add(pixel_rows, offset_y)
+        aim_x_flat = Add(pixel_columns, offset_x)
+        aim_y = Unsqueeze(aim_y_flat, zero)
+        aim_x = Unsqueeze(aim_x_flat, zero)
+        BLOCKS
+        none_and_nearest = Loop(all_blocks, yes, none) <body = one_block
+            (int64 block_index, bool grouping_goes, int32[D] nearest_before) =>
+            (bool grouping_goes_on, int32[E] nearest_so_far)
+            {
+                grouping_goes_on = Identity(grouping_goes)
+                block_place = Add(block_index, zero)
+                block_start = Gather(block_starts, block_place)
+                block_end = Gather(block_ends, block_place)
+                block_image = Gather(block_images, block_index)
+                block_y = Slice(aim_y, block_start, block_end, one)
+                block_x = Slice(aim_x, block_start, block_end, one)
+                block_center_y = Gather(center_y, block_image)
+                block_center_x = Gather(center_x, block_image)
+                dy = Sub(block_center_y, block_y)
+                dx = Sub(block_center_x, block_x)
+                dy_squared = Mul(dy, dy)
+                dx_squared = Mul(dx, dx)
+                squared = Add(dy_squared, dx_squared)
+                nearest_wide = ArgMin<axis = 0, keepdims = 0>(squared)
+                nearest_in_block = Cast<to = 6>(nearest_wide)
+                nearest_so_far = Concat<axis = 0>(nearest_before, nearest_in_block)
+            }>
+        nearest = Slice(none_and_nearest, one, end)
+        number = Add(nearest, one_small)
+        center_count_of_pixel = GatherElements(center_counts, pixel_images)
+        most_number = Cast<to = 6>(center_count_of_pixel)
+        is_center = LessOrEqual(number, most_number)
+        grouped_label = GatherElements(label_flat, pixels)
+        grouped_is_thing = GatherElements(is_thing, grouped_label)
+        grouped_thing_flags = Greater(grouped_is_thing, none)
+        is_grouped = And(is_center, grouped_thing_flags)
+        instance = Where(is_grouped, number, none)
+        first_slot = Mul(instance, classes_small)
+        grouped_slot = Add(first_slot, grouped_label)
+        slots_flat = ScatterElements(label_flat, pixels, grouped_slot)
+""".replace("PIXEL_ROWS", _counted_rows("pixel")).replace("BLOCKS", _BLOCKS)
+
+# `fuse_by_majority`: one histogram of the slots; each instance takes the class most of it has.
+_VOTE = """
+        rows_of_slots_shape = Concat<axis = 0>(batch, minus_one)
+        slots = Reshape(slots_flat, rows_of_slots_shape)
+        slot_starts_wide = Mul(images_upright, slot_count)
+        slot_starts = Cast<to = 6>(slot_starts_wide)
+        slot_places = Add(slots, slot_starts)
+        slot_place = Reshape(slot_places, minus_one)
+        all_slots = Mul(batch, slot_count)
+        no_counts = Expand(none, all_slots)
+        ones = Expand(one_small, all_pixels)
+        counts = ScatterElements<reduction = "add">(no_counts, slot_place, ones)
+        count_table = Reshape(counts, count_table_shape)
+        votes_with_none = Mul(count_table, thing_votes)
+        votes = Slice(votes_with_none, one, end, one)
+        winners_wide = ArgMax<axis = 2, keepdims = 0>(votes)
+        winners = Cast<to = 6>(winners_wide)
+        areas = ReduceSum<keepdims = 0>(votes, two)
+        is_elected = Greater(areas, none)
+        elected = Cast<to = 6>(is_elected)
+        elected_turn = CumSum(elected, place_1)
+        instance_ids = Mul(elected_turn, elected)
+        elected_count = ReduceSum(elected, one)
+        none_counts = Gather<axis = 1>(count_table, place_0)
+        stuff_counts = Mul(none_counts, stuff_votes)
+        is_large = GreaterOrEqual(stuff_counts, least_area)
+        large = Cast<to = 6>(is_large)
+        large_turn = CumSum(large, place_1)
+        large_number = Add(large_turn, elected_count)
+        stuff_ids = Mul(large_number, large)
+"""
+
+# The map, each slot looking its id up, and the segments in the order of their ids.
+_TABLE = """
+        stuff_ids_flat = Unsqueeze(stuff_ids, one)
+        instance_ids_upright = Unsqueeze(instance_ids, two)
+        instance_slots_shape = Shape(votes)
+        id_of_instance_slots = Expand(instance_ids_upright, instance_slots_shape)
+        id_of_slots = Concat<axis = 1>(stuff_ids_flat, id_of_instance_slots)
+        id_of_slot = Reshape(id_of_slots, minus_one)
+        ids_flat = GatherElements(id_of_slot, slot_place)
+        panoptic = Reshape(ids_flat, map_shape)
+        candidate_ids = Concat<axis = 1>(instance_ids, stuff_ids)
+        stuff_shape = Shape(stuff_ids)
+        stuff_classes = Expand(class_indices, stuff_shape)
+        candidate_classes = Concat<axis = 1>(winners, stuff_classes)
+        candidate_areas = Concat<axis = 1>(areas, stuff_counts)
+        tables_shape = Concat<axis = 0>(batch, table_length)
+        no_class = Expand(minus_one_small, tables_shape)
+        no_area = Expand(none, tables_shape)
+        class_of_id = ScatterElements<axis = 1>(no_class, candidate_ids, candidate_classes)
+        area_of_id = ScatterElements<axis = 1>(no_area, candidate_ids, candidate_areas)
+        segment_class = Slice(class_of_id, one, end, one)
+        segment_area = Slice(area_of_id, one, end, one)
+        large_count = ReduceSum(large, one)
+        count_upright = Add(elected_count, large_count)
+        segment_count = Squeeze(count_upright, one)
+"""
+
+# The mean probability of its class over a segment. Summed row by row first: one float32 sum of a
+# million terms is wrong in the fourth digit.
+_SCORES = """
+        logits_below = Sub(semantic, highest_logit)
+        powers = Exp(logits_below)
+        power_sum = ReduceSum(powers, one)
+        probabilities = Div(powers, power_sum)
+        probabilities_flat = Reshape(probabilities, minus_one)
+        some_class_of_id = Max(class_of_id, none)
+        class_starts_wide = Mul(images_upright, class_count)
+        class_starts = Cast<to = 6>(class_starts_wide)
+        plane_of_id = Add(some_class_of_id, class_starts)
+        cell_count_small = Cast<to = 6>(cell_count)
+        first_cell_of_id = Mul(plane_of_id, cell_count_small)
+        id_of_slots_by_image = Reshape(id_of_slot, rows_of_slots_shape)
+        first_cells = GatherElements<axis = 1>(first_cell_of_id, id_of_slots_by_image)
+        first_cell_of_slot = Reshape(first_cells, minus_one)
+        first_cell_of_pixel = GatherElements(first_cell_of_slot, slot_place)
+        first_cell_map = Reshape(first_cell_of_pixel, map_shape)
+        probability_places = Add(first_cell_map, cells)
+        probability_place = Reshape(probability_places, minus_one)
+        probability = GatherElements(probabilities_flat, probability_place)
+        all_rows = Mul(image_count, rows_count)
+        row_indices = Range(place_0, all_rows, place_1)
+        row_starts_wide = Mul(row_indices, table_length)
+        row_starts_flat = Cast<to = 6>(row_starts_wide)
+        row_starts_shape = Concat<axis = 0>(batch, minus_one, one)
+        row_starts = Reshape(row_starts_flat, row_starts_shape)
+        sum_places = Add(panoptic, row_starts)
+        sum_place = Reshape(sum_places, minus_one)
+        sums_length = Mul(all_rows, table_length)
+        no_sums = Expand(nothing, sums_length)
+        sums_flat = ScatterElements<reduction = "add">(no_sums, sum_place, probability)
+        sums_shape = Concat<axis = 0>(batch, minus_one, table_length)
+        sums_by_row = Reshape(sums_flat, sums_shape)
+        sums_of_id = ReduceSum<keepdims = 0>(sums_by_row, one)
+        sums = Slice(sums_of_id, one, end, one)
+        divisor_whole = Max(segment_area, one_small)
+        divisor = Cast<to = 1>(divisor_whole)
+        segment_score = Div(sums, divisor)
+"""
+
+
+def _constants(settings: Grouping) -> Constants:
+    C, M = settings.num_classes, settings.most_segments
+    things = np.isin(np.arange(C), list(settings.thing_ids))
+    reach = settings.nms_kernel // 2
+    return {
+        "yes": np.array(True),
+        "place_0": np.array(0),
+        "place_1": np.array(1),
+        "place_2": np.array(2),
+        "place_3": np.array(3),
+        "zero": np.array([0]),
+        "one": np.array([1]),
+        "two": np.array([2]),
+        "minus_one": np.array([-1]),
+        "end": np.array([np.iinfo(np.int32).max]),
+        "none": np.array([0], np.int32),
+        "one_small": np.array([1], np.int32),
+        "minus_one_small": np.array([-1], np.int32),
+        "nothing": np.array([0], np.float32),
+        "no_start": np.array([0, 0]),
+        "row_axis": np.array([2]),
+        "column_axis": np.array([3]),
+        "map_axes": np.array([1, 2]),
+        "spatial_axes": np.array([2, 3]),
+        "threshold": np.array([settings.threshold], np.float32),
+        "lowest": np.array([LOWEST], np.float32),
+        "lowest_padding": np.array(LOWEST, np.float32),
+        "rows_around": np.array([0, 0, reach, 0, 0, 0, reach, 0]),
+        "columns_around": np.array([0, 0, 0, reach, 0, 0, 0, reach]),
+        "past_middle": np.array([reach + 1]),
+        "top_k": np.array([settings.top_k]),
+        "top_k_small": np.array([settings.top_k], np.int32),
+        "far_away": np.array([FAR], np.float32),
+        "block": np.array(BLOCK),
+        "block_less_one": np.array(BLOCK - 1),
+        "class_count": np.array([C]),
+        "classes_small": np.array([C], np.int32),
+        "class_indices": np.arange(C, dtype=np.int32),
+        "is_thing": things.astype(np.int32),
+        "thing_votes": things.astype(np.int32),
+        "stuff_votes": (~things).astype(np.int32),
+        "least_area": np.array([max(settings.min_stuff_area, 1)], np.int32),
+        "slot_count": np.array([(settings.top_k + 1) * C]),
+        "count_table_shape": np.array([-1, settings.top_k + 1, C]),
+        "table_length": np.array([M + 1]),
+    }
+
+
+def _model(
+    name: str, signature: str, constants: Constants, body: str, opset: int
+) -> onnx.ModelProto:
+    """A model of the text of its nodes, its constants as initializers."""
+    head = f'<ir_version: {IR_VERSION}, opset_import: ["" : {opset}]>'
+    model = parser.parse_model(f"{head} {name} {signature} {{ {body} }}")
+    model.graph.initializer.extend(
+        numpy_helper.from_array(value, name) for name, value in constants.items()
+    )
+    return model

@@ -1,0 +1,170 @@
+"""How far a written file agrees with the model it was made of.
+
+The network's outputs and the grouping are judged apart. A network that leaves many pixels to
+rounding, as untrained weights do, gives other ids although both are right; a grouping that is wrong
+must not hide behind that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from panoptic_deeplab.structures import Prediction
+
+MOST_DEVIATION = 1e-3  # of the highest value of an output: two libraries' rounding, no more
+MOST_PIXELS = 1e-4  # with another id or class
+
+Outputs = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A file against the model on one sample.
+
+    Attributes:
+        deviations: of each output of the network, the greatest difference over the highest value;
+            none where the file keeps them to itself.
+        other_ids: share of the pixels whose id differs; None without grouping.
+        other_classes: likewise, of the semantic map.
+        grouped_otherwise: the share of the pixels that the model's own grouping gives another id
+            or class, from what the file's network gave; None where that is not known.
+    """
+
+    deviations: Mapping[str, float]
+    other_ids: float | None = None
+    other_classes: float | None = None
+    grouped_otherwise: float | None = None
+
+    def reasons(self, *, exact: bool) -> list[str]:
+        """What is more than rounding.
+
+        Args:
+            exact: whether the network must agree; one in 8 bits does not.
+        """
+        found = []
+        if exact:
+            found += [
+                f"{name} differs by {value:.2g} of its highest value (at most {MOST_DEVIATION})"
+                for name, value in self.deviations.items()
+                if not value <= MOST_DEVIATION
+            ]
+        if self.grouped_otherwise is not None and self.grouped_otherwise > MOST_PIXELS:
+            found.append(
+                f"its grouping gives {_percent(self.grouped_otherwise)} of the pixels another id "
+                f"or class from the same outputs (at most {_percent(MOST_PIXELS)})"
+            )
+        if exact and self.grouped_otherwise is None and self.has_other_pixels:
+            found.append(f"{self._other_pixels()} (at most {_percent(MOST_PIXELS)})")
+        return found
+
+    @property
+    def has_other_pixels(self) -> bool:
+        """Whether more pixels than usual have another id or class than the model gives them."""
+        return max(self.other_ids or 0, self.other_classes or 0) > MOST_PIXELS
+
+    def __str__(self) -> str:
+        parts = [
+            f"{name} differs by at most {value:.1e} of its highest value"
+            for name, value in self.deviations.items()
+        ]
+        if self.other_ids is not None:
+            parts.append(self._other_pixels())
+        if self.grouped_otherwise is not None:
+            parts.append(
+                f"from the file's own network outputs {_percent(self.grouped_otherwise)} otherwise"
+            )
+        return "; ".join(parts)
+
+    def _other_pixels(self) -> str:
+        return (
+            f"{_percent(self.other_ids or 0)} of the pixels have another id, "
+            f"{_percent(self.other_classes or 0)} another class"
+        )
+
+
+def agreement_of_maps(
+    found: Outputs,
+    prediction: Prediction,
+    given: Outputs,
+    outputs: Outputs,
+    regrouped: Prediction | None,
+) -> Agreement:
+    """Of a file with the grouping.
+
+    Args:
+        found: what the file gives for a batch of the sample alone.
+        prediction: the model's.
+        given: the outputs of the network inside the file; empty where it keeps them to itself.
+        outputs: of the model's network.
+        regrouped: what the model's grouping makes of `given`.
+    """
+    ids, labels = found["panoptic"][0], found["semantic_map"][0]
+
+    def others(expected: Prediction) -> tuple[float, float]:
+        return share_of_others(expected.ids, ids), float((expected.labels != labels).mean())
+
+    return Agreement(
+        deviations(outputs, given) if given else {},
+        *others(prediction),
+        None if regrouped is None else max(others(regrouped)),
+    )
+
+
+def deviations(expected: Outputs, found: Outputs) -> dict[str, float]:
+    """Of each output, the greatest difference over the highest value; NaN where one holds NaN."""
+    return {
+        name: float(abs(value - found[name]).max() / max(float(abs(value).max()), 1e-30))
+        if value.shape == found[name].shape
+        else float("inf")
+        for name, value in expected.items()
+    }
+
+
+def share_of_others(first: np.ndarray, second: np.ndarray) -> float:
+    """The share of pixels with another id, up to a renaming of the ids above 0."""
+    width = int(second.max()) + 1
+    pairs, counts = np.unique(first.astype(np.int64) * width + second, return_counts=True)
+    partners: dict[int, int] = {0: 0}
+    equal = 0
+    for place in np.argsort(-counts, kind="stable"):
+        a, b = divmod(int(pairs[place]), width)
+        if a not in partners and b not in partners.values():
+            partners[a] = b
+        equal += int(counts[place]) if partners.get(a) == b else 0
+    return 1 - equal / first.size
+
+
+class Recorder(nn.Layer):
+    """A network that keeps what it was last given, `images`, and what it made of it, `outputs`."""
+
+    def __init__(self, model: nn.Layer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        """What the model gives."""
+        outputs = self.model(images)
+        self.images = images.numpy()
+        self.outputs = {name: value.numpy() for name, value in outputs.items()}
+        return outputs
+
+
+class Replay(nn.Layer):
+    """A network that gives what another one gave."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, _: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        """The outputs, whatever the images."""
+        return {name: paddle.to_tensor(value) for name, value in self.outputs.items()}
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g} %"

@@ -1,0 +1,145 @@
+"""A model as a Paddle program for any batch, height and width."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+from paddle.jit.dy2static import convert_call_func
+from paddle.static import InputSpec
+
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.export.description import NETWORK_OUTPUTS, PANOPTIC_OUTPUTS, Deployment
+from panoptic_deeplab.postprocess.tensor_grouping import TensorGrouping
+
+PROGRAM = "inference"
+"""Name of the program's files, `.json` and `.pdiparams`, as PaddleSeg's exports have it."""
+
+_CODE_PLACE = re.compile(r'File "([^"]+)", line (\d+)')
+
+
+class NetworkProgram(nn.Layer):
+    """A normalised input [N, 3, H, W] -> `semantic`, `center` and `offset`."""
+
+    input_spec = InputSpec([None, 3, None, None], "float32", "image")
+    output_names = NETWORK_OUTPUTS
+
+    def __init__(self, model: nn.Layer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
+        outputs = self.model(image)
+        return outputs["semantic"], outputs["center"], outputs["offset"]
+
+
+class PanopticProgram(nn.Layer):
+    """Pictures [N, H, W, 3] uint8 RGB -> ids, segments and the semantic map.
+
+    Args:
+        model: the network.
+        preprocess: its normalisation.
+        deployment: padding and the settings of the grouping.
+    """
+
+    input_spec = InputSpec([None, None, None, 3], "uint8", "image")
+    output_names = PANOPTIC_OUTPUTS
+
+    def __init__(self, model: nn.Layer, preprocess: nn.Layer, deployment: Deployment) -> None:
+        super().__init__()
+        self.model = model
+        self.least_size = deployment.least_size
+        self.register_buffer("scale", preprocess.scale, persistable=True)
+        self.register_buffer("shift", preprocess.shift, persistable=True)
+        settings = dict(vars(deployment.grouping))
+        self.grouping = TensorGrouping(
+            settings.pop("num_classes"), settings.pop("thing_ids"), **settings
+        )
+
+    def forward(self, image: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
+        shape = paddle.shape(image).astype("int64")
+        height, width = shape[1], shape[2]
+        least_height, least_width = self.least_size
+        input_height = paddle.maximum(height, paddle.full([], least_height, "int64"))
+        input_width = paddle.maximum(width, paddle.full([], least_width, "int64"))
+        values = image.transpose([0, 3, 1, 2]).astype("float32") * self.scale + self.shift
+        missing = paddle.stack([input_width - width, input_height - height])
+        zero = paddle.zeros_like(missing[:1])
+        padding = paddle.concat([zero, missing[:1], zero, missing[1:]]).astype("int32")
+        outputs = self.model(F.pad(values, padding, value=0.0))
+        results = self.grouping(outputs, (input_height, input_width), (0, 0, height, width))
+        return tuple(results[name] for name in PANOPTIC_OUTPUTS)
+
+
+def save_program(layer: nn.Layer, folder: Path) -> None:
+    """Writes `inference.json` and `inference.pdiparams`.
+
+    Args:
+        layer: one of the above.
+        folder: where to.
+
+    Raises:
+        UsageError: a part of the model cannot be made a program; the message names it.
+    """
+    layer.eval()
+    with (
+        _parts_followed(layer) as parts,
+        _strict_zip_understood(),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # remarks on how Paddle traces its own functions
+        try:
+            paddle.jit.save(layer, str(folder / PROGRAM), input_spec=[layer.input_spec])
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:  # whatever tracing someone's layer raises
+            raise UsageError(_tell(parts, error)) from error
+
+
+@contextmanager
+def _parts_followed(layer: nn.Layer) -> Iterator[list[str]]:
+    """The parts that are being traced, the innermost last."""
+    inside: list[str] = []
+
+    def follow(name: str, part: nn.Layer) -> list[Any]:
+        def enter(*_: Any) -> None:
+            inside.append(f"{name} ({type(part).__name__})")
+
+        def leave(*_: Any) -> None:
+            inside.pop()
+
+        return [part.register_forward_pre_hook(enter), part.register_forward_post_hook(leave)]
+
+    hooks = [hook for name, part in layer.named_sublayers() for hook in follow(name, part)]
+    try:
+        yield inside
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def _strict_zip_understood() -> Iterator[None]:
+    """Paddle (3.3) replaces `zip` in what it traces by one that does not take `strict`."""
+    plain = convert_call_func.convert_zip
+    convert_call_func.convert_zip = lambda *items, strict=False: plain(*items)
+    try:
+        yield
+    finally:
+        convert_call_func.convert_zip = plain
+
+
+def _tell(parts: list[str], error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = next((line for line in reversed(lines) if "Error" in line), " ".join(lines[-1:]))
+    places = _CODE_PLACE.findall(str(error))
+    where = f" at {Path(places[-1][0]).name}:{places[-1][1]}" if places else ""
+    part = parts[-1] if parts else "the model"
+    return f"{part} cannot be exported: Paddle cannot trace it{where} ({reason[:200]})"

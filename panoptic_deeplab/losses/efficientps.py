@@ -1,0 +1,148 @@
+"""The losses of EfficientPS (https://arxiv.org/abs/2004.02307, section 3.6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import paddle
+import paddle.nn.functional as F
+
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.losses.across_ranks import hardest_mean, weighted_mean
+from panoptic_deeplab.registry import CRITERIA
+from panoptic_deeplab.resample import resize_map
+
+RPN_BETA, BOX_BETA = 1 / 9, 1.0
+"""Where the losses of the offsets turn from squared to absolute."""
+
+
+@CRITERIA.add_component
+class EfficientPSLoss:
+    """Semantics, proposals, classes, boxes and masks; their sum is the loss.
+
+    - `semantic_loss`: cross entropy at the size of the input, 0 where ignored, averaged over the
+      hardest `hardest_share` of all pixels of the batch, ignored ones counted (the paper's weight
+      4 / (H W) on the worst quarter);
+    - `rpn_cls_loss`, `rpn_bbox_loss`: binary cross entropy, and smoothed absolute error of the
+      positives, over the number of all sampled anchors;
+    - `cls_loss`, `bbox_loss`: cross entropy, and smoothed absolute error of the positives, over
+      the number of all sampled regions;
+    - `mask_loss`: binary cross entropy of the true class's mask, averaged over the positives.
+
+    A term without anything to learn from is 0, with every parameter still in the graph. Over
+    several processes all means are those of the whole batch.
+
+    Args:
+        ignore_index: semantic label without a loss.
+        hardest_share: of the pixels kept, 0..1.
+        semantic_weight: factor of the semantic loss; all factors are 1 in the released code.
+        rpn_cls_weight: factor of its loss.
+        rpn_bbox_weight: factor of its loss.
+        cls_weight: factor of its loss.
+        bbox_weight: factor of its loss.
+        mask_weight: factor of its loss.
+        align_corners: as the model's.
+    """
+
+    needed_outputs = (
+        *("semantic", "train.rpn_logits", "train.rpn_offsets", "train.class_logits"),
+        *("train.box_offsets", "train.mask_logits"),
+    )
+    needed_targets = ("semantic",)
+
+    def __init__(
+        self,
+        ignore_index: int = 255,
+        hardest_share: float = 0.25,
+        semantic_weight: float = 1.0,
+        rpn_cls_weight: float = 1.0,
+        rpn_bbox_weight: float = 1.0,
+        cls_weight: float = 1.0,
+        bbox_weight: float = 1.0,
+        mask_weight: float = 1.0,
+        align_corners: bool = False,
+    ) -> None:
+        if not 0 < hardest_share <= 1:
+            raise UsageError(f"hardest_share must be in 0..1, got {hardest_share}")
+        self.ignore_index = ignore_index
+        self.hardest_share = hardest_share
+        self.semantic_weight = semantic_weight
+        self.rpn_cls_weight = rpn_cls_weight
+        self.rpn_bbox_weight = rpn_bbox_weight
+        self.cls_weight = cls_weight
+        self.bbox_weight = bbox_weight
+        self.mask_weight = mask_weight
+        self.align_corners = align_corners
+
+    def __call__(
+        self, outputs: Mapping[str, Any], targets: Mapping[str, paddle.Tensor]
+    ) -> dict[str, paddle.Tensor]:
+        """Losses as scalars.
+
+        Args:
+            outputs: `semantic` [N, C, h, w] and `train`, as `EfficientPS` gives them.
+            targets: `semantic` [N, H, W].
+        """
+        answers = outputs["train"]
+        anchors, regions = answers["rpn_weights"], answers["region_weights"]
+        return {
+            "semantic_loss": self.semantic_weight
+            * self._semantic(outputs["semantic"], targets["semantic"]),
+            "rpn_cls_loss": self.rpn_cls_weight
+            * weighted_mean(
+                F.binary_cross_entropy_with_logits(
+                    answers["rpn_logits"], answers["rpn_labels"], reduction="none"
+                ),
+                anchors,
+            ),
+            "rpn_bbox_loss": self.rpn_bbox_weight
+            * weighted_mean(
+                _box_errors(answers, "rpn_offsets", RPN_BETA, answers["rpn_labels"]), anchors
+            ),
+            "cls_loss": self.cls_weight
+            * weighted_mean(
+                F.cross_entropy(
+                    answers["class_logits"], answers["class_labels"], reduction="none"
+                ).flatten(),
+                regions,
+            ),
+            "bbox_loss": self.bbox_weight
+            * weighted_mean(
+                _box_errors(answers, "box_offsets", BOX_BETA, answers["class_labels"] > 0), regions
+            ),
+            "mask_loss": self.mask_weight * _mask_loss(answers),
+        }
+
+    def _semantic(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+        logits = resize_map(logits, labels.shape[1:], self.align_corners)
+        losses = F.cross_entropy(
+            logits.transpose([0, 2, 3, 1]),
+            labels.astype("int64"),
+            ignore_index=self.ignore_index,
+            reduction="none",
+        )
+        return hardest_mean(losses.flatten(), self.hardest_share, math.ceil)
+
+
+def smooth_l1(errors: paddle.Tensor, beta: float) -> paddle.Tensor:
+    """error^2 / (2 beta) below `beta`, else |error| - beta / 2 (Girshick, ICCV 2015)."""
+    size = errors.abs()
+    return paddle.where(size < beta, errors * errors / (2 * beta), size - beta / 2)
+
+
+def _box_errors(
+    answers: Mapping[str, paddle.Tensor], name: str, beta: float, is_positive: paddle.Tensor
+) -> paddle.Tensor:
+    """[S]: the error of each sample's offsets, 0 for the negatives."""
+    target = answers[f"{name.removesuffix('s')}_targets"]
+    errors = smooth_l1(answers[name] - target, beta).sum(-1)
+    return errors * is_positive.astype("float32")
+
+
+def _mask_loss(answers: Mapping[str, paddle.Tensor]) -> paddle.Tensor:
+    errors = F.binary_cross_entropy_with_logits(
+        answers["mask_logits"], answers["mask_targets"], reduction="none"
+    )
+    return weighted_mean(errors.mean([1, 2]), answers["mask_weights"])

@@ -1,0 +1,126 @@
+"""Convolution, batch norm and leaky ReLU, the units that EfficientPS is made of.
+
+In the paper batch norm and activation are one in-place operator, which saves memory in training
+and scales by |weight| + eps. Here they are the plain layers; what converts published weights puts
+|weight| + eps into `weight`, after which both compute the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+NEGATIVE_SLOPE = 0.01
+
+
+def leaky(x: paddle.Tensor) -> paddle.Tensor:
+    """The activation everywhere."""
+    return F.leaky_relu(x, NEGATIVE_SLOPE)
+
+
+def convolution(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    padding: int | tuple[int, int] | str = 0,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+) -> nn.Conv2D:
+    """A convolution without bias, its weights drawn for the connections that each output has.
+
+    Paddle's own draw divides by all input channels, which makes depthwise convolutions vanish.
+    """
+    fan_out = kernel_size**2 * out_channels // groups
+    normal = nn.initializer.Normal(0.0, math.sqrt(2 / fan_out))
+    return nn.Conv2D(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding,
+        dilation,
+        groups,
+        weight_attr=paddle.ParamAttr(initializer=normal),
+        bias_attr=False,
+    )
+
+
+def depthwise(channels: int, dilation: tuple[int, int] = (1, 1)) -> nn.Conv2D:
+    """A 3x3 convolution of each channel alone that keeps the size; `dilation` is (y, x)."""
+    return convolution(channels, channels, 3, padding=dilation, dilation=dilation, groups=channels)
+
+
+class ConvNorm(nn.Layer):
+    """Convolution, batch norm, leaky ReLU."""
+
+    def __init__(self, conv: nn.Conv2D) -> None:
+        super().__init__()
+        self.conv = conv
+        self.bn = nn.BatchNorm2D(conv._out_channels)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """[N, in_channels, H, W] -> [N, out_channels, H', W']."""
+        return leaky(self.bn(self.conv(x)))
+
+
+class SeparableConvNorm(nn.Layer):
+    """A depthwise 3x3 and a pointwise convolution, each with batch norm and leaky ReLU.
+
+    Args:
+        in_channels: of the input.
+        out_channels: of the output.
+        dilation: (y, x) of the depthwise convolution.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, dilation: tuple[int, int] = (1, 1)
+    ) -> None:
+        super().__init__()
+        self.depthwise_conv = ConvNorm(depthwise(in_channels, dilation))
+        self.pointwise_conv = ConvNorm(convolution(in_channels, out_channels, 1))
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """[N, in_channels, H, W] -> [N, out_channels, H, W]."""
+        return self.pointwise_conv(self.depthwise_conv(x))
+
+
+class PublishedNames(nn.Layer):
+    """A network whose state dict calls batch norm's statistics as the published checkpoints do.
+
+    They are `running_mean` and `running_var` instead of Paddle's `_mean` and `_variance`, whether
+    the layers are plain or have been made synchronised ones.
+    """
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, paddle.Tensor]:
+        """Name -> the network's own tensors."""
+        return _renamed(super().state_dict(*args, **kwargs), _PUBLISHED)
+
+    def set_state_dict(
+        self, state_dict: Mapping[str, Any], use_structured_name: bool = True
+    ) -> tuple[list[str], list[str]]:
+        """Inverse of `state_dict`; the names that are missing and those that are too many."""
+        own = {there: here for here, there in _PUBLISHED.items()}
+        missing, unexpected = super().set_state_dict(_renamed(state_dict, own), use_structured_name)
+        return [_rename(n, _PUBLISHED) for n in missing], [
+            _rename(n, _PUBLISHED) for n in unexpected
+        ]
+
+
+_PUBLISHED = {"_mean": "running_mean", "_variance": "running_var"}
+
+
+def _renamed(state: Mapping[str, Any], table: Mapping[str, str]) -> dict[str, Any]:
+    return {_rename(name, table): value for name, value in state.items()}
+
+
+def _rename(name: str, table: Mapping[str, str]) -> str:
+    """`name` with its last part as the table says."""
+    path, dot, last = name.rpartition(".")
+    return path + dot + table.get(last, last)

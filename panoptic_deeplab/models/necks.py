@@ -1,0 +1,70 @@
+"""Between a backbone and the heads: features of all strides made of one width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from panoptic_deeplab.models.conv_norm import ConvNorm, convolution, depthwise, leaky
+
+
+class TwoWayFPN(nn.Layer):
+    """EfficientPS's feature pyramid: one way down, one way up, their sum (section 3.2).
+
+    Args:
+        in_channels: of the backbone's features, fine to coarse.
+        channels: of all outputs.
+        separable: whether the output convolutions are depthwise separable, as in the paper; the
+            released code has plain ones.
+    """
+
+    def __init__(
+        self, in_channels: Sequence[int], channels: int = 256, separable: bool = False
+    ) -> None:
+        super().__init__()
+        output = SeparableOutput if separable else _plain_output
+        self.lateral_convs_top = nn.LayerList(
+            ConvNorm(convolution(c, channels, 1)) for c in in_channels
+        )
+        self.lateral_convs_bottom = nn.LayerList(  # coarse to fine
+            ConvNorm(convolution(c, channels, 1)) for c in reversed(in_channels)
+        )
+        self.fpn_convs = nn.LayerList(output(channels) for _ in in_channels)
+
+    def forward(self, features: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
+        """Features fine to coarse -> as many maps [N, channels, h, w] of their sizes."""
+        down = [conv(x) for conv, x in zip(self.lateral_convs_top, features, strict=True)]
+        up = [
+            conv(x) for conv, x in zip(reversed(self.lateral_convs_bottom), features, strict=True)
+        ]
+        for fine in reversed(range(len(down) - 1)):
+            down[fine] = down[fine] + _nearest(down[fine + 1], down[fine])
+        for coarse in range(1, len(up)):
+            # The way up starts at the finest map and halves it on each step.
+            up[coarse] = up[coarse] + _nearest(up[coarse - 1], up[coarse])
+        return [conv(a + b) for conv, a, b in zip(self.fpn_convs, down, up, strict=True)]
+
+
+class SeparableOutput(nn.Layer):
+    """A depthwise 3x3 and a pointwise convolution, then one batch norm and leaky ReLU."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise_conv = depthwise(channels)
+        self.pointwise_conv = convolution(channels, channels, 1)
+        self.bn = nn.BatchNorm2D(channels)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """[N, channels, H, W] -> the same shape."""
+        return leaky(self.bn(self.pointwise_conv(self.depthwise_conv(x))))
+
+
+def _plain_output(channels: int) -> ConvNorm:
+    return ConvNorm(convolution(channels, channels, 3, padding=1))
+
+
+def _nearest(x: paddle.Tensor, like: paddle.Tensor) -> paddle.Tensor:
+    return F.interpolate(x, like.shape[2:], mode="nearest")

@@ -1,0 +1,78 @@
+"""Features of regions, whatever their size (He et al., ICCV 2017, https://arxiv.org/abs/1703.06870).
+
+Samples lie as in the first form of RoIAlign (`aligned=False`), two by two in a cell, as the
+released EfficientPS was trained. Paddle takes a region narrower than one cell of its level as one
+cell wide, which that code does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import paddle
+from paddle.vision import ops
+
+from panoptic_deeplab.models.roi.boxes import area
+from panoptic_deeplab.models.roi.precision import in_single_precision
+
+FINEST_SIDE = 56
+"""Regions with sides below twice as much are read from the finest level."""
+
+
+def level_of(boxes: paddle.Tensor, levels: int) -> paddle.Tensor:
+    """[R] int64: the level to read each box [R, 4] from, 0 the finest.
+
+    With four levels the geometric mean of the sides leads to 0 below 112 pixels, 1 below 224,
+    2 below 448, else 3 (Lin et al., CVPR 2017, section 4.2).
+    """
+    sides = area(boxes).clip(min=0).sqrt()
+    level = paddle.log(sides / FINEST_SIDE + 1e-6) / math.log(2)
+    return level.floor().clip(0, levels - 1).astype("int64")
+
+
+@in_single_precision
+def align_regions(
+    levels: Sequence[paddle.Tensor],
+    strides: Sequence[int],
+    boxes: paddle.Tensor,
+    counts: Sequence[int],
+    size: int,
+) -> paddle.Tensor:
+    """[R, C, size, size] float32: the features inside each box.
+
+    Args:
+        levels: maps [N, C, h, w], fine to coarse.
+        strides: of the levels.
+        boxes: [R, 4], those of the first image first.
+        counts: how many are of each image.
+        size: cells on a side of the result.
+    """
+    if boxes.shape[0] == 0:
+        return paddle.zeros([0, levels[0].shape[1], size, size])
+    level = level_of(boxes, len(levels))
+    image = image_of(counts)
+    order, regions = [], []
+    for i, (features, stride) in enumerate(zip(levels, strides, strict=True)):
+        chosen = paddle.nonzero(level == i).flatten()
+        if chosen.shape[0]:
+            per_image = paddle.bincount(image.gather(chosen), minlength=len(counts))
+            regions.append(
+                ops.roi_align(
+                    features.astype("float32"),
+                    boxes.gather(chosen),
+                    per_image.astype("int32"),
+                    size,
+                    1 / stride,
+                    sampling_ratio=2,
+                    aligned=False,
+                )
+            )
+            order.append(chosen)
+    return paddle.concat(regions).gather(paddle.concat(order).argsort())
+
+
+def image_of(counts: Sequence[int]) -> paddle.Tensor:
+    """(2, 0, 1) -> [0, 0, 2]: the image that each of so many regions is of."""
+    images = [image for image, count in enumerate(counts) for _ in range(count)]
+    return paddle.to_tensor(images, "int64")

@@ -1,0 +1,46 @@
+"""What a region shows and where exactly it lies."""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from panoptic_deeplab.models.roi.precision import in_single_precision
+
+BOX_SIZE = 7
+"""Cells on a side of a region."""
+
+
+class BoxHead(nn.Layer):
+    """Two hidden layers, a class for each region and a box for each class.
+
+    Args:
+        num_things: classes without background.
+        in_channels: of the regions.
+        channels: of the hidden layers.
+    """
+
+    def __init__(self, num_things: int, in_channels: int = 256, channels: int = 1024) -> None:
+        super().__init__()
+        self.fc_cls = nn.Linear(channels, num_things + 1, _normal(0.01))
+        self.fc_reg = nn.Linear(channels, 4 * (num_things + 1), _normal(0.001))
+        self.shared_fcs = nn.LayerList(
+            [nn.Linear(in_channels * BOX_SIZE**2, channels), nn.Linear(channels, channels)]
+        )
+
+    def forward(self, regions: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+        """[R, in_channels, 7, 7] -> class logits [R, T + 1], offsets [R, T + 1, 4], in float32."""
+        x = regions.flatten(1)
+        for hidden in self.shared_fcs:
+            x = F.relu(hidden(x))
+        return _by_class(self.fc_cls(x), self.fc_reg(x))
+
+
+@in_single_precision
+def _by_class(logits: paddle.Tensor, offsets: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+    return logits.astype("float32"), offsets.astype("float32").reshape([-1, logits.shape[1], 4])
+
+
+def _normal(deviation: float) -> paddle.ParamAttr:
+    return paddle.ParamAttr(initializer=nn.initializer.Normal(0.0, deviation))

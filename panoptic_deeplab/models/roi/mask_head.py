@@ -1,0 +1,39 @@
+"""The mask of what a region shows."""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from panoptic_deeplab.models.conv_norm import SeparableConvNorm
+from panoptic_deeplab.models.roi.precision import in_single_precision
+
+REGION_SIZE, MASK_SIZE = 14, 28
+"""Cells on a side of a region and of its mask."""
+
+
+class MaskHead(nn.Layer):
+    """Four separable convolutions, an enlarging one, and a mask for each class.
+
+    Args:
+        num_things: classes without background.
+        channels: of the regions and throughout.
+    """
+
+    def __init__(self, num_things: int, channels: int = 256) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(*(SeparableConvNorm(channels, channels) for _ in range(4)))
+        kaiming = paddle.ParamAttr(initializer=nn.initializer.KaimingNormal())
+        self.upsample = nn.Conv2DTranspose(channels, channels, 2, 2, weight_attr=kaiming)
+        self.conv_logits = nn.Conv2D(channels, num_things + 1, 1)
+
+    def forward(self, regions: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+        """[R, channels, 14, 14] and each region's class [R] -> logits [R, 28, 28] in float32."""
+        return _of_class(self.conv_logits(F.relu(self.upsample(self.convs(regions)))), labels)
+
+
+@in_single_precision
+def _of_class(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+    own = F.one_hot(labels, logits.shape[1])
+    return (logits.astype("float32") * own[:, :, None, None]).sum(1)

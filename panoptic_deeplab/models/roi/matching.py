@@ -1,0 +1,88 @@
+"""Which truth a candidate box is to find, by overlap (Ren et al., NeurIPS 2015, section 3.1.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import paddle
+
+from panoptic_deeplab.models.roi.boxes import pairwise_iou
+
+POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
+
+PAIRS_AT_ONCE = 1 << 23
+"""Overlaps held at a time; beyond that memory does not grow with the number of instances."""
+
+
+class Match(NamedTuple):
+    """What each of A candidates is to learn.
+
+    Attributes:
+        labels: [A] int64, POSITIVE, NEGATIVE or IGNORED.
+        truth: [A] int64, the row of the truth that a positive one is to find.
+    """
+
+    labels: paddle.Tensor
+    truth: paddle.Tensor
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """Labels candidates by their largest overlap with the truth.
+
+    Attributes:
+        positive: IoU from which on a candidate is positive.
+        negative: IoU below which it is negative; between the two it is ignored.
+        least: a truth's best candidates are positive from this IoU on, whatever else they are;
+            where one is the best of several, for the last of these.
+    """
+
+    positive: float
+    negative: float
+    least: float
+
+    @paddle.no_grad()
+    def __call__(
+        self,
+        candidates: paddle.Tensor,
+        truth: paddle.Tensor,
+        is_truth: paddle.Tensor,
+        is_candidate: paddle.Tensor | None = None,
+    ) -> Match:
+        """The match of candidates [A, 4] to truth [M, 4].
+
+        Args:
+            candidates: boxes.
+            truth: boxes, at least one.
+            is_truth: [M] bool, False for padding.
+            is_candidate: [A] bool, False for those that are ignored throughout; None for all.
+        """
+        count = candidates.shape[0]
+        best, found = paddle.zeros([count]), paddle.zeros([count], "int64")
+        forced = paddle.full([count], -1, "int64")
+        block = max(1, PAIRS_AT_ONCE // max(count, 1))
+        for start in range(0, truth.shape[0], block):
+            rows = slice(start, start + block)
+            overlaps = pairwise_iou(truth[rows], candidates) * is_truth[rows, None].astype(
+                "float32"
+            )
+            if is_candidate is not None:
+                overlaps = overlaps * is_candidate.astype("float32")
+            highest, place = overlaps.max(0), overlaps.argmax(0) + start
+            found = paddle.where(highest > best, place, found)
+            best = paddle.maximum(best, highest)
+            forced = paddle.maximum(forced, self._forced(overlaps, start))
+        labels = paddle.full([count], IGNORED, "int64")
+        labels = paddle.where(best < self.negative, NEGATIVE, labels)
+        labels = paddle.where((best >= self.positive) | (forced >= 0), POSITIVE, labels)
+        if is_candidate is not None:
+            labels = paddle.where(is_candidate, labels, IGNORED)
+        return Match(labels, paddle.where(forced >= 0, forced, found))
+
+    def _forced(self, overlaps: paddle.Tensor, start: int) -> paddle.Tensor:
+        """[A] the last row of this block [B, A] of which the candidate is the best, else -1."""
+        highest = overlaps.max(1, keepdim=True)
+        is_best = (overlaps == highest) & (highest >= self.least)
+        rows = paddle.arange(start, start + overlaps.shape[0]).unsqueeze(1)
+        return paddle.where(is_best, rows, -1).max(0)

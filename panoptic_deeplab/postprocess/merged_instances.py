@@ -1,0 +1,70 @@
+"""Instances that several views of an image show, made one list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from panoptic_deeplab.fusion.adaptive import Instances, sample
+from panoptic_deeplab.fusion.score_order import by_score
+
+
+def merge_instances(seen: Sequence[Instances], threshold: float, most: int) -> Instances:
+    """Those of all views, the surest first, without repetition.
+
+    An instance is taken for another view's (or the same view's) surer one where both have one class
+    and their boxes overlap. The surer's box and score are kept; the masks are averaged on that box,
+    each being 0, undecided, beyond its own.
+
+    Args:
+        seen: what each view shows, on the same image.
+        threshold: IoU above which two boxes are one instance's.
+        most: how many are kept.
+    """
+    together = Instances(
+        *(
+            np.concatenate([getattr(instances, name) for instances in seen])
+            for name in ("boxes", "scores", "classes", "masks")
+        )
+    )
+    ranked = together.only(by_score(together.scores))
+    groups = _groups(ranked, threshold)[:most]
+    if not groups:
+        return ranked
+    chosen = ranked.only(np.array([group[0] for group in groups]))
+    masks = np.stack([_mean_mask(ranked.only(group)) for group in groups])
+    return Instances(chosen.boxes, chosen.scores, chosen.classes, masks)
+
+
+def _groups(ranked: Instances, threshold: float) -> list[np.ndarray]:
+    """The indices of the instances that are one, each group's surest first."""
+    is_free = np.ones(len(ranked.scores), bool)
+    groups = []
+    for i in range(len(is_free)):
+        if is_free[i]:
+            same = is_free & (ranked.classes == ranked.classes[i])
+            same &= _overlaps(ranked.boxes[i], ranked.boxes) > threshold
+            same[i] = True
+            groups.append(np.flatnonzero(same))
+            is_free &= ~same
+    return groups
+
+
+def _overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """[K] intersection over union of a box with each of [K, 4]."""
+    shared = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    intersection = shared.clip(min=0).prod(axis=1)
+    area, areas = ((b[..., 2:] - b[..., :2]).prod(axis=-1) for b in (box, boxes))
+    return intersection / np.maximum(area + areas - intersection, 1e-6)
+
+
+def _mean_mask(group: Instances) -> np.ndarray:
+    """[m, m] the masks' mean on the first one's box."""
+    x0, y0, x1, y1 = group.boxes[0]
+    cells = (np.arange(group.masks.shape[1]) + 0.5) / group.masks.shape[1]
+    rows, columns = y0 + cells * (y1 - y0), x0 + cells * (x1 - x0)
+    masks = (
+        sample(mask, box, rows, columns) for box, mask in zip(group.boxes, group.masks, strict=True)
+    )
+    return np.mean(list(masks), axis=0)

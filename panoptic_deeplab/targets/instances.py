@@ -1,0 +1,74 @@
+"""A two-stage detector's targets: semantics, and the instances with their boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from panoptic_deeplab.registry import TARGETS
+from panoptic_deeplab.structures import PanopticMap
+from panoptic_deeplab.targets.slots import slots_of, table_of
+
+Sample = dict[str, Any]
+
+
+@TARGETS.add_component
+class InstanceTargets:
+    """Adds the training targets of EfficientPS to a sample.
+
+    From `panoptic` [H, W] and `segments` it makes
+
+    - `semantic` [H, W]: class indices, `ignore_index` where void;
+    - `instances` [H, W] int32: k + 1 on the pixels of instance k, 0 elsewhere;
+    - `boxes` [M, 4] float32: the box (x1, y1, x2, y2) of each instance's pixels, x2 and y2 where
+      the next pixel begins;
+    - `classes` [M] int64: 1 for the first of `thing_ids`, 2 for the second, ...
+
+    Masks are cut from `instances`, so that memory does not grow with their number. Instances are
+    the things in the picture that are no crowds; without any there is one row of zeros, as in the
+    rows that fill up a batch.
+
+    Args:
+        thing_ids: class indices of the things.
+        ignore_index: label of void.
+    """
+
+    target_names = ("semantic", "instances", "boxes", "classes")
+
+    def __init__(self, thing_ids: Sequence[int], ignore_index: int = 255) -> None:
+        self.class_of = {category: i for i, category in enumerate(thing_ids, start=1)}
+        self.ignore_index = ignore_index
+
+    def __call__(self, sample: Sample) -> Sample:
+        ids = sample["panoptic"]
+        segments = list({s.id: s for s in sample["segments"]}.values())
+        things = [s for s in segments if s.category in self.class_of and not s.iscrowd]
+        slots = slots_of(ids, things)
+        seen = np.flatnonzero(np.bincount(slots.ravel(), minlength=1)[1:]) + 1
+        boxes = np.zeros((max(len(seen), 1), 4), np.float32)
+        classes = np.zeros(len(boxes), np.int64)
+        if len(seen):
+            boxes[:] = _boxes(slots, len(things))[seen]
+            classes[:] = table_of([self.class_of[s.category] for s in things], 0, np.int64)[seen]
+        consecutive = np.zeros(len(things) + 1, np.int32)
+        consecutive[seen] = np.arange(1, len(seen) + 1)
+        return sample | {
+            "semantic": PanopticMap(ids, segments).semantic(self.ignore_index),
+            "instances": consecutive[slots],
+            "boxes": boxes,
+            "classes": classes,
+        }
+
+
+def _boxes(slots: np.ndarray, count: int) -> np.ndarray:
+    """[count + 1, 4] (x1, y1, x2, y2) around the pixels of each slot."""
+    boxes = np.zeros((count + 1, 4), np.int64)
+    for axis, rows in enumerate((slots.T, slots)):
+        # In row-major order the last pixel of a slot has its largest row, the first its least.
+        pixels = np.flatnonzero(rows)
+        owner, row = rows.ravel()[pixels], pixels // rows.shape[1]
+        boxes[owner[::-1], axis] = row[::-1]
+        boxes[owner, axis + 2] = row + 1
+    return boxes

@@ -1,0 +1,162 @@
+"""Measures what is fast here against what it replaces, in one run on one machine.
+
+    python tools/benchmark.py postprocess
+    python tools/benchmark.py all --json output/benchmark.json --plot output/benchmark.png
+
+Each way runs in a process of its own; after a first call, whose result is compared and whose peak
+memory is measured, rounds alternate between the two ways. The table shows the medians, half the
+distance of the quartiles (±), how many times as fast ours is, the goal, and the memory that ours /
+theirs needed beyond the inputs. All inputs are made up, the same in every run; no data set is
+needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panoptic_deeplab.command_line import positive, run
+from panoptic_deeplab.errors import UsageError
+
+if TYPE_CHECKING:
+    from benchmarking.contest import Result
+
+SUBJECTS = {
+    "model": "the network in each runtime",
+    "export": "picture to panoptic map by one exported file",
+    "postprocess": "network outputs to the panoptic map",
+    "fusion": "outputs of EfficientPS to the panoptic map",
+    "targets": "annotations to training targets",
+    "train_step": "one step of a training",
+    "loader": "waiting for samples in a training from disk",
+    "evaluation": "scores against cityscapesscripts",
+}
+ALL = "all"
+PICTURES = (".png", ".jpg")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return run(benchmark, parse_arguments(argv))
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """What the command line says."""
+    listed = "\n".join(f"  {name:12} {what}" for name, what in SUBJECTS.items())
+    parser = argparse.ArgumentParser(
+        description=f"{__doc__}\nsubjects:\n{listed}\n  {ALL:12} all of them, in this order",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("subject", choices=[*SUBJECTS, ALL], help="what to measure")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--plot", type=Path, help="draw them into this picture (PNG)")
+    parser.add_argument(
+        "--repeats", type=positive, default=7, help="rounds of each contest (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="contests whose names hold this text"
+    )
+    parser.add_argument(
+        "--threads", type=positive, help="of the numeric libraries (default: one a core)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small inputs, one round, no processes of their own"
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    return parser.parse_args(argv)
+
+
+def benchmark(arguments: argparse.Namespace) -> None:
+    """Measures, prints and writes.
+
+    Raises:
+        UsageError: a result could not be written in the end.
+    """
+    check_outputs(arguments)
+    threads = arguments.threads or usable_cores()
+    from benchmarking.machine import describe_machine
+    from benchmarking.report import (
+        format_heading,
+        format_machine,
+        format_notes,
+        format_result,
+        to_json,
+    )
+
+    from panoptic_deeplab.files import write_json
+
+    machine = describe_machine(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # of the measured processes
+    print(format_machine(machine), flush=True)
+    if arguments.quick:
+        print("quick: a trial of the program; times and goals mean nothing at this size")
+    names = list(SUBJECTS) if arguments.subject == ALL else [arguments.subject]
+    measured = []
+    for name in names:
+        results = []
+        print(format_heading(name))
+        for result in results_of(name, arguments):
+            print(format_result(result), flush=True)
+            results.append(result)
+        print(*format_notes(results), sep="\n", flush=True)
+        measured += [(name, result) for result in results]
+    if arguments.json is not None:
+        write_json(arguments.json, to_json(measured, machine), indent=2)
+    if arguments.plot is not None:
+        from benchmarking.plot import draw_plot
+
+        from panoptic_deeplab.formats.images import write_image
+
+        write_image(arguments.plot, draw_plot(measured, machine))
+
+
+def check_outputs(arguments: argparse.Namespace) -> None:
+    """Refuses, before anything is measured, files that could not be written.
+
+    Raises:
+        UsageError: the picture's name has another ending.
+        DataError: a folder cannot be written to.
+    """
+    from panoptic_deeplab.files import usable_folder
+
+    for path in filter(None, (arguments.json, arguments.plot)):
+        usable_folder(path.parent)
+    if arguments.plot is not None and arguments.plot.suffix not in PICTURES:
+        raise UsageError(f"--plot {arguments.plot}: expected a name that ends in .png or .jpg")
+
+
+def results_of(name: str, arguments: argparse.Namespace) -> Iterator[Result]:
+    """Measures one subject, saying what it is at."""
+    from benchmarking.processes import InPlace, Worker
+
+    from panoptic_deeplab.progress import progress_bar
+
+    subject = importlib.import_module(f"benchmarking.{name}")
+    repeats, runner = (1, InPlace) if arguments.quick else (arguments.repeats, Worker)
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        contests = [
+            contest
+            for contest in subject.contests(Path(folder), arguments.quick)
+            if arguments.only in contest.name
+        ]
+        with progress_bar(contests, title=name, total=len(contests), unit="contests") as bar:
+            for contest in bar:
+                bar.set_postfix_str(contest.name, refresh=sys.stderr.isatty())
+                yield contest.run(repeats, runner)
+
+
+def usable_cores() -> int:
+    """Those this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""A process of its own for each way, with its time and its memory."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import io
+import math
+import multiprocessing
+import os
+import pickle
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.pool import ExceptionWithTraceback
+from pathlib import Path
+from typing import Any, Protocol
+
+from panoptic_deeplab.errors import UserError
+
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call.
+
+    Attributes:
+        seconds: that it took.
+        peak_mb: the most memory (10^6 bytes) it held beyond what was there before.
+        returned: what it returned, if that was asked for.
+    """
+
+    seconds: float
+    peak_mb: float
+    returned: Any = None
+
+
+class Runner(Protocol):
+    """Prepares a call and makes it whenever it is told to; a context."""
+
+    def __init__(self, prepare: Callable[[], Call], environment: Mapping[str, str]) -> None: ...
+
+    def __enter__(self) -> Runner: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def run(self, keep: bool = False) -> Run: ...
+
+
+class InPlace:
+    """A runner within this process: quick to start, but without an environment of its own."""
+
+    def __init__(self, prepare: Callable[[], Call], environment: Mapping[str, str]) -> None:
+        with self._silently():
+            self._call = prepare()
+
+    def __enter__(self) -> InPlace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, keep: bool = False) -> Run:
+        """Makes the call."""
+        with self._silently():
+            return measure_call(self._call, keep)
+
+    @contextlib.contextmanager
+    def _silently(self) -> Iterator[None]:
+        silence = io.StringIO()
+        with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
+            yield
+
+
+class Worker:
+    """A fresh process that prepares a call and makes it whenever it is told to; a context.
+
+    Args:
+        prepare: makes the inputs and returns the call.
+        environment: variables of the process, beside this one's.
+    """
+
+    def __init__(self, prepare: Callable[[], Call], environment: Mapping[str, str]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        # not a daemon: what is measured may start processes itself
+        self._process = context.Process(target=_serve, args=(theirs, prepare))
+        with _with_variables(environment):
+            self._process.start()
+        theirs.close()
+        self._is_ready = False
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.close()  # which ends the process, if it is idle
+        self._process.join(timeout=1)
+        self._process.kill()
+        self._process.join()
+
+    def run(self, keep: bool = False) -> Run:
+        """Makes the call; `keep` also brings back what it returned.
+
+        Raises:
+            UserError: the process ended.
+            Exception: whatever the call raised.
+        """
+        if not self._is_ready:
+            self._answer()
+            self._is_ready = True
+        self._pipe.send(keep)
+        return self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            answer = self._pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self._process.join()
+            raise UserError(
+                f"a measured process ended with exit code {self._process.exitcode} (-9: killed, "
+                "perhaps for want of memory)"
+            ) from None
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+@contextlib.contextmanager
+def _with_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _serve(pipe: Connection, prepare: Callable[[], Call]) -> None:
+    """Answers each request with a `Run`, or with the exception that ended it all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
+    _be_silent()
+    try:
+        call = prepare()
+        pipe.send(None)
+        with contextlib.suppress(EOFError):
+            while True:
+                pipe.send(measure_call(call, keep=pipe.recv()))
+    except BrokenPipeError:
+        return
+    except Exception as error:
+        pipe.send(_sendable(error))
+
+
+def _be_silent() -> None:
+    """What the measured programs print is not for the table."""
+    silence = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(silence, stream.fileno())
+    os.close(silence)
+
+
+def _sendable(error: Exception) -> Any:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        error = RuntimeError(f"{type(error).__name__}: {error}").with_traceback(error.__traceback__)
+    return ExceptionWithTraceback(error, error.__traceback__)
+
+
+def measure_call(call: Call, keep: bool) -> Run:
+    """Time and memory of one call in this process."""
+    gc.collect()
+    before = _forget_peak()
+    start = time.perf_counter()
+    returned = call()
+    seconds = time.perf_counter() - start
+    return Run(seconds, _memory("VmHWM") - before, returned if keep else None)
+
+
+def _forget_peak() -> float:
+    """Lets the high-water mark of memory begin at what is held now, which it returns."""
+    with contextlib.suppress(OSError):
+        ctypes.CDLL(None).malloc_trim(0)  # what is free goes back, so that using it again counts
+        Path("/proc/self/clear_refs").write_text("5")
+    return _memory("VmRSS")
+
+
+def _memory(field: str) -> float:
+    """10^6 bytes, from what Linux tells of this process; NaN elsewhere."""
+    try:
+        status = Path("/proc/self/status").read_text("ascii", "replace")
+    except OSError:
+        return math.nan
+    return int(re.search(rf"{field}:\s+(\d+)", status)[1]) * 1024 / 1e6

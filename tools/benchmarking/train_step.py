@@ -1,0 +1,186 @@
+"""One training step: the trainer's against a plain one, from arrays to updated weights.
+
+`PlainStep` does what the reference implementations do: pictures and maps travel as normalised
+floats, all outputs are upsampled, losses are taken at full size. Both start from the same weights,
+and their first losses have to agree. Dropout is off, for its draws are not the subject.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarking.contest import Contest, DisagreementError, Way
+from benchmarking.inputs import Size, annotated_sample
+from benchmarking.processes import Call
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+INSTANCES = 30
+TOLERANCE = 1e-4
+OWN_CHOICE = {"MKL_DEBUG_CPU_TYPE": "0"}  # what Paddle's MKL does unless told
+
+
+class Recipe(NamedTuple):
+    """What is trained: a configuration below `configs`, changes to it, and (height, width)."""
+
+    config: str
+    changes: tuple[str, ...]
+    crop: Size
+
+
+RESNET = Recipe(
+    "panoptic_deeplab/panoptic_deeplab_resnet50_os32_cityscapes_1025x513_bs8_90k_lr00005.yml",
+    ("model.backbone.pretrained=null", "batch_size=1"),
+    (513, 1025),
+)
+QUICK = Recipe(
+    "demo/panoptic_deeplab_lite_scenes.yml",
+    (
+        "criterion.stride=1",
+        "criterion.top_k_percent_pixels=0.2",
+        "criterion.offset_weight=0.001",
+        "criterion.class_weights=null",
+    ),
+    (65, 129),
+)
+
+
+def contests(folder: Path, quick: bool) -> Iterable[Contest]:
+    """ResNet-50, one picture: against the reference as it runs, and with our choice of kernels."""
+    recipe = QUICK if quick else RESNET
+    name = f"{'lite' if quick else 'ResNet-50'}, {recipe.crop[1]}x{recipe.crop[0]}, batch 1"
+    ours = Way(partial(prepare_ours, recipe, folder))
+    plain = partial(prepare_plain, recipe)
+    yield Contest(
+        name, ours, Way(plain, OWN_CHOICE), "plain step, MKL's choice", goal=1.3, check=same_losses
+    )
+    yield Contest(name, ours, Way(plain), "plain step, MKL as ours", check=same_losses)
+
+
+def same_losses(ours: Mapping[str, float], plain: Mapping[str, float]) -> None:
+    """Refuses losses that differ by more than one part in ten thousand."""
+    for name, value in plain.items():
+        if not math.isclose(ours[name], value, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+            raise DisagreementError(f"{name} is {ours[name]}, the plain step's is {value}")
+
+
+def _configuration(recipe: Recipe):
+    """The configuration with a model of its own that is always the same."""
+    import paddle
+    from paddle import nn
+
+    from panoptic_deeplab.config import Config
+
+    paddle.seed(0)
+    config = Config(str(CONFIGS / recipe.config), list(recipe.changes))
+    for layer in config.model.sublayers():
+        if isinstance(layer, nn.Dropout):
+            layer.p = 0.0
+    config.model.train()
+    return config
+
+
+def prepare_ours(recipe: Recipe, folder: Path) -> Call:
+    """The trainer's step on a batch as its loader hands it over."""
+    import paddle
+
+    from panoptic_deeplab.engine.loading import collate
+    from panoptic_deeplab.engine.plan import TrainingPlan
+    from panoptic_deeplab.engine.trainer import Trainer
+
+    config = _configuration(recipe)
+    trainer = Trainer(
+        model=config.model,
+        criterion=config.criterion,
+        preprocess=config.preprocess,
+        optimizer=config.optimizer,
+        dataset=None,
+        targets=config.targets,
+        postprocessor=None,
+        info=config.info,
+        config_yaml="",
+        plan=TrainingPlan(iters=1_000_000, batch_size=1, save_dir=folder),
+    )
+    network = trainer._network()
+    sample = config.targets(annotated_sample(recipe.crop, INSTANCES))
+    box = np.array(sample["frame"].valid_box, np.int32)
+    arrays = {name: value for name, value in sample.items() if isinstance(value, np.ndarray)}
+    batch = collate([arrays | {"valid_box": box}])
+
+    def run() -> dict[str, float]:
+        tensors = {name: paddle.to_tensor(value) for name, value in batch.items()}
+        losses, _ = trainer._step(network, [tensors], ["made up"])
+        return {name: float(value) for name, value in losses.items()}
+
+    return run
+
+
+def prepare_plain(recipe: Recipe) -> Call:
+    """The reference's step."""
+    config = _configuration(recipe)
+    sample = config.targets(annotated_sample(recipe.crop, INSTANCES))
+    image = (sample["image"].astype(np.float32) / 255 - 0.5) / 0.5
+    batch = {
+        "image": image.transpose(2, 0, 1),
+        "semantic": sample["semantic"].astype(np.int64),
+        **{name: sample[name].astype(np.float32) for name in _FLOAT_MAPS},
+    }
+    step = PlainStep(config.model, config.optimizer, config.criterion.align_corners)
+    return partial(step, {name: value[None] for name, value in batch.items()})
+
+
+_FLOAT_MAPS = ("center", "offset", "semantic_weights", "center_weights", "offset_weights")
+
+
+class PlainStep:
+    """Forward, losses at full size, backward, update."""
+
+    def __init__(self, model: Any, optimizer: Any, align_corners: bool) -> None:
+        self.model = model
+        self.align_corners = align_corners
+        self.optimizer = optimizer
+
+    def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, float]:
+        import paddle
+        import paddle.nn.functional as F
+
+        maps = {name: paddle.to_tensor(value) for name, value in batch.items()}
+        size = batch["image"].shape[-2:]
+        outputs = {
+            name: F.interpolate(value, size, mode="bilinear", align_corners=self.align_corners)
+            for name, value in self.model(maps["image"]).items()
+        }
+        losses = {
+            "semantic_loss": _hardest_fifth(outputs["semantic"], maps),
+            "center_loss": 200
+            * _mean_under(
+                (outputs["center"] - maps["center"].unsqueeze(1)) ** 2, maps["center_weights"]
+            ),
+            "offset_loss": 0.001
+            * _mean_under((outputs["offset"] - maps["offset"]).abs(), maps["offset_weights"]),
+        }
+        sum(losses.values()).backward()
+        self.optimizer.step()
+        self.optimizer.clear_grad()
+        return {name: float(loss) for name, loss in losses.items()}
+
+
+def _hardest_fifth(logits: Any, maps: Mapping[str, Any]) -> Any:
+    """The mean of the largest 20 % of all pixels' cross entropies."""
+    import paddle.nn.functional as F
+
+    losses = F.cross_entropy(
+        logits, maps["semantic"].unsqueeze(1), ignore_index=255, reduction="none", axis=1
+    )
+    losses = (losses.squeeze(1) * maps["semantic_weights"]).flatten()
+    return losses.topk(int(0.2 * losses.shape[0]))[0].mean()
+
+
+def _mean_under(errors: Any, weights: Any) -> Any:
+    weights = weights.unsqueeze(1).expand_as(errors)
+    return (errors * weights).sum() / weights.sum()
