@@ -126,7 +126,7 @@ def test_each_way_has_its_own_environment() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process's peak")
 def test_memory_is_what_the_call_needs_beyond_its_inputs() -> None:
     with Worker(partial(holding_way, 80_000_000, 40_000_000), {}) as worker:
-        run = worker.run()
+        run = worker.measure()
     assert 39 < run.peak_mb < 60
 
 
@@ -153,14 +153,14 @@ def test_ways_that_disagree_are_not_timed(tmp_path: Path) -> None:
 )
 def test_what_fails_in_a_process_is_told_here(way, error, said: str) -> None:
     with pytest.raises(error, match=said), Worker(way, {}) as worker:
-        worker.run()
+        worker.time()
     assert worker._process.exitcode is not None
 
 
 def test_a_runner_in_place_has_the_same_face(tmp_path: Path) -> None:
     with InPlace(partial(logging_way, tmp_path / "log", "a"), {}) as runner:
-        assert runner.run(keep=True).returned == "a"
-        assert runner.run().returned is None
+        assert runner.measure().returned == "a"
+        assert runner.time() >= 0
 
 
 def test_spread_is_half_the_distance_of_the_quartiles() -> None:

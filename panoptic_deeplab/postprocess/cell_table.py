@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from panoptic_deeplab.postprocess.blocks import for_blocks
+from panoptic_deeplab.postprocess.blocks import blocks
 from panoptic_deeplab.postprocess.candidates import Candidates, numbered
 
 _CELL = 16  # pixels
-_POINTS = 1 << 14  # in a block
+_POINTS = 1 << 16  # in a block
 _DISTANCES = 1 << 18  # held at a time where the table does not reach
 _SLACK = 0.1  # pixels by which a candidate may be farther: above all rounding
 
@@ -73,7 +73,8 @@ def _by_table(
 
         nearest[part], lead[part] = candidates.best(slots[part], closeness)
 
-    for_blocks(choose, len(y), _POINTS)
+    for part in blocks(len(y), _POINTS):
+        choose(part)
     return nearest, lead
 
 
@@ -93,13 +94,10 @@ def _by_comparison(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nearest centres by comparing with all of them; the leads are not computed but 0."""
     nearest = np.zeros(len(y), np.int64)
-
-    def choose(part: slice) -> None:
+    for part in blocks(len(y), max(_DISTANCES // len(centers), 1)):
         with np.errstate(over="ignore", invalid="ignore"):
             squared = (centers[:, 0] - y[part, None]) ** 2 + (centers[:, 1] - x[part, None]) ** 2
         nearest[part] = np.where(np.isnan(squared), np.inf, squared).argmin(axis=1)
-
-    for_blocks(choose, len(y), max(_DISTANCES // len(centers), 1))
     return nearest, np.zeros(len(y), np.float32)
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from panoptic_deeplab.postprocess.blocks import for_blocks
+from panoptic_deeplab.postprocess.blocks import blocks
 from panoptic_deeplab.postprocess.upsampling import Grid
 from panoptic_deeplab.structures import Segment
 
-_PIXELS = 1 << 14  # in a block
+_PIXELS = 1 << 16  # in a block
 
 
 def with_scores(
@@ -70,13 +70,11 @@ class _Softmax:
         self.flat = logits.reshape(len(logits), -1)
         self.highest = np.empty(self.flat.shape[1], np.float32)
         self.total = np.empty(self.flat.shape[1], np.float32)
-        for_blocks(self._add_up, self.flat.shape[1], _PIXELS)
-
-    def _add_up(self, part: slice) -> None:
-        values = self.flat[:, part]
-        with np.errstate(invalid="ignore"):
-            self.highest[part] = values.max(axis=0)
-            self.total[part] = np.exp(values - self.highest[part]).sum(axis=0)
+        for part in blocks(self.flat.shape[1], _PIXELS):
+            values = self.flat[:, part]
+            with np.errstate(invalid="ignore"):
+                self.highest[part] = values.max(axis=0)
+                self.total[part] = np.exp(values - self.highest[part]).sum(axis=0)
 
     def of(self, categories: np.ndarray, places: np.ndarray) -> np.ndarray:
         """[M] float32 probabilities at flat indices of [h, w]; 0 for what is no number."""

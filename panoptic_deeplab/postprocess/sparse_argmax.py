@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from panoptic_deeplab.postprocess.blocks import for_blocks
+from panoptic_deeplab.postprocess.blocks import blocks
 from panoptic_deeplab.postprocess.candidates import Candidates, numbered
 from panoptic_deeplab.postprocess.patchwork import Patchwork
 from panoptic_deeplab.postprocess.upsampling import Grid, all_alike, corners
 
-_PIXELS = 1 << 14  # in a block
+_PIXELS = 1 << 16  # in a block
 _ROWS = 8
 _SPARSE = 0.4  # of the pixels; with more at borders, as in noise, all are computed at less cost
 _ROUNDING = 2.0**-19  # of the largest logit: more than interpolating two classes can err
@@ -45,27 +45,21 @@ def _sparse_labels(
 ) -> np.ndarray:
     """[M] the highest class at the flat indices `pixels` of the box, some at a time."""
     flat, labels = logits.reshape(len(logits), -1), np.empty(len(pixels), label_type)
-
-    def decide(part: slice) -> None:
+    for part in blocks(len(pixels), _PIXELS):
         labels[part] = _interpolated_labels(flat, grid, pixels[part], tolerance)
-
-    for_blocks(decide, len(pixels), _PIXELS)
     return labels
 
 
 def _dense_labels(logits: np.ndarray, grid: Grid, label_type: type) -> np.ndarray:
     """[H, W] the same without leaving anything out, a few rows at a time."""
     labels = np.zeros(grid.size, label_type)
-
-    def decide(part: slice) -> None:
+    for part in blocks(len(labels), _ROWS):
         best = np.full((part.stop - part.start, grid.size[1]), -np.inf, np.float32)
         with np.errstate(invalid="ignore"):
             for category, values in enumerate(logits):
                 upsampled = grid.upsampled_rows(values, part)
                 labels[part][upsampled > best] = category
                 np.fmax(best, upsampled, out=best)
-
-    for_blocks(decide, len(labels), _ROWS)
     return labels
 
 
@@ -74,8 +68,7 @@ def highest_classes(logits: np.ndarray, label_type: type) -> tuple[np.ndarray, n
     flat = logits.reshape(len(logits), -1)
     labels = np.zeros(flat.shape[1], label_type)
     lead = np.empty(flat.shape[1], np.float32)
-
-    def compare(part: slice) -> None:
+    for part in blocks(flat.shape[1], _PIXELS):
         best, second = np.full((2, part.stop - part.start), -np.inf, np.float32)
         for category, values in enumerate(flat[:, part]):
             labels[part][values > best] = category
@@ -83,8 +76,6 @@ def highest_classes(logits: np.ndarray, label_type: type) -> tuple[np.ndarray, n
             np.fmax(best, values, out=best)
         with np.errstate(invalid="ignore"):
             np.subtract(best, second, out=lead[part])
-
-    for_blocks(compare, flat.shape[1], _PIXELS)
     return labels.reshape(logits.shape[1:]), lead.reshape(logits.shape[1:])
 
 

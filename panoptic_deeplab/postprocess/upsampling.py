@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from panoptic_deeplab.postprocess.blocks import for_blocks
+from panoptic_deeplab.postprocess.blocks import blocks
 
-_PIXELS = 1 << 14  # in a block
+_PIXELS = 1 << 16  # in a block
 
 
 @dataclass(frozen=True)
@@ -218,14 +218,11 @@ class Grid:
             planes.reshape(len(planes), -1),
             np.empty((len(planes), len(pixels)), np.float32),
         )
-
-        def interpolate(part: slice) -> None:
+        for part in blocks(len(pixels), _PIXELS):
             samples = self.samples(*np.divmod(pixels[part], self.size[1]))
             with np.errstate(invalid="ignore", over="ignore"):
                 for plane, values in zip(flat, result, strict=True):
                     values[part] = samples.of(plane)
-
-        for_blocks(interpolate, len(pixels), _PIXELS)
         return result
 
     def cells_of(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:

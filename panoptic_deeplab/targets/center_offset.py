@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.registry import TARGETS
 from panoptic_deeplab.structures import Segment, smallest_label_type
-from panoptic_deeplab.targets.slots import slots_of, table_of
+from panoptic_deeplab.targets.slots import painted, slots_of, table_of
 
 Sample = dict[str, Any]
 
@@ -71,15 +70,15 @@ class CenterOffsetTargets:
         ids, segments = sample["panoptic"], list({s.id: s for s in sample["segments"]}.values())
         slots = slots_of(ids, segments)
         is_thing = table_of([s.category in self.thing_ids for s in segments], False, bool)
-        things = _Pixels.of(slots, is_thing)
-        areas = np.bincount(things.owner, minlength=len(is_thing))
-        centers = things.mass(len(is_thing)) / np.maximum(areas, 1)[:, None]
+        areas, sums = _measured(slots, len(is_thing))
+        areas[~is_thing] = 0
+        centers = sums / np.maximum(areas, 1)[:, None]
         return (
             sample
             | self._labels(slots, segments, areas)
             | {
                 "center": self._heatmap(ids.shape, centers[areas > 0]),
-                "offset": things.offsets(centers, ids.shape),
+                "offset": _offsets(slots, centers, is_thing),
             }
         )
 
@@ -94,12 +93,12 @@ class CenterOffsetTargets:
         small = (areas > 0) & (areas < self.small_instance_area)
         weights = np.where(small, self.small_instance_weight, 1).astype(np.float32)
         return {
-            "semantic": categories.take(slots),
-            "semantic_weights": weights.take(slots),
-            "center_weights": counted.take(slots),
-            "offset_weights": (
-                counted * on_things if self.ignore_stuff_in_offset else counted
-            ).take(slots),
+            "semantic": painted(slots, categories),
+            "semantic_weights": painted(slots, weights),
+            "center_weights": painted(slots, counted),
+            "offset_weights": painted(
+                slots, counted * on_things if self.ignore_stuff_in_offset else counted
+            ),
         }
 
     def _heatmap(self, size: tuple[int, int], centers: np.ndarray) -> np.ndarray:
@@ -125,37 +124,34 @@ def _gaussian(sigma: float) -> np.ndarray:
     return np.exp(-squared / (2 * sigma**2)).astype(np.float32)
 
 
-@dataclass(frozen=True)
-class _Pixels:
-    """The M pixels of the things.
+def _measured(slots: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of each of `count` slots [N], and the sums of their rows and columns [N, 2].
 
-    Attributes:
-        places: [M] flat indices in the picture.
-        positions: [2][M] rows and columns.
-        owner: [M] slots.
+    Counted by runs of pixels that follow each other in a row and have one slot.
     """
+    width = slots.shape[1]
+    changes = np.ones(slots.shape, bool)
+    np.not_equal(slots[:, 1:], slots[:, :-1], out=changes[:, 1:])
+    starts = np.flatnonzero(changes)
+    lengths = np.diff(starts, append=slots.size)
+    owner, (rows, columns) = slots.ravel()[starts], np.divmod(starts, width)
+    doubled = 2 * columns + lengths - 1  # twice the middle, which is a whole number
+    sums = [np.bincount(owner, values * lengths, count) for values in (rows, doubled)]
+    return np.bincount(owner, lengths, count), np.stack([sums[0], sums[1] / 2], axis=1)
 
-    places: np.ndarray
-    positions: tuple[np.ndarray, np.ndarray]
-    owner: np.ndarray
 
-    @classmethod
-    def of(cls, slots: np.ndarray, is_thing: np.ndarray) -> _Pixels:
-        """Of slots [H, W], and which of them are things."""
-        places = np.flatnonzero(is_thing.take(slots))
-        rows = places // slots.shape[1]
-        return cls(places, (rows, places - rows * slots.shape[1]), slots.ravel().take(places))
-
-    def mass(self, count: int) -> np.ndarray:
-        """[N, 2] sums of rows and columns of each of `count` slots."""
-        return np.stack([np.bincount(self.owner, p, count) for p in self.positions], axis=1)
-
-    def offsets(self, centers: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """[2, H, W] float32 (y, x) from each pixel to its slot's centre [N, 2], 0 elsewhere."""
-        offsets = np.zeros((2, size[0] * size[1]), np.float32)
-        # as the reference rounds: first the centre, then the sum
-        for values, center, position in zip(
-            offsets, centers.astype(np.float32).T, self.positions, strict=True
-        ):
-            values[self.places] = center.take(self.owner) - position.astype(np.float32)
-        return offsets.reshape(2, *size)
+def _offsets(slots: np.ndarray, centers: np.ndarray, is_thing: np.ndarray) -> np.ndarray:
+    """[2, H, W] float32 (y, x) from each thing pixel to its slot's centre [N, 2], 0 elsewhere."""
+    offsets = np.zeros((2, slots.size), np.float32)
+    places = np.flatnonzero(painted(slots, is_thing))
+    owner = slots.ravel().take(places)
+    rows = places // slots.shape[1]
+    # as the reference rounds: first the centre, then the sum
+    for values, center, position in zip(
+        offsets,
+        centers.astype(np.float32).T,
+        (rows, places - rows * slots.shape[1]),
+        strict=True,
+    ):
+        values[places] = center.take(owner) - position.astype(np.float32)
+    return offsets.reshape(2, *slots.shape)

@@ -145,7 +145,7 @@ class Contest:
             runner(self.ours.prepare, self.ours.environment) as ours,
             runner(self.baseline.prepare, self.baseline.environment) as baseline,
         ):
-            first, baseline_first = (w.run(keep=self.check is not None) for w in (ours, baseline))
+            first, baseline_first = ours.measure(), baseline.measure()
             if self.check is not None:
                 self.check(first.returned, baseline_first.returned)
             rounds = [(first.seconds, baseline_first.seconds)]
@@ -174,7 +174,7 @@ def _rounds(ours: Runner, baseline: Runner, repeats: int) -> Iterable[tuple[floa
     """The seconds of both, at least once, until they are enough or it has taken too long."""
     start = time.monotonic()
     for _ in range(repeats):
-        yield ours.run().seconds, baseline.run().seconds
+        yield ours.time(), baseline.time()
         if time.monotonic() - start > PATIENCE:
             return
 

@@ -33,12 +33,12 @@ class Run:
     Attributes:
         seconds: that it took.
         peak_mb: the most memory (10^6 bytes) it held beyond what was there before.
-        returned: what it returned, if that was asked for.
+        returned: what it returned.
     """
 
     seconds: float
     peak_mb: float
-    returned: Any = None
+    returned: Any
 
 
 class Runner(Protocol):
@@ -50,7 +50,9 @@ class Runner(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def run(self, keep: bool = False) -> Run: ...
+    def measure(self) -> Run: ...
+
+    def time(self) -> float: ...
 
 
 class InPlace:
@@ -66,10 +68,15 @@ class InPlace:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def run(self, keep: bool = False) -> Run:
+    def measure(self) -> Run:
         """Makes the call."""
         with self._silently():
-            return measure_call(self._call, keep)
+            return measure_call(self._call)
+
+    def time(self) -> float:
+        """Makes the call; its seconds."""
+        with self._silently():
+            return time_call(self._call)
 
     @contextlib.contextmanager
     def _silently(self) -> Iterator[None]:
@@ -105,17 +112,24 @@ class Worker:
         self._process.kill()
         self._process.join()
 
-    def run(self, keep: bool = False) -> Run:
-        """Makes the call; `keep` also brings back what it returned.
+    def measure(self) -> Run:
+        """Makes the call, and brings back what it returned.
 
         Raises:
             UserError: the process ended.
             Exception: whatever the call raised.
         """
+        return self._ask(measure_call)
+
+    def time(self) -> float:
+        """Makes the call; its seconds. Raises as `measure`."""
+        return self._ask(time_call)
+
+    def _ask(self, way: Callable[[Call], Any]) -> Any:
         if not self._is_ready:
             self._answer()
             self._is_ready = True
-        self._pipe.send(keep)
+        self._pipe.send(way)
         return self._answer()
 
     def _answer(self) -> Any:
@@ -144,7 +158,7 @@ def _with_variables(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def _serve(pipe: Connection, prepare: Callable[[], Call]) -> None:
-    """Answers each request with a `Run`, or with the exception that ended it all."""
+    """Makes the call in each way that is asked for; answers with the exception that ended it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
     _be_silent()
     try:
@@ -152,7 +166,7 @@ def _serve(pipe: Connection, prepare: Callable[[], Call]) -> None:
         pipe.send(None)
         with contextlib.suppress(EOFError):
             while True:
-                pipe.send(measure_call(call, keep=pipe.recv()))
+                pipe.send(pipe.recv()(call))
     except BrokenPipeError:
         return
     except Exception as error:
@@ -175,14 +189,22 @@ def _sendable(error: Exception) -> Any:
     return ExceptionWithTraceback(error, error.__traceback__)
 
 
-def measure_call(call: Call, keep: bool) -> Run:
-    """Time and memory of one call in this process."""
+def measure_call(call: Call) -> Run:
+    """Time and memory of one call in this process; what is free before it goes back first."""
     gc.collect()
     before = _forget_peak()
     start = time.perf_counter()
     returned = call()
     seconds = time.perf_counter() - start
-    return Run(seconds, _memory("VmHWM") - before, returned if keep else None)
+    return Run(seconds, _memory("VmHWM") - before, returned)
+
+
+def time_call(call: Call) -> float:
+    """The seconds of one call in this process, which keeps the memory of those before."""
+    gc.collect()
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def _forget_peak() -> float:

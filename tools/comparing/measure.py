@@ -90,7 +90,7 @@ def peak_of(predictor: Predictor, sample: Mapping[str, Any]) -> float:
     from benchmarking.processes import measure_call
 
     if paddle.device.get_device() == "cpu":
-        return measure_call(lambda: predict(predictor, [sample]), keep=False).peak_mb
+        return measure_call(lambda: predict(predictor, [sample])).peak_mb
     paddle.device.cuda.reset_max_memory_allocated()
     before = paddle.device.cuda.memory_allocated()
     predict(predictor, [sample])
