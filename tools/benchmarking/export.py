@@ -18,7 +18,9 @@ from benchmarking.train_step import OWN_CHOICE, QUICK, RESNET, Recipe
 CENTERS = 60
 # what random weights call heat is anything: the hottest peaks are taken, however cold
 PEAKS = ("postprocessor.threshold=-1000000", f"postprocessor.top_k={CENTERS}")
-DIFFERENT = 1e-4  # share of the pixels where floating point may decide otherwise
+# With random weights a rounding may swap the last of the hottest peaks, which has a sixtieth of the
+# pixels; `tools/export.py` and the tests hold the exported file to one of ten thousand.
+DIFFERENT = 2 / CENTERS
 INSTANCES = 30
 
 
@@ -41,10 +43,12 @@ def contests(folder: Path, quick: bool) -> Iterable[Contest]:
 
 
 def nearly_same_ids(ours: np.ndarray, plain: np.ndarray) -> None:
-    """Refuses ids that differ in more than one of ten thousand pixels."""
-    different = int((ours != plain).sum())
-    if different > DIFFERENT * plain.size:
-        raise DisagreementError(f"{different} of {plain.size} pixels have another id")
+    """Refuses maps that, whatever their ids are called, differ by more than rounding explains."""
+    from panoptic_deeplab.export.parity import share_of_others
+
+    different = share_of_others(ours, plain)
+    if different > DIFFERENT:
+        raise DisagreementError(f"{different:.2%} of the pixels belong to another segment")
 
 
 def prepare_exported(runtime: str, path: Path, recipe: Recipe) -> Call:
