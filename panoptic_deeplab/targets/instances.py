@@ -9,7 +9,7 @@ import numpy as np
 
 from panoptic_deeplab.registry import TARGETS
 from panoptic_deeplab.structures import PanopticMap
-from panoptic_deeplab.targets.slots import slots_of, table_of
+from panoptic_deeplab.targets.slots import painted, slots_of, table_of
 
 Sample = dict[str, Any]
 
@@ -56,7 +56,7 @@ class InstanceTargets:
         consecutive[seen] = np.arange(1, len(seen) + 1)
         return sample | {
             "semantic": PanopticMap(ids, segments).semantic(self.ignore_index),
-            "instances": consecutive[slots],
+            "instances": painted(slots, consecutive),
             "boxes": boxes,
             "classes": classes,
         }
