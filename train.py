@@ -38,8 +38,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = script_parser(
         "Train a panoptic segmentation model.",
         "python -m paddle.distributed.launch train.py --config "
-        "configs/panoptic_deeplab/panoptic_deeplab_resnet50_os32_cityscapes_1025x513_8gb.yml "
-        "--do_eval --use_vdl --save_interval 5000 --save_dir output",
+        "configs/demo/panoptic_deeplab_lite_scenes.yml "
+        "--do_eval --use_vdl --save_dir output",
     )
     add_common_arguments(parser)
     parser.add_argument("--iters", type=int, help="steps of the whole training")

@@ -146,6 +146,14 @@ def test_the_released_code_hands_a_first_instance_without_background_to_the_stuf
     assert areas(fused(logits, everywhere, strict=True)) == [(ROAD, 4096)]
 
 
+def test_the_released_code_lets_a_box_outside_the_image_win_all_negative_pixels() -> None:
+    beside = instances(((70, 70, 90, 90), 0.9, PERSON))
+    without = [(255, 900), (ROAD, 1508), (SKY, 1688)]
+    assert areas(fused(street(road_logit=-1), beside)) == without
+    strict = areas(fused(street(road_logit=-1), beside, strict=True))
+    assert strict == [(PERSON, 900 + 1508), (SKY, 1688)]
+
+
 @BOTH
 def test_boxes_that_end_at_their_last_pixel_have_the_same_result(strict: bool) -> None:
     closed = instances(((10, 20, 39, 49), 0.9, CAR))
@@ -162,9 +170,11 @@ def random_case(seed: int, shift: float) -> tuple[np.ndarray, Instances]:
     logits[:11] += np.float32(shift)
     middles, sides = random.uniform(0, [100, 60], (12, 2)), random.uniform(3, 40, (12, 2))
     boxes = np.concatenate([middles - sides / 2, middles + sides / 2], axis=1)
-    boxes = np.clip(boxes, 0, [99, 59, 99, 59]).astype(np.float32)
+    if seed % 2:  # the others reach beyond the image
+        boxes = np.clip(boxes, 0, [99, 59, 99, 59])
+    boxes = boxes.astype(np.float32)
     masks = paste_all(random.normal(1, 3, (12, 4, 4)), (28, 28))
-    scores = random.uniform(0.5, 1, 12).astype(np.float32)
+    scores = random.uniform(0.5, 1, 12).round(1).astype(np.float32)  # some are equal
     return logits, Instances(boxes, scores, random.integers(11, 19, 12), masks)
 
 
@@ -204,6 +214,13 @@ def test_a_mask_is_laid_on_its_box_with_zeros_around() -> None:
     halved = paste(mask, (1.5, 1, 5.5, 5), (slice(1, 5), slice(0, 6)))
     np.testing.assert_allclose(halved[:, 1], mask[:, 0] / 2)
     np.testing.assert_allclose(halved[:, 2], (mask[:, 0] + mask[:, 1]) / 2)
+
+
+def test_a_box_thinner_than_a_pixel_is_widened_for_its_mask_or_taken_as_it_is() -> None:
+    """One cell from column 2 to 2.25; the middle of pixel 2 is 1.5 cells from the cell's own."""
+    mask, box, window = np.ones((1, 1), np.float32), (2, 0, 2.25, 1), (slice(0, 1), slice(0, 4))
+    np.testing.assert_allclose(paste(mask, box, window), [[0, 0, 1, 0]])
+    np.testing.assert_allclose(paste(mask, box, window, least=1e-6), [[0, 0, 0, 0]])
 
 
 def test_masks_are_sampled_as_paddle_samples_them() -> None:

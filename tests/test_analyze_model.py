@@ -102,7 +102,7 @@ def test_memory_and_batches_by_hand() -> None:
         Part("losses", kept_bytes=100),
     ]
     analysis = Analysis("made up", (64, 64), (32, 32), parts)
-    assert analysis.fixed_bytes == GIBIBYTE
+    assert parts[0].fixed_bytes == analysis.fixed_bytes == GIBIBYTE
     assert analysis.image_bytes == GIBIBYTE
     assert analysis.recomputed_image_bytes == half + 50 + 50 + 100
     assert [analysis.largest_batch(card) for card in (1, 8)] == [0, 5]  # of 0.8 * 8 = 6.4 GiB
@@ -147,7 +147,15 @@ def test_command_line(tiny_config: Path, tmp_path: Path, capfd: pytest.CaptureFi
     files = ["--json", str(tmp_path / "a.json"), "--markdown", str(tmp_path / "a.md")]
     size = ["--height", "64", "--width", "96"]
     assert main(["--config", str(tiny_config), *size, *files]) == 0
-    assert "picture 96 x 64, training crop 128 x 64" in capfd.readouterr().out
+    told = capfd.readouterr().out
+    assert "picture 96 x 64, training crop 128 x 64" in told
+    _, heads, *lines = filter(None, told.splitlines())
+    assert heads.endswith("MiB of weights   MiB per image")
+    *parts, (last, *totals) = [line.split() for line in lines]
+    assert last == "total"
+    for column, total in zip((-2, -1), totals[-2:], strict=True):
+        added = sum(float(part[column]) for part in parts)
+        assert added == pytest.approx(float(total), abs=0.05 * (len(parts) + 1))
     (analysis,) = json.loads((tmp_path / "a.json").read_text())
     assert analysis["parts"][0]["name"] == "encoder"
     assert (tmp_path / "a.md").read_text().count("| `tiny` |") == 2

@@ -16,6 +16,7 @@ from pathlib import Path
 import benchmark
 import numpy as np
 import pytest
+from benchmarking import export, exported
 from benchmarking.contest import Contest, DisagreementError, Result, Way, spread
 from benchmarking.inputs import annotated_sample, draw_things, ellipses, network_outputs
 from benchmarking.loader import LINE
@@ -29,6 +30,7 @@ from benchmarking.report import (
     three_digits,
     to_json,
 )
+from benchmarking.train_step import QUICK
 from PIL import Image
 
 from panoptic_deeplab.errors import DataError, UserError
@@ -187,6 +189,8 @@ def result(**changes) -> Result:
         ({"goal": 8, "goal_mb": 39}, False),
         ({"goal_memory": 1.2, "memory_ratio": 1.1}, True),
         ({"goal_memory": 1.2, "memory_ratio": 1.3}, False),
+        ({"goal": 8, "goal_memory": 1, "memory_ratio": 0.9}, True),
+        ({"goal": 8, "goal_memory": 1, "memory_ratio": 1.1}, False),
         ({"goal_mb": 100, "peak_mb": math.nan}, False),  # nobody knows
     ],
 )
@@ -200,6 +204,13 @@ def test_json_has_what_others_read(tmp_path: Path) -> None:
     assert entry["name"] == "postprocess: grouping against plain"
     assert (entry["speedup"], entry["peak_mb"], entry["reached"]) == (8, 40, True)
     assert entry["machine"]["processor"] == "Abacus"
+
+
+def test_memory_beside_speed_hides_neither() -> None:
+    row = result(goal=4, goal_memory=1, memory_ratio=0.5)
+    table = format_table([("export", row)])
+    assert "8x" in table
+    assert "0.50 of 1 times the MB" in table
 
 
 def test_a_table_fits_into_100_columns() -> None:
@@ -288,6 +299,30 @@ def test_a_sample_names_all_its_ids() -> None:
     sample = annotated_sample((64, 128), 5)
     assert set(np.unique(sample["panoptic"])) == {segment.id for segment in sample["segments"]}
     assert sum(segment.category >= 11 for segment in sample["segments"]) == 5
+
+
+def test_things_are_lifted_until_they_win_a_quarter() -> None:
+    """At four pixels things lack 1, 2, 3 and 4: beyond 1.75 they win the first."""
+    stuff = np.array([[[1.0, 2.0, 3.0, 4.0]]])
+    logits = np.concatenate([stuff, np.zeros((2, 1, 4))])
+    shift = exported._shift_of_things(logits, (1, 2))
+    np.testing.assert_allclose(shift, [0, 1.75, 1.75])
+    assert ((logits + shift[:, None, None]).argmax(axis=0) > 0).tolist() == [[True] + 3 * [False]]
+
+
+def test_predictions_of_the_measured_weights_are_those_of_the_plain_statement(
+    tmp_path: Path,
+) -> None:
+    """All 60 centres, and the ids of every pixel, by two ways that share the network alone."""
+    recipe = exported.for_one_size(QUICK)
+    weights = exported.checkpoint(recipe, tmp_path)
+    ours = export.prepare_predictor(recipe, weights)()
+    plain = export.prepare_dygraph(recipe, weights)()
+    export.same_ids(ours, plain)
+    assert ours.shape == QUICK.crop
+    assert ours.max() >= 55
+    with pytest.raises(DisagreementError, match="belong to another segment"):
+        export.same_ids(np.where(ours == 1, 0, ours), plain)
 
 
 # --- the command ---

@@ -208,6 +208,27 @@ def test_half_precision_is_widened(tmp_path: Path, config: Path, released: Array
     assert report["widened"] == dict(zip(names, ["float16", "bfloat16"], strict=True))
 
 
+def test_a_network_of_several_gpus_names_its_wrapper(
+    tmp_path: Path, config: Path, released: Arrays
+) -> None:
+    wrapped = {f"module.{name}": array for name, array in released.items()}
+    code, output = run(config, write_pth(tmp_path / "eps.pth", wrapped))
+    assert code == 0
+    found = read_weights(output / "model.pdparams")
+    name = "neck.fpn_convs.0.conv.weight"
+    np.testing.assert_array_equal(found[name], released[name])
+
+
+def test_parameters_are_read_as_their_tensors(tmp_path: Path) -> None:
+    hooks = b"ccollections\nOrderedDict\n)R"
+    arguments = pickled_tuple(tensor("0", "Float", 3, (3,), (1,)), b"\x88", hooks)
+    parameter = b"ctorch._utils\n_rebuild_parameter\n" + arguments + b"R"
+    storage = np.arange(3, dtype=np.float32)
+    path = write_archive(tmp_path / "a.pth", dictionary({"a": parameter}), [storage.tobytes()])
+    with open_torch_file(path) as file:
+        np.testing.assert_array_equal(file.array(file.content["a"]), storage)
+
+
 def test_parts_of_a_storage_are_read_with_their_strides(tmp_path: Path) -> None:
     storage = np.arange(12, dtype=np.float32)
     views = {
@@ -401,6 +422,10 @@ HOSTILE = {
         "a tensor has 2 sides and 1 strides",
     ),
     "no tensor": (text("hello"), "expected named tensors, got str for 'a'"),
+    "a parameter of no tensor": (
+        named("torch._utils", "_rebuild_parameter", text("hello")),
+        "damaged",
+    ),
     "an endless number": (b"\x8b\xff\xff\xff\x7f", "damaged"),
 }
 

@@ -9,7 +9,7 @@ import paddle
 import pytest
 
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.losses import EfficientPSLoss
+from panoptic_deeplab.losses import EfficientPSLoss, across_ranks
 from panoptic_deeplab.losses.efficientps import smooth_l1
 
 LN2 = math.log(2)
@@ -143,6 +143,30 @@ def test_weights_are_factors_of_their_terms() -> None:
     for factor, (name, loss) in enumerate(weighted(outputs, targets).items(), 2):
         assert float(plain[name]) > 0
         assert float(loss) == pytest.approx(factor * float(plain[name])), name
+
+
+@pytest.mark.parametrize(
+    ("share", "gradients"),
+    [
+        (0.5, [0.5, 0.5, 0, 0]),  # four of eight: 4, 4, 3 and 3
+        (0.375, [2 / 3, 1 / 3, 0, 0]),  # three of eight: the two 3s share a place
+    ],
+)
+def test_the_least_of_the_hardest_is_learnt_from_over_two_processes(
+    share: float, gradients: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have the losses 4, 3, 2 and 1, and the average of their gradients counts."""
+    monkeypatch.setattr(across_ranks.dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(across_ranks.dist, "all_reduce", lambda value: value.scale_(2.0))
+    monkeypatch.setattr(
+        across_ranks.dist, "all_gather", lambda parts, values: parts.extend([values, values])
+    )
+    losses = paddle.to_tensor([4.0, 3.0, 2.0, 1.0], stop_gradient=False)
+    mean = across_ranks.hardest_mean_of(lambda places: losses.gather(places), 4, share)
+    mean.backward()
+    kept = [4, 4, 3, 3][: int(share * 8)]
+    assert float(mean) == pytest.approx(sum(kept) / len(kept))
+    np.testing.assert_allclose(losses.grad.numpy(), gradients, rtol=1e-6)
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5])

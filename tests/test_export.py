@@ -25,6 +25,7 @@ from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.export.description import Deployment, Grouping, read_deployment
 from panoptic_deeplab.export.parity import Agreement, deviations, share_of_others
 from panoptic_deeplab.export.program import NetworkProgram, save_program
+from panoptic_deeplab.export.sessions import usable_threads
 from panoptic_deeplab.formats.images import read_ids, read_image, write_image
 from panoptic_deeplab.postprocess import CenterGrouping
 from panoptic_deeplab.structures import Frame, Prediction
@@ -34,6 +35,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("paddle2onnx")
 
 import export as export_tool  # noqa: E402
+from exporting.trial import judge  # noqa: E402
 
 import predict as predict_tool  # noqa: E402
 from panoptic_deeplab.export.onnx_file import unsupported_operators  # noqa: E402
@@ -423,9 +425,9 @@ def test_a_file_that_does_not_agree_is_not_written(
 
 def test_rounding_that_decides_is_a_warning(capsys: pytest.CaptureFixture) -> None:
     arguments = argparse.Namespace(save_dir="out", int8=False)
-    export_tool.judge(Agreement({"center": 1e-4}, 2e-4, 0.0, 0.0), arguments)
+    judge(Agreement({"center": 1e-4}, 2e-4, 0.0, 0.0), arguments)
     assert "warning: the network and the grouping each agree" in capsys.readouterr().err
-    export_tool.judge(Agreement({"center": 1e-4}, 1e-5, 0.0, 0.0), arguments)
+    judge(Agreement({"center": 1e-4}, 1e-5, 0.0, 0.0), arguments)
     assert capsys.readouterr().err == ""
 
 
@@ -546,6 +548,18 @@ def test_a_missing_runtime_says_what_to_install(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install onnxruntime"):
         ExportedModel(whole / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("told", "threads"), [("3", 3), ("5,2", 5), ("", None), ("0", None), ("many", None)]
+)
+def test_the_runtimes_use_as_many_threads_as_paddle(
+    told: str, threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where OMP_NUM_THREADS says nothing, one a core."""
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
+    assert usable_threads() == (threads or 4)
 
 
 @pytest.mark.parametrize("flag", [["--threshold", "0.2"], ["--aug_eval"]])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.formats.images import read_ids
+from panoptic_deeplab.formats.images import read_ids, read_image
 from panoptic_deeplab.formats.png import read_plain_png
 
 VALUES = np.random.default_rng(0).integers(0, 256, (5, 7, 4), np.uint8)
@@ -62,6 +62,7 @@ WHOLE = encoded(GREY)
         encoded(GREY.convert("1")),
         encoded(GREY.convert("LA")),
         encoded(GREY, transparency=3),
+        png(7, 1, 8, 0, b"\0" + bytes(7), chunk(b"tEXt", b"Raw profile type exif\0...")),
         png(7, 1, 8, 0, b"\0" + bytes(7), interlaced=1),
         png(7, 1, 8, 0, b"\0" + bytes(7), chunk(b"acTL", bytes(8))),
         png(1 << 20, 1 << 20, 8, 0, b"\0"),
@@ -77,6 +78,7 @@ WHOLE = encoded(GREY)
         "1 bit",
         "grey with alpha",
         "transparent colour",
+        "EXIF data as text",
         "interlaced",
         "animated",
         "huge",
@@ -93,12 +95,20 @@ def test_everything_else_is_left_to_pillow(tmp_path, data):
     assert read_plain_png(tmp_path / "a.png") is None
 
 
-@pytest.mark.parametrize("read", [read_plain_png, read_ids])
+@pytest.mark.parametrize("read", [read_plain_png, read_ids, read_image])
 def test_pixels_that_have_changed_since_are_refused(tmp_path, read):
     # Pillow would read these pixels and only now and then stumble over them.
     (tmp_path / "a.png").write_bytes(WHOLE[:45] + bytes([WHOLE[45] ^ 1]) + WHOLE[46:])
     with pytest.raises(DataError, match=r"a\.png: not a readable picture \(the checksum of its"):
         read(tmp_path / "a.png")
+
+
+def test_a_filter_that_there_is_not_is_left_to_pillow(tmp_path, capfd):
+    (tmp_path / "a.png").write_bytes(png(7, 2, 8, 0, bytes(8) + b"\5" + bytes(7)))
+    assert read_plain_png(tmp_path / "a.png") is None
+    with pytest.raises(DataError, match="not a readable picture"):
+        read_image(tmp_path / "a.png")
+    assert not capfd.readouterr().err
 
 
 def test_data_that_end_too_early_are_not_read(tmp_path, capfd):
@@ -107,7 +117,9 @@ def test_data_that_end_too_early_are_not_read(tmp_path, capfd):
     assert not capfd.readouterr().err
 
 
-@pytest.mark.parametrize("filters", ["00000", "11111", "22222", "01210", "21012"])
+@pytest.mark.parametrize(
+    "filters", ["00000", "11111", "22222", "01210", "21012", "33333", "44444", "01234", "43210"]
+)
 @pytest.mark.parametrize(("color_type", "channels"), [(0, 1), (2, 3), (6, 4)])
 def test_each_filter_is_undone_as_pillow_does(tmp_path, filters, color_type, channels):
     rows = np.random.default_rng(1).integers(0, 256, (5, 1 + 7 * channels), np.uint8)
@@ -117,6 +129,37 @@ def test_each_filter_is_undone_as_pillow_does(tmp_path, filters, color_type, cha
     with Image.open(tmp_path / "a.png") as image:
         expected = np.asarray(image)
     np.testing.assert_array_equal(read_plain_png(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize("filters", [[1], [0, 1], [1, 2, 0]])
+@pytest.mark.parametrize(("color_type", "channels"), [(0, 1), (2, 3), (6, 4)])
+def test_sums_by_runs_are_those_of_pillow(tmp_path, filters, color_type, channels):
+    rng = np.random.default_rng(2)
+    rows = rng.integers(0, 256, (30, 1 + 40 * channels), np.uint8)
+    rows[rng.random(rows.shape) < 0.97] = 0  # as in a map of segments, nearly all of it
+    rows[:, 0] = np.resize(filters, 30)
+    (tmp_path / "a.png").write_bytes(png(40, 30, 8, color_type, rows.tobytes()))
+    with Image.open(tmp_path / "a.png") as image:
+        expected = np.asarray(image)
+    np.testing.assert_array_equal(read_plain_png(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"compress_level": 1}, {"optimize": True}], ids=str)
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA", "1"])
+def test_a_picture_has_the_pixels_that_pillow_gives(tmp_path, mode, options):
+    gradient = np.add.outer(np.arange(50), np.arange(60))[..., None] * [1, 2, 3, 4] % 256
+    picture = Image.fromarray(gradient.astype(np.uint8)).convert(mode)
+    (tmp_path / "a.png").write_bytes(encoded(picture, **options))
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "a.png"), np.asarray(picture.convert("RGB"))
+    )
+
+
+def test_a_picture_is_turned_as_a_text_says(tmp_path):
+    xmp = chunk(b"tEXt", b'XML:com.adobe.xmp\0<x:xmpmeta tiff:Orientation="6"/>')
+    data = png(3, 1, 8, 0, b"\0\1\2\3", xmp)
+    (tmp_path / "a.png").write_bytes(data)
+    assert read_image(tmp_path / "a.png")[..., 0].tolist() == [[1], [2], [3]]
 
 
 @pytest.mark.parametrize("suffix", [b"", b"rest"])

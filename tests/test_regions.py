@@ -265,7 +265,7 @@ def numpy_roi_align(features: np.ndarray, box: np.ndarray, stride: int, size: in
 
 
 def test_regions_equal_a_plain_roi_align_in_their_order() -> None:
-    """Boxes of all levels and two of three images, mixed; closed they end a pixel earlier."""
+    """Boxes of all levels and two of three images, mixed; some are narrower than a cell."""
     rng = np.random.default_rng(0)
     strides = (4, 8, 16, 32)
     levels = [rng.normal(size=(3, 2, 512 // s, 512 // s)).astype(np.float32) for s in strides]
@@ -277,11 +277,13 @@ def test_regions_equal_a_plain_roi_align_in_their_order() -> None:
             [0, 0, 511, 511],
             [400, 400, 511.9, 470],
             [30, 30, 36, 37],
+            [30, 30, 33, 32.5],  # less than a cell of 4
+            [200, 20, 203, 480],
         ],
         np.float32,
     )
-    counts = [4, 0, 2]
-    expected_levels = [2, 0, 1, 3, 0, 0]
+    counts = [4, 0, 4]
+    expected_levels = [2, 0, 1, 3, 0, 0, 0, 0]
     assert level_of(tensor(boxes), 4).tolist() == expected_levels
     found = align_regions([tensor(level) for level in levels], strides, tensor(boxes), counts, 7)
     for i, (box, level) in enumerate(zip(boxes, expected_levels, strict=True)):
@@ -302,30 +304,41 @@ def test_images_of_regions() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_mask_targets_equal_resizing_the_cut_out_mask(seed: int) -> None:
-    """OpenCV resizes the mask of bytes bilinearly and rounds; halves could go either way."""
+    """To the last bit what OpenCV makes of the mask of bytes, in smaller and larger boxes."""
     rng = np.random.default_rng(seed)
     instances = np.zeros((2, 60, 80), np.int32)
     for slot in (1, 2, 3):
         center = (int(rng.integers(80)), int(rng.integers(60)))
         cv2.ellipse(instances[1], center, (25, 15), 30 * slot, 0, 360, slot, -1)
-    start = rng.uniform(0, 40, (6, 2))
-    end = np.minimum(start + rng.uniform(1, 45, (6, 2)), [80, 60])
+    start = rng.uniform(0, 40, (25, 2))
+    end = np.minimum(start + rng.uniform(1, 60, (25, 2)), [80, 60])
     boxes = np.concatenate([start, end], 1).astype(np.float32)
-    slots = rng.integers(1, 4, 6)
+    slots = rng.integers(1, 4, 25)
     found = cut_masks(
         paddle.to_tensor(instances),
-        paddle.ones([6], "int64"),
+        paddle.ones([25], "int64"),
         paddle.to_tensor(slots),
         paddle.to_tensor(boxes),
     ).numpy()
     for mask, box, slot in zip(found, boxes, slots, strict=True):
         x1, y1 = box[:2].astype(int)
         x2, y2 = np.maximum(np.floor(box[2:]).astype(int), [x1 + 1, y1 + 1])
-        cut = (instances[1, y1:y2, x1:x2] == slot).astype(np.float32)
-        soft = cv2.resize(cut, (28, 28), interpolation=cv2.INTER_LINEAR)
-        decided = np.abs(soft - 0.5) > 1e-3
-        np.testing.assert_array_equal(mask[decided], (soft > 0.5)[decided])
-        assert decided.mean() > 0.9
+        cut = (instances[1, y1:y2, x1:x2] == slot).astype(np.uint8)
+        expected = cv2.resize(cut, (28, 28), interpolation=cv2.INTER_LINEAR)
+        np.testing.assert_array_equal(mask, expected)
+
+
+def test_of_a_mask_on_half_its_box_half_the_target_is_left() -> None:
+    """Columns 0..27 of 56: two pixels a point; the points from 14 on see nothing of it."""
+    instances = np.zeros((1, 56, 56), np.int32)
+    instances[0, :, :28] = 3
+    (mask,) = cut_masks(
+        paddle.to_tensor(instances),
+        paddle.zeros([1], "int64"),
+        paddle.to_tensor([3]),
+        tensor([[0, 0, 56, 56]]),
+    ).numpy()
+    np.testing.assert_array_equal(mask, np.repeat([[1] * 14 + [0] * 14], 28, 0))
 
 
 def test_the_mask_of_one_pixel_fills_its_box() -> None:

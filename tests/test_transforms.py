@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import paddle
 import pytest
+from PIL import Image, ImageEnhance
 
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.preprocess import Preprocess, valid_boxes
@@ -113,12 +114,77 @@ def test_distortion_changes_colours_only() -> None:
     assert all(result["panoptic"] is given["panoptic"] for result in results)
 
 
+OFF = {f"{kind}_prob": 0.0 for kind in ("brightness", "contrast", "saturation", "hue", "sharpness")}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("kind", "enhancer"),
+    [
+        ("brightness", ImageEnhance.Brightness),
+        ("contrast", ImageEnhance.Contrast),
+        ("saturation", ImageEnhance.Color),
+        ("sharpness", ImageEnhance.Sharpness),
+    ],
+)
+def test_colours_are_pillows_within_a_grey_value(kind: str, enhancer: Any, seed: int) -> None:
+    image = RNG(1).integers(0, 256, (40, 50, 3), np.uint8)
+    given = {"image": image, "frame": Frame.whole(40, 50)}
+    result = RandomDistort(**OFF | {f"{kind}_prob": 1.0})(given, RNG(seed))["image"]
+
+    rng = RNG(seed)  # draws an order, then for each kind whether, and how much
+    for name in rng.permutation(["brightness", "contrast", "saturation", "sharpness", "hue"]):
+        if rng.random() < (name == kind):
+            factor = 1 + 0.5 * rng.uniform(-1, 1)
+    expected = np.asarray(enhancer(Image.fromarray(image)).enhance(factor))
+    assert np.abs(result.astype(int) - expected).max() == (0 if kind == "sharpness" else 1)
+    assert np.abs(expected.astype(int) - image).max() > 3, "something is to be seen"
+
+
+def test_a_turn_of_the_hue_leaves_grey_and_brightness() -> None:
+    grey = np.full((2, 3, 3), 77, np.uint8)
+    colourful = RNG(0).integers(0, 256, (20, 20, 3), np.uint8)
+    only_hue = RandomDistort(**OFF | {"hue_prob": 1.0}, hue_range=128)
+    frames = Frame.whole(2, 3), Frame.whole(20, 20)
+    turned = only_hue({"image": grey, "frame": frames[0]}, RNG(0))["image"]
+    np.testing.assert_array_equal(turned, grey)
+    turned = only_hue({"image": colourful, "frame": frames[1]}, RNG(0))["image"]
+    np.testing.assert_array_equal(turned.max(axis=2), colourful.max(axis=2))
+    assert (turned.argmax(axis=2) != colourful.argmax(axis=2)).mean() > 0.5
+
+
+def test_a_third_of_the_circle_makes_green_of_red() -> None:
+    class Third:
+        """A generator whose only draws that count are 85 of 256 steps."""
+
+        permutation = staticmethod(list)
+        random = staticmethod(lambda: 0.5)
+        uniform = staticmethod(lambda low, high: 85 / 128)
+
+    red = {"image": np.full((1, 1, 3), (200, 0, 0), np.uint8), "frame": Frame.whole(1, 1)}
+    turned = RandomDistort(**OFF | {"hue_prob": 1.0}, hue_range=128)(red, Third())["image"]
+    np.testing.assert_allclose(turned[0, 0], (0, 200, 0), atol=5)
+
+
+def test_padding_has_no_part_in_a_distortion() -> None:
+    alone = sample(20, 30)
+    padded = Padding([50, 60])(alone, RNG(0))
+    padded["image"][20:] = 99
+    always = RandomDistort(0.4, 1, 0.4, 1, 0.4, 1, 18, 1, 0.5, 1)
+    result = always(padded, RNG(3))
+    np.testing.assert_array_equal(result["image"][inside(result)], always(alone, RNG(3))["image"])
+    assert (result["image"][20:] == 99).all()
+
+
+def test_a_window_of_nothing_but_padding_stays_as_it_is() -> None:
+    given = sample() | {"frame": Frame((6, 8), (6, 8), valid_box=(6, 0, 6, 8))}
+    result = RandomDistort(brightness_prob=1.0)(given, RNG(0))
+    np.testing.assert_array_equal(result["image"], given["image"])
+
+
 def test_a_distortion_of_probability_zero_changes_nothing() -> None:
-    off = dict.fromkeys(
-        ["brightness_prob", "contrast_prob", "saturation_prob", "hue_prob", "sharpness_prob"], 0.0
-    )
     given = sample()
-    np.testing.assert_array_equal(RandomDistort(**off)(given, RNG(0))["image"], given["image"])
+    np.testing.assert_array_equal(RandomDistort(**OFF)(given, RNG(0))["image"], given["image"])
 
 
 def test_transforms_take_samples_without_truth() -> None:

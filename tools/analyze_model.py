@@ -1,13 +1,15 @@
-"""Parameters, multiply-adds and training memory of configurations, part by part.
+"""Parameters, multiply-adds and training memory of models, part by part.
 
     python tools/analyze_model.py --config configs/panoptic_deeplab/*.yml
 
-Multiply-adds are of one image of --height x --width and count what convolutions, linear layers and
-attention's products do (two floating-point operations each); normalisation, activations and
-resizing are left out. Memory is of training at the configuration's own crop in float32: the
-weights, their gradients and Adam's two moments, and the tensors that Paddle keeps for the backward
-pass, each once. It is computed, not measured: gradients of activations, the library's workspace
-and the device's context come on top.
+Multiply-adds are of one image of --height x --width and count what
+convolutions, linear layers and attention's products do (FLOPs are twice as
+many); normalisation, activations and resizing are left out. Memory is of
+training at the configuration's own crop in float32, in two columns: what the
+weights, their gradients and Adam's two moments take once, and what each image
+of a batch adds, which is what Paddle keeps for the backward pass, each tensor
+once. It is computed, not measured: gradients of activations, the library's
+workspace and the device's context come on top.
 """
 
 from __future__ import annotations
@@ -62,6 +64,11 @@ class Part:
     kept_bytes: int = 0
     output_bytes: int = 0
 
+    @property
+    def fixed_bytes(self) -> int:
+        """Weights, gradients and two moments of Adam, and the buffers; for any batch."""
+        return 4 * (4 * self.parameters + self.buffers)
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -78,8 +85,8 @@ class Analysis:
 
     @property
     def fixed_bytes(self) -> int:
-        """Weights, gradients and two moments of Adam, and the buffers; for any batch."""
-        return 4 * (4 * self.total("parameters") + self.total("buffers"))
+        """`Part.fixed_bytes` of all parts."""
+        return self.total("fixed_bytes")
 
     @property
     def image_bytes(self) -> int:
@@ -395,15 +402,16 @@ def format_parts(analysis: Analysis) -> str:
     """A table of the parts, for the terminal."""
     (height, width), (crop_height, crop_width) = analysis.size, analysis.crop
     rows = [*analysis.parts, total_part(analysis)]
-    columns = ("parameters", "buffers", "G multiply-adds", "MiB kept per image")
+    columns = ("parameters", "buffers", "G multiply-adds", "MiB of weights", "MiB per image")
     lines = [
         f"{analysis.name}: picture {width} x {height}, training crop {crop_width} x {crop_height}",
-        f"{'':24}" + "".join(f"{column:>20}" for column in columns),
+        f"{'':22}" + "".join(f"{column:>16}" for column in columns),
     ]
     for part in rows:
+        fixed, kept = (count / 2**20 for count in (part.fixed_bytes, part.kept_bytes))
         lines.append(
-            f"{part.name:24}{part.parameters:>20,}{part.buffers:>20,}"
-            f"{part.multiply_adds / 1e9:>20.2f}{part.kept_bytes / 2**20:>20.1f}"
+            f"{part.name:22}{part.parameters:>16,}{part.buffers:>16,}"
+            f"{part.multiply_adds / 1e9:>16.2f}{fixed:>16.1f}{kept:>16.1f}"
         )
     return "\n".join([*lines, ""])
 

@@ -1,17 +1,19 @@
-"""Compares methods on one data set: quality, cost, mistakes by kind, pictures of the worst.
+"""Compares methods on one data set: quality, cost, kinds of mistakes, pictures.
 
-    python tools/compare.py --configs A.yml B.yml --model_paths A/iter_90000 B/iter_90000 \\
-        --save_dir output/compare
-    python tools/compare.py --configs A.yml B.yml --train_seconds 1200 --save_dir output/compare
+    python tools/compare.py --configs A.yml B.yml --save_dir output/compare \\
+        --model_paths A/iter_90000 B/iter_90000
+    python tools/compare.py --configs A.yml B.yml --save_dir output/compare \\
+        --train_seconds 1200
 
-With --train_seconds each configuration is trained for that time first: a short trial tells how
-long a step takes, the iterations that fit are chosen, and the learning rate's schedule is brought
-to that length. An interrupted call goes on where it stopped when it is given again.
+With --train_seconds each configuration is trained for that time first: a short
+trial tells how long a step takes, the iterations that fit are chosen, and the
+learning rate's schedule is brought to that length. An interrupted call goes on
+where it stopped when it is given again.
 
-Written are index.html (one file with all pictures, for any browser, no network needed),
-comparison.md with pictures/, comparison.json, and each method's predictions in COCO panoptic form.
-Each method is measured in a process of its own. The kinds of mistakes are those of
-tools/comparing/errors.py.
+Written are index.html (one file with all pictures, for any browser, no network
+needed), comparison.md with pictures/, comparison.json, and each method's
+predictions in COCO panoptic form. Each method is measured in a process of its
+own. The kinds of mistakes are those of tools/comparing/errors.py.
 """
 
 from __future__ import annotations

@@ -1,16 +1,19 @@
-"""Makes published weights this project's: EfficientPS of its authors, EfficientNets of PaddleClas.
+"""Makes published weights (EfficientPS, EfficientNets) this project's.
 
-    python tools/convert_weights.py --weights efficientps.pth --output weights/efficientps \\
-        --config configs/efficientps/efficientps_b5_cityscapes.yml
+    python tools/convert_weights.py --weights efficientps.pth \\
+        --config configs/efficientps/efficientps_b5_cityscapes.yml \\
+        --output weights/efficientps
 
-reads the file (PyTorch's zip format or `.pdparams`; nothing in it is run, PyTorch is not needed),
-turns each entry into what the configured network has in its place, and writes a folder: the weights
-(model.pdparams), the classes where they are known (dataset_info.json), the configuration
-(config.yml) and what became of each entry, with the licence (conversion.json). An entry that is
+reads the file (PyTorch's zip format or `.pdparams`; nothing in it is run,
+PyTorch is not needed), turns each entry into what the configured network has
+in its place, and writes a folder: the weights (model.pdparams), the classes
+where they are known (dataset_info.json), the configuration (config.yml) and
+what became of each entry, with the licence (conversion.json). An entry that is
 unknown or missing is an error. Whose weights they are is told by their names.
 
-EfficientPS's folder is a checkpoint: --model_path of val.py and predict.py. PaddleClas's file is a
-backbone's: --opts model.backbone.pretrained=FOLDER/model.pdparams of train.py.
+EfficientPS's folder is a checkpoint: --model_path of val.py and predict.py.
+PaddleClas's file is a backbone's: --opts
+model.backbone.pretrained=FOLDER/model.pdparams of train.py.
 """
 
 from __future__ import annotations

@@ -14,12 +14,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
-import cv2
-import numpy as np
+from typing import TYPE_CHECKING
 
 from panoptic_deeplab.command_line import run
 from panoptic_deeplab.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/demo/panoptic_deeplab_lite_scenes.yml"
@@ -103,6 +104,9 @@ def call(*command: object) -> None:
 
 def draw_sheet(scenes: Path, predicted: Path, path: Path) -> None:
     """Some validation scenes beside their predictions and their truth."""
+    import cv2
+    import numpy as np
+
     from panoptic_deeplab.datasets import CityscapesPanoptic
     from panoptic_deeplab.formats.images import read_image, write_image
     from panoptic_deeplab.visualization import draw_panoptic, side_by_side
@@ -125,6 +129,8 @@ def draw_sheet(scenes: Path, predicted: Path, path: Path) -> None:
 
 def extend(panel: np.ndarray, height: int) -> np.ndarray:
     """The panel with white below, up to `height`."""
+    import numpy as np
+
     below = height - panel.shape[0]
     return np.pad(panel, ((0, below), (0, 0), (0, 0)), constant_values=255)
 

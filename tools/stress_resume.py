@@ -1,7 +1,8 @@
-"""Kills a training again and again and checks that it ends as if nothing had happened.
+"""Kills a training again and again; it must end as if nothing had happened.
 
-Trains once without interruption and once with kill -9 at random moments, each time going on with
-`--resume_model auto`, and compares the last checkpoints bit for bit.
+Trains once without interruption and once with kill -9 at random moments, each
+time going on with `--resume_model auto`, and compares the last checkpoints bit
+for bit.
 
     python tools/stress_resume.py --kills 20
 """

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import paddle
@@ -15,56 +13,9 @@ from paddle import nn
 
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.export.description import MODEL, Deployment, read_deployment
+from panoptic_deeplab.export.sessions import RUNTIMES, Session
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.structures import Prediction, Segment, smallest_label_type
-
-
-class Session(Protocol):
-    """A loaded file."""
-
-    input_names: list[str]
-    output_names: list[str]
-
-    def run(self, image: np.ndarray) -> list[np.ndarray]:
-        """All outputs, in order."""
-
-
-class OnnxRuntimeSession:
-    """The file in ONNX Runtime, on the CPU."""
-
-    def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = _threads()
-        options.log_severity_level = 3  # warnings are of its own fusions
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-        self.input_names = [value.name for value in self._session.get_inputs()]
-        self.output_names = [value.name for value in self._session.get_outputs()]
-
-    def run(self, image: np.ndarray) -> list[np.ndarray]:
-        return self._session.run(None, {self.input_names[0]: image})
-
-
-class OpenVinoSession:
-    """The file in OpenVINO, on the CPU, in float32."""
-
-    def __init__(self, path: Path) -> None:
-        import openvino
-
-        options = {"INFERENCE_NUM_THREADS": _threads(), "INFERENCE_PRECISION_HINT": "f32"}
-        self._model = openvino.Core().compile_model(str(path), "CPU", options)
-        self.input_names = [value.any_name for value in self._model.inputs]
-        self.output_names = [value.any_name for value in self._model.outputs]
-
-    def run(self, image: np.ndarray) -> list[np.ndarray]:
-        results = self._model({self.input_names[0]: image})
-        return [results[value] for value in self._model.outputs]
-
-
-RUNTIMES = {"onnxruntime": OnnxRuntimeSession, "openvino": OpenVinoSession}
 
 
 class ExportedModel:
@@ -204,10 +155,6 @@ def _open(path: Path, runtime: str) -> Session:
             f"{path}: {runtime} cannot load it; expected an ONNX file of tools/export.py "
             f"({_one_line(error)})"
         ) from error
-
-
-def _threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _one_line(error: Exception) -> str:

@@ -21,7 +21,14 @@ from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
 from panoptic_deeplab.formats.measures import measure_ids
-from panoptic_deeplab.structures import VOID_ID, Category, DatasetInfo, PanopticMap, Segment
+from panoptic_deeplab.structures import (
+    VOID_ID,
+    Category,
+    DatasetInfo,
+    PanopticMap,
+    Segment,
+    run_starts,
+)
 
 Color = tuple[int, int, int]
 
@@ -265,10 +272,8 @@ def read_panoptic_map(png: str | Path, segments: Sequence[Segment]) -> PanopticM
     known = np.zeros(int(ids.max(initial=0)) + 1, bool)
     known[0] = True
     known[[segment.id for segment in segments if segment.id < len(known)]] = True
-    if not known.all():
-        owned = known[ids]
-        if not owned.all():
-            _refuse_strangers(png, np.where(owned, VOID_ID, ids))
+    if not known.all() and not known[ids.ravel()[run_starts(ids)]].all():
+        _refuse_strangers(png, np.where(known[ids], VOID_ID, ids))
     return PanopticMap(ids, segments)
 
 

@@ -19,6 +19,7 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".
 
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")  # Pillow's names; some others run programs
 _OPENCV_ORDER = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+_TO_RGB = {2: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_RGBA2RGB}  # by the number of dimensions
 _PNG_DEPTH = 24  # where the first chunk of a PNG tells the bits of a channel
 
 
@@ -33,6 +34,9 @@ def read_image(path: str | Path) -> np.ndarray:
             values without an obvious colour, or so large (over 179 million pixels) that it may be
             meant to fill the memory.
     """
+    values = read_plain_png(path)
+    if values is not None and values.dtype == np.uint8:
+        return values if values.shape[2:] == (3,) else cv2.cvtColor(values, _TO_RGB[values.ndim])
     with decoded(path) as image:
         return np.asarray(_rgb(_upright(image)))
 

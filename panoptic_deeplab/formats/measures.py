@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from panoptic_deeplab.structures import run_starts
+
 
 @dataclass(frozen=True)
 class IdMeasures:
@@ -30,9 +32,7 @@ def measure_ids(ids: np.ndarray) -> IdMeasures:
     Rows are cut into runs of one id, of which there are few, and only the runs are sorted:
     `[[1, 1, 0]]` has areas 1 and 2, boxes (0, 2, 1, 3) and (0, 0, 1, 2) for the ids 0 and 1.
     """
-    changes = np.ones(ids.shape, bool)
-    changes[:, 1:] = ids[:, 1:] != ids[:, :-1]
-    starts = np.flatnonzero(changes)
+    starts = run_starts(ids)
     lengths = np.diff(starts, append=ids.size)
     y, left = np.divmod(starts, max(1, ids.shape[1]))
     values = ids.ravel()[starts].astype(np.int64)

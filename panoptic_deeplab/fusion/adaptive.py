@@ -78,11 +78,12 @@ class AdaptiveRule:
         min_stuff_area: a stuff class with fewer pixels (of no instance) becomes void.
         overlap_threshold: share of its mask that an instance may have lost to surer ones.
         mask_factor: what mask logits count.
-        strict_reference: do as the released code does, which differs in four ways. Where every
+        strict_reference: do as the released code does, which differs in five ways. Where every
             stuff logit is negative, the first instance wins far outside its box, its logit being 0
             there. Where all pixels are some instance's, the first one counts as background and the
-            stuff takes its pixels. Masks reach half a cell beyond their boxes. And the semantic
-            logits of the first row and column of a box count as 0.
+            stuff takes its pixels. Masks reach half a cell beyond their boxes. The semantic logits
+            of the first row and column of a box count as 0, and of the last ones where boxes end
+            there. And a box thinner than a pixel is not made a pixel wide for its mask.
     """
 
     thing_ids: Sequence[int]
@@ -107,8 +108,7 @@ def adaptive_fusion(
 ) -> tuple[np.ndarray, list[Segment]]:
     """The panoptic map of one image from logits at its size.
 
-    Instances whose box or score is no finite number, or whose box lies outside the image, take no
-    part; nor does a logit that is no number.
+    Instances whose box or score is no finite number take no part; nor does a logit that is none.
 
     Args:
         semantic_logits: [C, H, W].
@@ -132,7 +132,7 @@ def fuse(
 ) -> tuple[np.ndarray, list[Segment]]:
     """`adaptive_fusion` of logits in any form."""
     stuff_ids = np.setdiff1d(np.arange(maps.num_classes), list(rule.thing_ids))
-    members = instances.only(_entrants(instances, maps.size))
+    members = instances.only(_entrants(instances))
     contest = (_StrictContest if rule.strict_reference else _Contest)(maps.highest(stuff_ids))
     occupancy = Occupancy(maps.size, rule.overlap_threshold)
     place = _place_as_released if rule.strict_reference else _place
@@ -152,28 +152,35 @@ def adaptive_logits(mask: np.ndarray, semantic: np.ndarray) -> np.ndarray:
         return (1 / (1 + np.exp(-mask)) + 1 / (1 + np.exp(-semantic))) * (mask + semantic)
 
 
-def paste(logits: np.ndarray, box: Sequence[float], window: Window) -> np.ndarray:
+def paste(
+    logits: np.ndarray, box: Sequence[float], window: Window, least: float = 1.0
+) -> np.ndarray:
     """[H, W] float32: logits [h, w] laid on a box (x0, y0, x1, y1), in a window of the image."""
     rows, columns = (np.arange(part.start, part.stop) + 0.5 for part in window)
-    return sample(logits, box, rows, columns)
+    return sample(logits, box, rows, columns, least)
 
 
 def sample(
-    logits: np.ndarray, box: Sequence[float], rows: np.ndarray, columns: np.ndarray
+    logits: np.ndarray,
+    box: Sequence[float],
+    rows: np.ndarray,
+    columns: np.ndarray,
+    least: float = 1.0,
 ) -> np.ndarray:
     """[H, W] float32: logits [h, w] laid on a box, bilinear between their cells and zeros around.
 
-    The cells share the box; one thinner than a pixel counts as a pixel long.
+    The cells share the box.
 
     Args:
         logits: [h, w].
         box: (x0, y0, x1, y1) in pixels, whose centres lie at half numbers.
         rows: [H] where the logits are wanted.
         columns: [W] likewise.
+        least: pixels that a thinner box counts as.
     """
     x0, y0, x1, y1 = box
-    of_rows = _cell_weights(y0, y1, rows, logits.shape[0])
-    of_columns = _cell_weights(x0, x1, columns, logits.shape[1])
+    of_rows = _cell_weights(y0, max(y1 - y0, least), rows, logits.shape[0])
+    of_columns = _cell_weights(x0, max(x1 - x0, least), columns, logits.shape[1])
     return of_rows @ logits.astype(np.float32) @ of_columns.T
 
 
@@ -228,6 +235,10 @@ def _place(mask: np.ndarray, box: np.ndarray, semantic: np.ndarray) -> _Placed:
     return _Placed(window, paste(mask, box, window), semantic[window])
 
 
+_THINNEST = 1e-6
+"""Pixels that a box without a width has where others are taken as they are."""
+
+
 def _place_as_released(mask: np.ndarray, box: np.ndarray, semantic: np.ndarray) -> _Placed:
     """On all pixels that the mask's bilinear sampling reaches."""
     (height, width), (x0, y0, x1, y1) = semantic.shape, (float(side) for side in box)
@@ -243,12 +254,12 @@ def _place_as_released(mask: np.ndarray, box: np.ndarray, semantic: np.ndarray) 
         for inner, part in zip((rows, columns), window, strict=True)
     )
     counted[within] = semantic[window][within]
-    return _Placed(window, paste(mask, box, window), counted)
+    return _Placed(window, paste(mask, box, window, _THINNEST), counted)
 
 
 def _reached(start: float, end: float, length: int, cells: int) -> slice:
     """The pixels less than a cell's length from the middle of a box's first or last cell."""
-    rim = max(end - start, 1.0) / cells / 2
+    rim = (end - start) / cells / 2
     return _clipped(np.floor(start - rim + 0.5), np.ceil(end + rim - 0.5), length)
 
 
@@ -256,19 +267,19 @@ def _clipped(start: float, stop: float, length: int) -> slice:
     return slice(int(np.clip(start, 0, length)), int(np.clip(stop, 0, length)))
 
 
-def _cell_weights(start: float, end: float, places: np.ndarray, cells: int) -> np.ndarray:
+def _cell_weights(start: float, length: float, places: np.ndarray, cells: int) -> np.ndarray:
     """[P, cells] float32, how much of each cell a place gets."""
-    along = (places - start) * (cells / max(end - start, 1.0)) - 0.5
+    along = (places - start) * (cells / length) - 0.5
     return np.maximum(0, 1 - np.abs(along[:, None] - np.arange(cells))).astype(np.float32)
 
 
-def _entrants(instances: Instances, size: tuple[int, int]) -> np.ndarray:
+def _entrants(instances: Instances) -> np.ndarray:
     """The indices of those that can take part, the surest first."""
     boxes, order = instances.boxes, by_score(instances.scores)
     with np.errstate(invalid="ignore"):
-        meets = (boxes[:, :2] <= boxes[:, 2:]) & (boxes[:, 2:] >= 0) & (boxes[:, :2] < size[::-1])
-    numbers = np.isfinite(boxes).all(axis=1) & np.isfinite(instances.scores)
-    usable = meets.all(axis=1) & numbers & np.isfinite(instances.masks).all(axis=(1, 2))
+        usable = (boxes[:, :2] <= boxes[:, 2:]).all(axis=1)
+    usable &= np.isfinite(boxes).all(axis=1) & np.isfinite(instances.scores)
+    usable &= np.isfinite(instances.masks).all(axis=(1, 2))
     return order[usable[order]]
 
 

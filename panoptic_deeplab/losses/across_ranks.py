@@ -19,31 +19,23 @@ def weighted_mean(errors: paddle.Tensor, weights: paddle.Tensor) -> paddle.Tenso
     return (errors * weights).sum() / paddle.where(total > 0, total, paddle.ones_like(total))
 
 
-def hardest_mean(
-    losses: paddle.Tensor, share: float, rounded: Callable[[float], int] = int
-) -> paddle.Tensor:
-    """Mean of the largest rounded(share * count) of `losses` [N], at least one.
-
-    Over several processes (each with N losses) these are the largest of all.
-    """
-    return _mean_of_largest(losses, _kept(losses.shape[0], share, rounded))
-
-
 def hardest_mean_of(
     losses_at: Callable[[paddle.Tensor], paddle.Tensor],
     count: int,
     share: float,
     rounded: Callable[[float], int] = int,
 ) -> paddle.Tensor:
-    """`hardest_mean` of `count` losses, of which the backward pass holds only the hardest.
+    """Mean of the largest rounded(share * count) of `count` losses, at least one.
 
-    All are computed once, in pieces, to learn which are the hardest; then those again.
+    Over several processes (each with as many losses) these are the largest of all. All are computed
+    once, in pieces, to learn which are the hardest; then those again, which are all that the
+    backward pass holds.
 
     Args:
         losses_at: places [K] int64 in 0..count-1 -> their losses [K].
         count: how many there are on this process.
-        share: see `hardest_mean`.
-        rounded: see `hardest_mean`.
+        share: of the losses that are kept, 0..1.
+        rounded: makes their number whole.
     """
     kept = _kept(count, share, rounded)
     with paddle.no_grad():
@@ -65,15 +57,17 @@ def _kept(count: int, share: float, rounded: Callable[[float], int]) -> int:
 
 
 def _mean_of_largest(losses: paddle.Tensor, kept: int) -> paddle.Tensor:
-    """Mean of the largest `kept` losses of all processes."""
+    """Mean of the largest `kept` losses of all processes; equal ones at its edge share a place."""
     ranks = dist.get_world_size()
     if ranks == 1:
         return losses.topk(kept, sorted=False)[0].mean()
     candidates = _gather(losses.detach().topk(min(kept, losses.shape[0]))[0])
     threshold = candidates.topk(kept)[0][-1]
-    ties = kept - (candidates > threshold).astype("float32").sum()
-    above = (losses * (losses > threshold).astype(losses.dtype)).sum()
-    return (above * ranks + ties * threshold) / kept
+    wanted = kept - (candidates > threshold).astype("float32").sum()
+    tied = (losses == threshold).astype("float32")
+    share = wanted / (_mean_over_ranks(tied.sum()) * ranks)
+    weights = (losses > threshold).astype("float32") + tied * share
+    return (losses * weights).sum() * ranks / kept
 
 
 def _mean_over_ranks(value: paddle.Tensor) -> paddle.Tensor:

@@ -10,9 +10,9 @@ import paddle
 import paddle.nn.functional as F
 
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.losses.across_ranks import hardest_mean, weighted_mean
+from panoptic_deeplab.losses.across_ranks import hardest_mean_of, weighted_mean
 from panoptic_deeplab.registry import CRITERIA
-from panoptic_deeplab.resample import resize_map
+from panoptic_deeplab.resample import Upsampled
 
 RPN_BETA, BOX_BETA = 1 / 9, 1.0
 """Where the losses of the offsets turn from squared to absolute."""
@@ -116,14 +116,19 @@ class EfficientPSLoss:
         }
 
     def _semantic(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-        logits = resize_map(logits, labels.shape[1:], self.align_corners)
-        losses = F.cross_entropy(
-            logits.transpose([0, 2, 3, 1]),
-            labels.astype("int64"),
-            ignore_index=self.ignore_index,
-            reduction="none",
-        )
-        return hardest_mean(losses.flatten(), self.hardest_share, math.ceil)
+        """Only the logits of the hardest pixels are upsampled for the backward pass."""
+        upsampled = Upsampled(logits, labels.shape[1:], self.align_corners)
+        labels = labels.flatten()
+
+        def losses_at(pixels: paddle.Tensor) -> paddle.Tensor:
+            return F.cross_entropy(
+                upsampled.at(pixels),
+                labels.gather(pixels).astype("int64"),
+                ignore_index=self.ignore_index,
+                reduction="none",
+            )
+
+        return hardest_mean_of(losses_at, upsampled.count, self.hardest_share, math.ceil)
 
 
 def smooth_l1(errors: paddle.Tensor, beta: float) -> paddle.Tensor:

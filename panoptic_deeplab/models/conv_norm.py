@@ -91,6 +91,19 @@ class SeparableConvNorm(nn.Layer):
         return self.pointwise_conv(self.depthwise_conv(x))
 
 
+def use_instance_norm(network: nn.Layer) -> None:
+    """Puts an instance norm in place of each batch norm.
+
+    With one or two images a step the running statistics that batch norm predicts with are those
+    of no image; an instance norm takes each image's own, in training and prediction.
+    """
+    for part in network.sublayers(include_self=True):
+        for name, norm in list(part.named_children()):
+            if isinstance(norm, nn.BatchNorm2D):
+                own = nn.InstanceNorm2D(norm._num_features, epsilon=norm._epsilon)
+                setattr(part, name, own)
+
+
 class PublishedNames(nn.Layer):
     """A network whose state dict calls batch norm's statistics as the published checkpoints do.
 

@@ -10,7 +10,7 @@ from paddle import nn
 
 import panoptic_deeplab.models.backbones  # noqa: F401  (importing registers them)
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.models.conv_norm import PublishedNames
+from panoptic_deeplab.models.conv_norm import PublishedNames, use_instance_norm
 from panoptic_deeplab.models.layers import call, recomputed
 from panoptic_deeplab.models.necks import TwoWayFPN
 from panoptic_deeplab.models.roi.align import align_regions, image_of
@@ -73,6 +73,8 @@ class EfficientPS(PublishedNames):
         score_threshold: probability that an instance must exceed.
         nms_threshold: IoU above which the less likely of two instances of a class is dropped.
         max_instances: most in an image.
+        instance_norm: instead of batch norm, for trainings from nothing with few images a step.
+            Published weights do not fit such a network.
         recompute: keep fewer activations in training and compute them again in the backward pass.
     """
 
@@ -100,6 +102,7 @@ class EfficientPS(PublishedNames):
         score_threshold: float = 0.5,
         nms_threshold: float = 0.5,
         max_instances: int = 100,
+        instance_norm: bool = False,
         recompute: bool = False,
     ) -> None:
         super().__init__()
@@ -112,6 +115,8 @@ class EfficientPS(PublishedNames):
         self.bbox_head = BoxHead(things, channels, box_channels)
         self.mask_head = MaskHead(things, channels)
         self.semantic_head = SemanticDPCHead(num_classes, channels, semantic_channels)
+        if instance_norm:
+            use_instance_norm(self)
 
         self.thing_ids = tuple(thing_ids)
         self.closed = 1.0 if legacy_boxes else 0.0

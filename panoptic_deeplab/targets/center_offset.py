@@ -10,7 +10,7 @@ import numpy as np
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.registry import TARGETS
 from panoptic_deeplab.structures import Segment, smallest_label_type
-from panoptic_deeplab.targets.slots import painted, slots_of, table_of
+from panoptic_deeplab.targets.runs import Runs, runs_of, table_of
 
 Sample = dict[str, Any]
 
@@ -27,9 +27,9 @@ class CenterOffsetTargets:
     - `offset` [2, H, W] float32: from each thing pixel to its instance's unrounded centre of
       mass, (y, x) in pixels, 0 elsewhere;
     - `semantic_weights` [H, W]: small_instance_weight on instances that cover fewer than
-      small_instance_area pixels, else 1;
-    - `center_weights` [H, W]: 1 on every segment that is not a crowd, else 0;
-    - `offset_weights` [H, W]: the same, on things only where ignore_stuff_in_offset.
+      small_instance_area pixels, else 1; bytes, float32 where the weight is no whole number;
+    - `center_weights` [H, W] uint8: 1 on every segment that is not a crowd, else 0;
+    - `offset_weights` [H, W] uint8: the same, on things only where ignore_stuff_in_offset.
 
     Crowds of things get a Gaussian and offsets too; the weights hide them inside the crowd, as in
     PaddleSeg's and the authors' PyTorch code.
@@ -68,36 +68,37 @@ class CenterOffsetTargets:
 
     def __call__(self, sample: Sample) -> Sample:
         ids, segments = sample["panoptic"], list({s.id: s for s in sample["segments"]}.values())
-        slots = slots_of(ids, segments)
+        runs = runs_of(ids, segments)
         is_thing = table_of([s.category in self.thing_ids for s in segments], False, bool)
-        areas, sums = _measured(slots, len(is_thing))
+        areas, sums = _measured(runs, len(is_thing))
         areas[~is_thing] = 0
         centers = sums / np.maximum(areas, 1)[:, None]
         return (
             sample
-            | self._labels(slots, segments, areas)
+            | self._labels(runs, segments, areas)
             | {
                 "center": self._heatmap(ids.shape, centers[areas > 0]),
-                "offset": _offsets(slots, centers, is_thing),
+                "offset": _offsets(runs, centers, is_thing),
             }
         )
 
     def _labels(
-        self, slots: np.ndarray, segments: Sequence[Segment], areas: np.ndarray
+        self, runs: Runs, segments: Sequence[Segment], areas: np.ndarray
     ) -> dict[str, np.ndarray]:
         """The maps that are constant on each segment."""
         label_type = smallest_label_type(max([self.ignore_index, *(s.category for s in segments)]))
         categories = table_of([s.category for s in segments], self.ignore_index, label_type)
-        counted = table_of([not s.iscrowd for s in segments], False, np.float32)
-        on_things = table_of([s.category in self.thing_ids for s in segments], False, np.float32)
+        counted = table_of([not s.iscrowd for s in segments], False, np.uint8)
+        on_things = table_of([s.category in self.thing_ids for s in segments], False, np.uint8)
         small = (areas > 0) & (areas < self.small_instance_area)
-        weights = np.where(small, self.small_instance_weight, 1).astype(np.float32)
+        weight_type = np.uint8 if self.small_instance_weight in range(256) else np.float32
+        weights = np.where(small, self.small_instance_weight, 1).astype(weight_type)
         return {
-            "semantic": painted(slots, categories),
-            "semantic_weights": painted(slots, weights),
-            "center_weights": painted(slots, counted),
-            "offset_weights": painted(
-                slots, counted * on_things if self.ignore_stuff_in_offset else counted
+            "semantic": runs.painted(categories),
+            "semantic_weights": runs.painted(weights),
+            "center_weights": runs.painted(counted),
+            "offset_weights": runs.painted(
+                counted * on_things if self.ignore_stuff_in_offset else counted
             ),
         }
 
@@ -124,34 +125,21 @@ def _gaussian(sigma: float) -> np.ndarray:
     return np.exp(-squared / (2 * sigma**2)).astype(np.float32)
 
 
-def _measured(slots: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of each of `count` slots [N], and the sums of their rows and columns [N, 2].
-
-    Counted by runs of pixels that follow each other in a row and have one slot.
-    """
-    width = slots.shape[1]
-    changes = np.ones(slots.shape, bool)
-    np.not_equal(slots[:, 1:], slots[:, :-1], out=changes[:, 1:])
-    starts = np.flatnonzero(changes)
-    lengths = np.diff(starts, append=slots.size)
-    owner, (rows, columns) = slots.ravel()[starts], np.divmod(starts, width)
-    doubled = 2 * columns + lengths - 1  # twice the middle, which is a whole number
-    sums = [np.bincount(owner, values * lengths, count) for values in (rows, doubled)]
-    return np.bincount(owner, lengths, count), np.stack([sums[0], sums[1] / 2], axis=1)
+def _measured(runs: Runs, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels of each of `count` slots [N], and the sums of their rows and columns [N, 2]."""
+    doubled = 2 * runs.columns + runs.lengths - 1  # twice the middle, which is a whole number
+    rows, columns = (
+        np.bincount(runs.slots, values * runs.lengths, count) for values in (runs.rows, doubled)
+    )
+    return np.bincount(runs.slots, runs.lengths, count), np.stack([rows, columns / 2], axis=1)
 
 
-def _offsets(slots: np.ndarray, centers: np.ndarray, is_thing: np.ndarray) -> np.ndarray:
+def _offsets(runs: Runs, centers: np.ndarray, is_thing: np.ndarray) -> np.ndarray:
     """[2, H, W] float32 (y, x) from each thing pixel to its slot's centre [N, 2], 0 elsewhere."""
-    offsets = np.zeros((2, slots.size), np.float32)
-    places = np.flatnonzero(painted(slots, is_thing))
-    owner = slots.ravel().take(places)
-    rows = places // slots.shape[1]
-    # as the reference rounds: first the centre, then the sum
-    for values, center, position in zip(
-        offsets,
-        centers.astype(np.float32).T,
-        (rows, places - rows * slots.shape[1]),
-        strict=True,
-    ):
-        values[places] = center.take(owner) - position.astype(np.float32)
-    return offsets.reshape(2, *slots.shape)
+    # as the reference rounds: first the centre, then the difference
+    centers, there = centers.astype(np.float32) * is_thing[:, None], is_thing[runs.slots]
+    offsets = np.empty((2, *runs.size), np.float32)
+    offsets[0] = runs.spread(centers[runs.slots, 0] - there * runs.rows.astype(np.float32))
+    np.multiply(runs.spread(there), np.arange(runs.size[1], dtype=np.float32), out=offsets[1])
+    np.subtract(runs.painted(centers[:, 1]), offsets[1], out=offsets[1])
+    return offsets

@@ -9,7 +9,7 @@ import numpy as np
 
 from panoptic_deeplab.registry import TARGETS
 from panoptic_deeplab.structures import PanopticMap
-from panoptic_deeplab.targets.slots import painted, slots_of, table_of
+from panoptic_deeplab.targets.runs import Runs, runs_of, table_of
 
 Sample = dict[str, Any]
 
@@ -45,30 +45,30 @@ class InstanceTargets:
         ids = sample["panoptic"]
         segments = list({s.id: s for s in sample["segments"]}.values())
         things = [s for s in segments if s.category in self.class_of and not s.iscrowd]
-        slots = slots_of(ids, things)
-        seen = np.flatnonzero(np.bincount(slots.ravel(), minlength=1)[1:]) + 1
+        runs = runs_of(ids, things)
+        seen = np.flatnonzero(np.bincount(runs.slots)[1:]) + 1
         boxes = np.zeros((max(len(seen), 1), 4), np.float32)
         classes = np.zeros(len(boxes), np.int64)
         if len(seen):
-            boxes[:] = _boxes(slots, len(things))[seen]
+            boxes[:] = _boxes(runs, len(things))[seen]
             classes[:] = table_of([self.class_of[s.category] for s in things], 0, np.int64)[seen]
         consecutive = np.zeros(len(things) + 1, np.int32)
         consecutive[seen] = np.arange(1, len(seen) + 1)
         return sample | {
             "semantic": PanopticMap(ids, segments).semantic(self.ignore_index),
-            "instances": painted(slots, consecutive),
+            "instances": runs.painted(consecutive),
             "boxes": boxes,
             "classes": classes,
         }
 
 
-def _boxes(slots: np.ndarray, count: int) -> np.ndarray:
-    """[count + 1, 4] (x1, y1, x2, y2) around the pixels of each slot."""
+def _boxes(runs: Runs, count: int) -> np.ndarray:
+    """[count + 1, 4] (x1, y1, x2, y2) around the pixels of each slot that has any."""
     boxes = np.zeros((count + 1, 4), np.int64)
-    for axis, rows in enumerate((slots.T, slots)):
-        # In row-major order the last pixel of a slot has its largest row, the first its least.
-        pixels = np.flatnonzero(rows)
-        owner, row = rows.ravel()[pixels], pixels // rows.shape[1]
-        boxes[owner[::-1], axis] = row[::-1]
-        boxes[owner, axis + 2] = row + 1
+    owner = runs.slots
+    boxes[:, 0] = runs.size[1]
+    np.minimum.at(boxes[:, 0], owner, runs.columns)
+    np.maximum.at(boxes[:, 2], owner, runs.columns + runs.lengths)
+    boxes[owner[::-1], 1] = runs.rows[::-1]  # of several the last is kept: the first in the map
+    boxes[owner, 3] = runs.rows + 1
     return boxes

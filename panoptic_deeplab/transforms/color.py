@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image, ImageEnhance
 
@@ -12,20 +13,16 @@ from panoptic_deeplab.registry import TRANSFORMS
 
 Sample = dict[str, Any]
 
-_ENHANCERS = {
-    "brightness": ImageEnhance.Brightness,
-    "contrast": ImageEnhance.Contrast,
-    "saturation": ImageEnhance.Color,
-    "sharpness": ImageEnhance.Sharpness,
-}
-
 
 @TRANSFORMS.add_component
 class RandomDistort:
     """Brightness, contrast, saturation, sharpness and hue, each with its probability, any order.
 
     A range r draws the factor from 1 - r to 1 + r; hue is shifted by up to hue_range of 256.
-    Values and meaning are those of PaddleSeg's transform of this name.
+    Values and meaning are those of PaddleSeg's transform of this name. It computes with Pillow, we
+    do with OpenCV, in a tenth of the time; a grey value may differ by 1, after a turn of the hue by
+    more, for Pillow rounds the hue itself down. Padding keeps its value and has no part in
+    the mean that the contrast is about.
     """
 
     def __init__(
@@ -59,20 +56,57 @@ class RandomDistort:
             raise UsageError(f"RandomDistort needs probabilities in 0..1, got {self.probabilities}")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        image = Image.fromarray(sample["image"])
-        for kind in rng.permutation(list(self.ranges)):
-            if rng.random() < self.probabilities[kind]:
-                image = _distort(image, kind, self.ranges[kind] * rng.uniform(-1, 1))
-        return sample | {"image": np.asarray(image)}
+        changes = [
+            (kind, self.ranges[kind] * rng.uniform(-1, 1))
+            for kind in rng.permutation(list(self.ranges))
+            if rng.random() < self.probabilities[kind]
+        ]
+        top, left, bottom, right = sample["frame"].valid_box
+        picture = sample["image"][top:bottom, left:right]
+        if not changes or not picture.size:
+            return sample
+        for kind, amount in changes:
+            picture = _CHANGES[kind](picture, amount)
+        if picture.shape == sample["image"].shape:
+            return sample | {"image": picture}
+        image = sample["image"].copy()
+        image[top:bottom, left:right] = picture
+        return sample | {"image": image}
 
 
-def _distort(image: Image.Image, kind: str, amount: float) -> Image.Image:
-    if kind == "hue":
-        return _shift_hue(image, round(amount))
-    return _ENHANCERS[kind](image).enhance(1 + amount)
+def _brighten(image: np.ndarray, amount: float) -> np.ndarray:
+    return _scaled(image, 1 + amount, 0)
 
 
-def _shift_hue(image: Image.Image, shift: int) -> Image.Image:
-    hue, saturation, value = image.convert("HSV").split()
-    turned = Image.fromarray((np.asarray(hue).astype(np.int16) + shift).astype(np.uint8))
-    return Image.merge("HSV", (turned, saturation, value)).convert("RGB")
+def _contrast(image: np.ndarray, amount: float) -> np.ndarray:
+    mean = round(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0])
+    return _scaled(image, 1 + amount, -amount * mean)
+
+
+def _scaled(image: np.ndarray, factor: float, summand: float) -> np.ndarray:
+    return cv2.addWeighted(image, factor, image, 0, summand)
+
+
+def _saturate(image: np.ndarray, amount: float) -> np.ndarray:
+    return cv2.transform(image, (1 + amount) * np.eye(3) - amount * _LUMINANCE)
+
+
+def _sharpen(image: np.ndarray, amount: float) -> np.ndarray:
+    return np.asarray(ImageEnhance.Sharpness(Image.fromarray(image)).enhance(1 + amount))
+
+
+def _shift_hue(image: np.ndarray, amount: float) -> np.ndarray:
+    turned = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+    turned[..., 0] += np.uint8(round(amount) % 256)  # the circle has 256 steps
+    return cv2.cvtColor(turned, cv2.COLOR_HSV2RGB_FULL, dst=turned)
+
+
+_LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as in ITU-R BT.601
+
+_CHANGES = {
+    "brightness": _brighten,
+    "contrast": _contrast,
+    "saturation": _saturate,
+    "sharpness": _sharpen,
+    "hue": _shift_hue,
+}

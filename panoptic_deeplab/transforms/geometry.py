@@ -154,13 +154,11 @@ def pad(sample: Sample, size: tuple[int, int]) -> Sample:
 
 
 def crop(sample: Sample, window: Box) -> Sample:
-    """The part of the sample inside (top, left, bottom, right)."""
+    """The part of the sample inside (top, left, bottom, right); a view, nothing is copied."""
     top, left, bottom, right = window
     frame: Frame = sample["frame"]
     changed = {
-        key: np.ascontiguousarray(sample[key][top:bottom, left:right])
-        for key in ("image", "panoptic")
-        if key in sample
+        key: sample[key][top:bottom, left:right] for key in ("image", "panoptic") if key in sample
     }
     size = (bottom - top, right - left)
     box = frame.valid_box
@@ -176,11 +174,7 @@ def crop(sample: Sample, window: Box) -> Sample:
 def flip(sample: Sample) -> Sample:
     """The sample mirrored left to right."""
     frame: Frame = sample["frame"]
-    changed = {
-        key: np.ascontiguousarray(sample[key][:, ::-1])
-        for key in ("image", "panoptic")
-        if key in sample
-    }
+    changed = {key: cv2.flip(sample[key], 1) for key in ("image", "panoptic") if key in sample}
     top, left, bottom, right = frame.valid_box
     valid_box = (top, frame.size[1] - right, bottom, frame.size[1] - left)
     return sample | changed | {"frame": replace(frame, valid_box=valid_box)}

@@ -99,8 +99,8 @@ class Result:
 
     @property
     def is_of_memory(self) -> bool:
-        """Whether memory, not time, is what two amounts of work are compared by."""
-        return self.goal_memory is not None
+        """Whether memory, and not time, is what two amounts of work are compared by."""
+        return self.goal_memory is not None and self.goal is None
 
     @property
     def reached(self) -> bool | None:

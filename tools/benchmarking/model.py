@@ -1,4 +1,8 @@
-"""The network alone: the exported file in its runtimes against Paddle's dygraph."""
+"""The network alone: the exported file in its runtimes against Paddle's dygraph.
+
+And the file in 8 bits against the one in float32, whose outputs it only resembles: with random
+weights nothing can be said of its scores.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarking.contest import Contest, DisagreementError, Way
-from benchmarking.exported import RUNTIMES, configuration, export, installed_runtimes
+from benchmarking.contest import Contest, DisagreementError, Entry, Way
+from benchmarking.exported import (
+    checkpoint,
+    configuration,
+    export,
+    for_one_size,
+    installed_runtimes,
+    load,
+    network_input,
+    picture,
+)
 from benchmarking.processes import Call
 from benchmarking.train_step import OWN_CHOICE, QUICK, RESNET, Recipe
 
@@ -17,12 +30,18 @@ BASELINE = "dygraph, MKL's choice"
 TOLERANCE = 1e-3  # of an output's largest value
 
 
-def contests(folder: Path, quick: bool) -> Iterable[Contest]:
+def contests(folder: Path, quick: bool) -> Iterable[Entry]:
     """One picture through each runtime that is installed."""
-    recipe = QUICK if quick else RESNET
+    recipe = for_one_size(QUICK if quick else RESNET)
+    return network_contests(recipe, checkpoint(recipe, folder), folder)
+
+
+def network_contests(recipe: Recipe, weights: Path, folder: Path) -> Iterable[Entry]:
+    """The same for weights that are there; exports go to `folder`."""
     runtimes = installed_runtimes()
-    path = export(recipe, folder)
-    dygraph = partial(prepare_dygraph, recipe)
+    size = f"{recipe.crop[1]}x{recipe.crop[0]}"
+    path = export(recipe, weights, folder / "network")
+    dygraph = partial(prepare_dygraph, recipe, weights)
     reference = Way(dygraph, OWN_CHOICE)
     yield Contest(
         "network in Paddle, MKL as ours", Way(dygraph), reference, BASELINE, check=same_outputs
@@ -35,16 +54,33 @@ def contests(folder: Path, quick: bool) -> Iterable[Contest]:
             BASELINE,
             goal=5,
             check=same_outputs,
-            note=f"picture {recipe.crop[1]}x{recipe.crop[0]}",
+            note=f"picture {size}, float32 in, three outputs",
+        )
+    small = export_in_int8(recipe, weights, folder)
+    sizes = [file.stat().st_size / 1e6 for file in (small, path)]
+    for runtime in runtimes:
+        yield Contest(
+            f"network in 8 bits, {runtime}",
+            Way(partial(prepare_exported, runtime, small, recipe)),
+            Way(partial(prepare_exported, runtime, path, recipe)),
+            "the float32 file",
+            note=f"picture {size}; files of {sizes[0]:.1f} and {sizes[1]:.1f} MB",
         )
 
 
+def export_in_int8(recipe: Recipe, weights: Path, folder: Path) -> Path:
+    """The network in 8 bits, calibrated on the picture that is measured."""
+    from panoptic_deeplab.formats.images import write_image
+
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    write_image(pictures / "picture.png", picture(recipe))
+    return export(recipe, weights, folder / "int8", "--int8", "--calibration", str(pictures))
+
+
 def same_outputs(ours: list[np.ndarray], dygraph: list[np.ndarray]) -> None:
-    """Refuses outputs, paired by their number of channels, that differ."""
-    pairs = zip(
-        *(sorted(values, key=lambda v: v.shape[1]) for values in (ours, dygraph)), strict=True
-    )
-    for output, expected in pairs:
+    """Refuses outputs that differ."""
+    for output, expected in zip(ours, dygraph, strict=True):
         error = np.abs(output - expected).max() / np.abs(expected).max()
         if not error < TOLERANCE:
             raise DisagreementError(f"an output is off by {error:.2e} of its largest value")
@@ -52,21 +88,22 @@ def same_outputs(ours: list[np.ndarray], dygraph: list[np.ndarray]) -> None:
 
 def prepare_exported(runtime: str, path: Path, recipe: Recipe) -> Call:
     """The exported network."""
-    return partial(RUNTIMES[runtime](path), _picture(recipe))
+    values = picture(recipe).astype(np.float32) / 127.5 - 1
+    return partial(load(runtime, path), np.ascontiguousarray(values.transpose(2, 0, 1)[None]))
 
 
-def prepare_dygraph(recipe: Recipe) -> Call:
+def prepare_dygraph(recipe: Recipe, weights: Path) -> Call:
     """The network in Paddle."""
     import paddle
 
-    model, images = configuration(recipe).model, paddle.to_tensor(_picture(recipe))
+    from panoptic_deeplab.export.description import NETWORK_OUTPUTS
+
+    config = configuration(recipe, weights)
+    images = network_input(config, recipe)
 
     def run() -> list[np.ndarray]:
         with paddle.no_grad():
-            return [value.numpy() for value in model(images).values()]
+            outputs = config.model(images)
+            return [outputs[name].numpy() for name in NETWORK_OUTPUTS]
 
     return run
-
-
-def _picture(recipe: Recipe) -> np.ndarray:
-    return np.random.default_rng(0).uniform(-1, 1, (1, 3, *recipe.crop)).astype(np.float32)

@@ -86,7 +86,7 @@ def memory_in_words(result: Result) -> str:
     """What memory was aimed at and got, '' where nothing was."""
     if result.goal_mb is not None:
         return f"{amount(result.peak_mb)} of {result.goal_mb:g} MB"
-    if result.is_of_memory:
+    if result.goal_memory is not None:
         return f"{result.memory_ratio:.2f} of {result.goal_memory:g} times the MB"
     return ""
 

@@ -1,7 +1,7 @@
 """From annotations to training targets: `CenterOffsetTargets` against a mask for each segment.
 
-`plain_targets` states what the reference implementations do; a whole training sample is compared
-with PaddleSeg's own transforms before it.
+`plain_targets` states what PaddleSeg's contrib/PanopticDeepLab does, `plain_sample` what its data
+set does around it, by PaddleSeg's own transforms.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ CONFIG = (
 )
 CROP, QUICK_CROP = (2049, 1025), (257, 129)  # width, height
 SCALES = (0.5, 1.0, 1.5, 2.0)
+SAMPLES = [(scale, chance) for scale in SCALES for chance in (0, 1)]
+"""Each at a scale, once neither flipped nor distorted, once both in all ways: chance decides in a
+training, and would decide otherwise for one side than for the other."""
 
 
 def contests(folder: Path, quick: bool) -> Iterable[Contest]:
@@ -53,12 +56,14 @@ def contests(folder: Path, quick: bool) -> Iterable[Contest]:
     scenes = make_training_scenes(folder / "scenes", size, len(SCALES), 1 if quick else 2)
     crop = QUICK_CROP if quick else CROP
     yield Contest(
-        f"PNG to targets, {len(SCALES)} of {crop[0]}x{crop[1]}",
+        f"PNG to targets, {len(SAMPLES)} of {crop[0]}x{crop[1]}",
         Way(partial(prepare_samples, scenes, crop)),
         Way(partial(prepare_plain_samples, scenes, crop)),
         "PaddleSeg, plain targets",
         goal=5,
-        note="scaled by .5, 1, 1.5 and 2; theirs also normalises, which ours leaves to the network",
+        check=same_samples,
+        note="scaled by .5 to 2, half of them flipped and distorted; theirs also normalises, which "
+        "ours leaves to the network",
     )
 
 
@@ -75,6 +80,23 @@ def same_targets(ours: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> N
     for name in MAPS:
         if not np.array_equal(ours[name], plain[name]):
             raise DisagreementError(f"the targets differ in {name}")
+
+
+def same_samples(ours: Sequence[dict[str, Any]], plain: Sequence[dict[str, Any]]) -> None:
+    """Refuses other targets, and pictures that differ by more than a grey value.
+
+    Of the samples that were made smaller, for there both have no choice of where to cut; a
+    distorted picture is not compared.
+    """
+    for (scale, chance), sample, expected in zip(SAMPLES, ours, plain, strict=True):
+        if scale >= 1:
+            continue
+        same_targets(sample, expected)
+        top, left, bottom, right = sample["valid_box"]
+        picture = np.moveaxis(expected["image"], 0, 2)[top:bottom, left:right] * 127.5 + 127.5
+        difference = picture - sample["image"][top:bottom, left:right]
+        if not chance and np.abs(difference).max() > 1.01:
+            raise DisagreementError("the pictures differ by more than a grey value")
 
 
 # --- the targets alone ---
@@ -102,23 +124,30 @@ def prepare_plain(size: Size) -> Call:
 
 
 def plain_targets(ids: np.ndarray, segments: Sequence[Segment]) -> dict[str, np.ndarray]:
-    """The training maps of [H, W] ids: for each segment a mask of the whole picture."""
+    """The training maps of [H, W] ids: for each segment a mask of the whole picture.
+
+    The maps, their types and the steps to them are those of PaddleSeg's contrib/PanopticDeepLab,
+    `foreground`, which it makes as well, among them.
+    """
     from panoptic_deeplab.formats.cityscapes import CITYSCAPES
 
     def where(segment: Segment) -> np.ndarray:
         return ids == segment.id  # looked for anew for every map, as they do
 
     semantic = np.full(ids.shape, IGNORED, np.uint8)
+    foreground, center_weights, offset_weights = np.zeros((3, *ids.shape), np.uint8)
+    semantic_weights = np.ones(ids.shape, np.uint8)
     center = np.zeros(ids.shape, np.float32)
     offset = np.zeros((2, *ids.shape), np.float32)
-    semantic_weights = np.ones(ids.shape, np.float32)
-    center_weights, offset_weights = np.zeros((2, *ids.shape), np.float32)
     positions = [np.cumsum(np.ones(ids.shape, np.float32), axis) - 1 for axis in (0, 1)]
     for segment in segments:
         semantic[where(segment)] = segment.category
+        is_thing = segment.category in CITYSCAPES.thing_ids
+        if is_thing:
+            foreground[where(segment)] = 1
         if not segment.iscrowd:
             center_weights[where(segment)] = 1
-        if segment.category not in CITYSCAPES.thing_ids:
+        if not is_thing:
             continue
         if not segment.iscrowd:
             offset_weights[where(segment)] = 1
@@ -133,8 +162,9 @@ def plain_targets(ids: np.ndarray, segments: Sequence[Segment]) -> dict[str, np.
             offset[(np.full_like(pixels[0], axis), *pixels)] = (
                 np.float32(middle[axis]) - positions[axis][pixels]
             )
-    maps = (semantic, center, offset, semantic_weights, center_weights, offset_weights)
-    return dict(zip(MAPS, maps, strict=True))
+    weights = (semantic_weights, center_weights, offset_weights)
+    maps = (semantic.astype(np.int64), center, offset, *(w.astype(np.float32) for w in weights))
+    return dict(zip(MAPS, maps, strict=True)) | {"foreground": foreground.astype(np.int64)}
 
 
 def plain_gaussian(heatmap: np.ndarray, middle: Sequence[float]) -> None:
@@ -153,20 +183,34 @@ def plain_gaussian(heatmap: np.ndarray, middle: Sequence[float]) -> None:
 
 
 def prepare_samples(root: Path, crop: tuple[int, int]) -> Call:
-    """A training sample at each scale, as the trainer's workers make it."""
+    """The samples, as the trainer's workers make them."""
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine.loading import TrainingSamples
 
     sources = []
-    for scale in SCALES:
+    for scale, chance in SAMPLES:
+        transforms = {
+            "0": {"min_scale_factor": scale, "max_scale_factor": scale},
+            "1": {"crop_size": f"[{crop[0]},{crop[1]}]"},
+            "2": {"prob": chance},
+            "3": distortion(chance),
+        }
         changes = [f"train_dataset.dataset_root={root}"]
         changes += [
-            f"train_dataset.transforms.0.{end}_scale_factor={scale}" for end in ("min", "max")
+            f"train_dataset.transforms.{place}.{name}={value}"
+            for place, arguments in transforms.items()
+            for name, value in arguments.items()
         ]
-        changes.append(f"train_dataset.transforms.1.crop_size=[{crop[0]},{crop[1]}]")
         config = Config(str(CONFIG), changes)
         sources.append(TrainingSamples(config.train_dataset, config.targets, seed=0))
-    return lambda: [source[0, index] for index, source in enumerate(sources)]
+    return lambda: [source[0, number // 2] for number, source in enumerate(sources)]
+
+
+def distortion(chance: int) -> dict[str, float]:
+    """The arguments of `RandomDistort`, ours and theirs: as configured, but always or never."""
+    kinds = ("brightness", "contrast", "saturation")
+    ranges = {f"{kind}_range": 0.4 for kind in kinds}
+    return ranges | {f"{kind}_prob": chance for kind in (*kinds, "hue")}
 
 
 def prepare_plain_samples(root: Path, crop: tuple[int, int]) -> Call:
@@ -181,29 +225,30 @@ def prepare_plain_samples(root: Path, crop: tuple[int, int]) -> Call:
             [
                 T.ResizeStepScaling(scale, scale),
                 T.RandomPaddingCrop(crop, label_padding_value=(0, 0, 0)),
-                T.RandomHorizontalFlip(),
-                T.RandomDistort(brightness_range=0.4, contrast_range=0.4, saturation_range=0.4),
+                T.RandomHorizontalFlip(chance),
+                T.RandomDistort(**distortion(chance)),
                 T.Normalize(),
             ]
         )
-        for scale in SCALES
+        for scale, chance in SAMPLES
     ]
 
     def run() -> list[dict[str, Any]]:
         random.seed(0)
         np.random.seed(0)
         return [
-            plain_sample(pipeline, record)
-            for pipeline, record in zip(pipelines, records, strict=True)
+            plain_sample(pipeline, records[number // 2])
+            for number, pipeline in enumerate(pipelines)
         ]
 
     return run
 
 
-def plain_sample(pipeline: Any, record: Any) -> dict[str, Any]:
-    """One sample by PaddleSeg's transforms, with its targets."""
+def plain_sample(pipeline: Any, record: Any) -> dict[str, np.ndarray]:
+    """One sample by PaddleSeg's transforms, with its targets; they copy each array once more."""
     paths = {"img": str(record.image_path), "label": str(record.label_path)}
     data = pipeline(paths | {"gt_fields": ["label"]})
     colors = data["label"].astype(np.int32)
     ids = colors[..., 0] + 256 * colors[..., 1] + 256 * 256 * colors[..., 2]
-    return {"image": data["img"]} | plain_targets(ids, record.segments)
+    arrays = {"image": data["img"]} | plain_targets(ids, record.segments)
+    return {name: np.array(array) for name, array in arrays.items()}

@@ -17,6 +17,7 @@ from panoptic_deeplab.engine.weights import read_weights
 from panoptic_deeplab.errors import DataError
 
 _NAMES_SHOWN = 3
+_WRAPPER = "module."
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,10 @@ def _in_file(file: TorchFile, tensor: StoredTensor) -> Entry:
 
 
 def _state_dict(path: Path, content: Any) -> tuple[dict[str, StoredTensor], dict[str, str]]:
-    """The named tensors of what was saved, alone or beside a training's state."""
+    """The named tensors of what was saved, alone or beside a training's state.
+
+    A network that was trained on several GPUs calls them all `module.NAME`.
+    """
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not state:
         raise DataError(f"{path}: expected named weights, got {type(state).__name__}")
@@ -153,6 +157,8 @@ def _state_dict(path: Path, content: Any) -> tuple[dict[str, StoredTensor], dict
                 f"{path}: expected named tensors, got {type(value).__name__} for {name!r:.100}"
             )
     beside = [] if state is content else [name for name in content if name != "state_dict"]
+    if all(name.startswith(_WRAPPER) for name in state):
+        state = {name.removeprefix(_WRAPPER): value for name, value in state.items()}
     return state, {str(name): "the state of a training, no weight" for name in beside}
 
 

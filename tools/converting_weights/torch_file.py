@@ -196,6 +196,11 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Sto
     return StoredTensor(storage.key, storage.numbers, storage.length, offset, sides, steps)
 
 
+def _parameter(tensor: Any, *_: Any) -> StoredTensor:
+    """What `torch._utils._rebuild_parameter` makes: a tensor that can be trained."""
+    return of_type(tensor, StoredTensor)
+
+
 class _TorchPlayback(Playback):
     """Reads what `torch.save` writes for dictionaries, lists, numbers, texts and tensors."""
 
@@ -221,6 +226,7 @@ class _TorchPlayback(Playback):
 _KNOWN = {
     ("collections", "OrderedDict"): Maker(plain_dict),
     ("torch._utils", "_rebuild_tensor_v2"): Maker(_tensor),
+    ("torch._utils", "_rebuild_parameter"): Maker(_parameter),
     ("torch", "FloatStorage"): NumberType("FloatStorage", np.dtype("<f4")),
     ("torch", "HalfStorage"): NumberType("HalfStorage", np.dtype("<f2")),
     ("torch", "BFloat16Storage"): NumberType("BFloat16Storage", np.dtype("<u2")),

@@ -1,8 +1,9 @@
 """Features of regions, whatever their size (He et al., ICCV 2017, https://arxiv.org/abs/1703.06870).
 
-Samples lie as in the first form of RoIAlign (`aligned=False`), two by two in a cell, as the
-released EfficientPS was trained. Paddle takes a region narrower than one cell of its level as one
-cell wide, which that code does not.
+Samples lie as in the first form of RoIAlign, two by two in a cell, as the released EfficientPS was
+trained. Paddle has that form (`aligned=False`), but takes a region narrower than one cell of its
+level as one cell wide, which that code does not; the second form does not either, and half a cell
+further on its samples are those of the first.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ def align_regions(
             regions.append(
                 ops.roi_align(
                     features.astype("float32"),
-                    boxes.gather(chosen),
+                    boxes.gather(chosen) + stride / 2,
                     per_image.astype("int32"),
                     size,
                     1 / stride,
                     sampling_ratio=2,
-                    aligned=False,
+                    aligned=True,
                 )
             )
             order.append(chosen)

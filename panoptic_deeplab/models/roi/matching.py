@@ -11,7 +11,7 @@ from panoptic_deeplab.models.roi.boxes import pairwise_iou
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
-PAIRS_AT_ONCE = 1 << 23
+PAIRS_AT_ONCE = 1 << 20
 """Overlaps held at a time; beyond that memory does not grow with the number of instances."""
 
 

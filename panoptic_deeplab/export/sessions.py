@@ -1,0 +1,65 @@
+"""An ONNX file loaded into a runtime, without Paddle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+
+class Session(Protocol):
+    """A loaded file."""
+
+    input_names: list[str]
+    output_names: list[str]
+
+    def run(self, image: np.ndarray) -> list[np.ndarray]:
+        """All outputs, in order."""
+
+
+class OnnxRuntimeSession:
+    """The file in ONNX Runtime, on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = usable_threads()
+        options.log_severity_level = 3  # warnings are of its own fusions
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        self.input_names = [value.name for value in self._session.get_inputs()]
+        self.output_names = [value.name for value in self._session.get_outputs()]
+
+    def run(self, image: np.ndarray) -> list[np.ndarray]:
+        return self._session.run(None, {self.input_names[0]: image})
+
+
+class OpenVinoSession:
+    """The file in OpenVINO, on the CPU, in float32."""
+
+    def __init__(self, path: Path) -> None:
+        import openvino
+
+        options = {"INFERENCE_NUM_THREADS": usable_threads(), "INFERENCE_PRECISION_HINT": "f32"}
+        self._model = openvino.Core().compile_model(str(path), "CPU", options)
+        self.input_names = [value.any_name for value in self._model.inputs]
+        self.output_names = [value.any_name for value in self._model.outputs]
+
+    def run(self, image: np.ndarray) -> list[np.ndarray]:
+        results = self._model({self.input_names[0]: image})
+        return [results[value] for value in self._model.outputs]
+
+
+RUNTIMES = {"onnxruntime": OnnxRuntimeSession, "openvino": OpenVinoSession}
+
+
+def usable_threads() -> int:
+    """OMP_NUM_THREADS, which Paddle and the runtimes' rivals go by too, else one a usable core."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
