@@ -9,7 +9,7 @@
 PYTHON  ?=
 DEVICE  ?=
 WORKERS ?= 2
-COMPARE_SECONDS ?= 900
+COMPARE_SECONDS ?= 600
 
 python := .venv/bin/python
 builder := $(or $(PYTHON),python3)

@@ -25,8 +25,9 @@ class Candidates:
     @classmethod
     def of(cls, may_win: np.ndarray) -> Candidates:
         """From [U, K] bool with at least one True a row."""
-        count = may_win.sum(axis=1)
-        return cls(np.nonzero(may_win)[1], np.cumsum(count) - count, count)
+        cells, members = np.divmod(np.flatnonzero(may_win), max(may_win.shape[1], 1))
+        count = np.bincount(cells, minlength=len(may_win))
+        return cls(members, np.cumsum(count) - count, count)
 
     def best(
         self, cells: np.ndarray, value_of: Callable[[np.ndarray | slice, np.ndarray], np.ndarray]

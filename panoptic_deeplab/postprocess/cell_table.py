@@ -82,11 +82,11 @@ def _may_be_nearest(centers: np.ndarray, middles: np.ndarray) -> np.ndarray:
     """[U, K] which centres may be nearest to a point of the cells around the middles [U, 2]."""
     with np.errstate(over="ignore", invalid="ignore"):
         down, right = (middles[:, None, axis] - centers[:, axis] for axis in (0, 1))
-        distance = np.sqrt(down * down + right * right)
-        slack = _SLACK + 1e-5 * distance.max(initial=0)
-        return ~(
-            distance > distance.min(axis=1, keepdims=True) + np.float32(_CELL * 2**0.5 + slack)
-        )
+        squared = np.square(down, out=down)
+        squared += np.square(right, out=right)
+        least = np.sqrt(squared.min(axis=1, keepdims=True))
+        slack = _SLACK + 1e-5 * np.sqrt(squared.max(initial=0))
+        return ~(squared > np.square(least + np.float32(_CELL * 2**0.5 + slack)))
 
 
 def _by_comparison(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.postprocess.upsampling import Grid, at_corners
+from panoptic_deeplab.postprocess.upsampling import Grid, at_corners, corners, joined
 
 _ROUNDING = 1e-5  # relative; interpolating heat errs by less
 
@@ -38,7 +38,7 @@ def find_centers(
     check_center_options(nms_kernel, top_k)
     heat = np.ascontiguousarray(center_heatmap, np.float32)
     hot = np.flatnonzero(heat > threshold)
-    return _peaks(hot, heat.ravel()[hot], heat.shape, nms_kernel, top_k)
+    return _peaks(hot, hot, heat.ravel()[hot], heat.shape, nms_kernel, top_k)
 
 
 def find_upsampled_centers(
@@ -53,10 +53,17 @@ def find_upsampled_centers(
         return find_centers(center_heatmap[grid.inside], **options)
     highest = np.fmax.reduce(at_corners(center_heatmap))
     least = threshold - _ROUNDING * np.abs(highest)
-    pixels = np.flatnonzero(grid.spread(highest > least))
-    (heat,) = grid.at(center_heatmap[None], pixels)
-    hot = heat > threshold
-    return _peaks(pixels[hot], heat[hot], grid.size, nms_kernel, top_k)
+    candidates, pixels, heats = [], [], []
+    for patch in grid.patches(highest > least):
+        places = corners(patch.cells, grid.coarse_size)
+        heat = patch.between([center_heatmap.take(place) for place in places])
+        heat[~(heat > threshold)] = -np.inf
+        may_be_center = _highest_in_cell(heat) if nms_kernel > 1 else heat > threshold
+        candidates.append(patch.pixels[may_be_center])
+        pixels.append(patch.pixels)
+        heats.append(heat)
+    candidates, pixels, heat = joined(candidates), joined(pixels), joined(heats, np.float32)
+    return _peaks(candidates, pixels, heat, grid.size, nms_kernel, top_k)
 
 
 def check_center_options(nms_kernel: int, top_k: int) -> None:
@@ -70,22 +77,49 @@ def check_center_options(nms_kernel: int, top_k: int) -> None:
         raise UsageError(f"top_k must be at least 1, got {top_k}")
 
 
-def _peaks(
-    hot: np.ndarray, heat: np.ndarray, size: tuple[int, int], nms_kernel: int, top_k: int
-) -> np.ndarray:
-    """[K, 2] the centres among the pixels above the threshold: flat indices [M] and heat [M].
+def _highest_in_cell(heat: np.ndarray) -> np.ndarray:
+    """[r, s, U] the pixels above -inf that none beside them in their cell rules out.
 
-    All other pixels are cooler and need not be known. The nearest neighbours rule out nearly all
-    of them, so that few windows are looked at whole.
+    Heat falls to one side within a cell, which leaves one pixel of most.
+    """
+    highest = heat > -np.inf
+    for values, chosen in ((heat, highest), (heat.swapaxes(0, 1), highest.swapaxes(0, 1))):
+        chosen[1:] &= values[1:] > values[:-1]
+        chosen[:-1] &= values[:-1] >= values[1:]
+    return highest
+
+
+def _peaks(
+    candidates: np.ndarray,
+    pixels: np.ndarray,
+    heat: np.ndarray,
+    size: tuple[int, int],
+    nms_kernel: int,
+    top_k: int,
+) -> np.ndarray:
+    """[K, 2] the centres among the candidates.
+
+    The nearest neighbours rule out nearly all of them, so that few windows are looked at whole.
+
+    Args:
+        candidates: [N] flat indices, some of those of `pixels` that are above the threshold.
+        pixels: [M] flat indices of all pixels above the threshold.
+        heat: [M] theirs; pixels below may be there with -inf.
+        size: (height, width) of the map.
+        nms_kernel: side of the window in pixels.
+        top_k: most centres kept.
     """
     reach = min(nms_kernel // 2, max(size))
     width = size[1] + 2 * reach
     bordered = np.full((size[0] + 2 * reach) * width, -np.inf, np.float32)
-    y, x = np.divmod(hot, size[1])
-    places = (y + reach) * width + x + reach
-    bordered[places] = heat
+    places, known = (
+        index + index // size[1] * (2 * reach) + reach * (width + 1)
+        for index in (candidates, pixels)
+    )
+    bordered[known] = heat
     for distance in range(1, reach + 1):
         places = _highest_of_ring(bordered, places, width, distance)
+    places = np.sort(places)
     heat = bordered[places]
     hottest = np.sort(np.argsort(-heat, kind="stable")[:top_k])
     return np.stack(np.divmod(places[hottest], width), axis=1) - reach
@@ -99,6 +133,7 @@ def _highest_of_ring(heat: np.ndarray, places: np.ndarray, width: int, distance:
     steps = np.arange(-distance, distance + 1)
     is_ring = np.maximum(np.abs(steps[:, None]), np.abs(steps)) == distance
     for shifts in (steps[:, None] * width + steps)[is_ring].reshape(8, distance):
-        others, own = heat.take(places[:, None] + shifts), heat.take(places)[:, None]
-        places = places[((own > others) | ((own == others) & (shifts > 0))).all(axis=1)]
+        shifts = shifts[:, None]
+        others, own = heat.take(places + shifts), heat.take(places)
+        places = places[((own > others) | ((own == others) & (shifts > 0))).all(axis=0)]
     return places

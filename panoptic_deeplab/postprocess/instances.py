@@ -33,16 +33,18 @@ def group_upsampled_pixels(
     grid, classes, centers = labels.grid, len(is_thing), centers.astype(np.float32)
     has_things = labels.is_mixed | is_thing.take(labels.cells)
     owner = _instances_of_cells(centers, offsets, has_things, grid)
-    is_mixed = labels.is_mixed | (owner < 0)
-    pixels = grid.pixels_in(is_mixed)
-    categories = labels.painted().ravel().take(pixels)
-    y, x = np.divmod(pixels, grid.size[1])
-    instances = np.where(is_thing.take(categories), owner.ravel().take(grid.cells_of(y, x)), 0)
+    is_split = (owner < 0) & ~labels.is_mixed  # of one class, but perhaps of several instances
+    split = grid.pixels_in(is_split)
+    pixels = np.concatenate([labels.pixels, split])
+    cells = grid.cells_of(*np.divmod(pixels, grid.size[1]))
+    categories = np.concatenate([labels.values, labels.cells.take(cells[len(labels.pixels) :])])
+    instances = np.where(is_thing.take(categories), owner.take(cells), 0)
     undecided = np.flatnonzero(instances < 0)
     aims = _aims(offsets, grid, pixels[undecided])
     instances[undecided] = nearest_centers(centers, *aims, grid.size)[0] + 1
-    cells = np.where(is_mixed, 0, owner * classes + labels.cells)
-    return Patchwork(grid, cells, is_mixed, pixels, instances * classes + categories)
+    is_mixed = labels.is_mixed | is_split
+    of_cells = np.where(is_mixed, 0, owner * classes + labels.cells)
+    return Patchwork(grid, of_cells, is_mixed, pixels, instances * classes + categories)
 
 
 def _aims(offsets: np.ndarray, grid: Grid, pixels: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ class Patchwork:
         grid: the box over the network's pixels.
         cells: [h, w] the value of all pixels of each cell; of no meaning where it is mixed.
         is_mixed: [h, w] bool.
-        pixels: [M] int64 flat indices in the box of all pixels of mixed cells, ascending.
+        pixels: [M] int64 flat indices in the box of all pixels of mixed cells.
         values: [M] theirs.
     """
 

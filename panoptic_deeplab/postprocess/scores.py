@@ -11,7 +11,7 @@ from panoptic_deeplab.postprocess.blocks import blocks
 from panoptic_deeplab.postprocess.upsampling import Grid
 from panoptic_deeplab.structures import Segment
 
-_PIXELS = 1 << 16  # in a block
+_PIXELS = 1 << 15  # in a block
 
 
 def with_scores(
@@ -40,7 +40,7 @@ def with_scores(
     areas = np.outer(np.diff(tops, append=len(rows)), np.diff(lefts, append=len(columns)))
     differs = np.flatnonzero(ids != first.take(strips, axis=1).take(bands, axis=0))
     y, x = np.divmod(differs, ids.shape[1])
-    own, counted = ids.ravel()[differs], first[bands[y], strips[x]]
+    own, counted = ids.take(differs), first[bands.take(y), strips.take(x)]
     softmax, categories = _Softmax(logits), np.array([0, *(s.category for s in segments)])
     width = grid.coarse_size[1]
     cells, places = (
@@ -73,11 +73,15 @@ class _Softmax:
         for part in blocks(self.flat.shape[1], _PIXELS):
             values = self.flat[:, part]
             with np.errstate(invalid="ignore"):
-                self.highest[part] = values.max(axis=0)
-                self.total[part] = np.exp(values - self.highest[part]).sum(axis=0)
+                highest = values.max(axis=0, out=self.highest[part])
+                raised = values - highest
+                np.exp(raised, out=raised).sum(axis=0, out=self.total[part])
 
     def of(self, categories: np.ndarray, places: np.ndarray) -> np.ndarray:
         """[M] float32 probabilities at flat indices of [h, w]; 0 for what is no number."""
         with np.errstate(invalid="ignore"):
-            raised = np.exp(self.flat[categories, places] - self.highest[places])
-            return np.nan_to_num(raised / self.total[places], copy=False)
+            raised = self.flat.take(categories * self.flat.shape[1] + places)
+            raised -= self.highest.take(places)
+            np.exp(raised, out=raised)
+            raised /= self.total.take(places)
+        return np.nan_to_num(raised, copy=False)

@@ -9,12 +9,14 @@ than every number.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
 from panoptic_deeplab.postprocess.blocks import blocks
-from panoptic_deeplab.postprocess.candidates import Candidates, numbered
+from panoptic_deeplab.postprocess.candidates import Candidates
 from panoptic_deeplab.postprocess.patchwork import Patchwork
-from panoptic_deeplab.postprocess.upsampling import Grid, all_alike, corners
+from panoptic_deeplab.postprocess.upsampling import Grid, Patch, all_alike, corners, joined
 
 _PIXELS = 1 << 16  # in a block
 _ROWS = 8
@@ -32,22 +34,15 @@ def upsampled_labels(logits: np.ndarray, grid: Grid, label_type: type) -> Patchw
         tolerance = np.float32(_ROUNDING) * np.maximum(logits.max(), -logits.min())
         is_sure = lead > tolerance
     is_mixed = ~(all_alike(coarse) & all_alike(is_sure) & is_sure)
-    pixels = grid.pixels_in(is_mixed)
+    patches = grid.patches(is_mixed)
+    pixels = joined(patch.pixels for patch in patches)
     if len(pixels) > _SPARSE * grid.size[0] * grid.size[1]:
         values = _dense_labels(logits, grid, label_type).ravel()[pixels]
     else:
-        values = _sparse_labels(logits, grid, pixels, label_type, tolerance)
+        flat = logits.reshape(len(logits), -1)
+        labels = (_interpolated_labels(flat, patch, label_type, tolerance) for patch in patches)
+        values = joined(labels, label_type)
     return Patchwork(grid, coarse, is_mixed, pixels, values)
-
-
-def _sparse_labels(
-    logits: np.ndarray, grid: Grid, pixels: np.ndarray, label_type: type, tolerance: np.float32
-) -> np.ndarray:
-    """[M] the highest class at the flat indices `pixels` of the box, some at a time."""
-    flat, labels = logits.reshape(len(logits), -1), np.empty(len(pixels), label_type)
-    for part in blocks(len(pixels), _PIXELS):
-        labels[part] = _interpolated_labels(flat, grid, pixels[part], tolerance)
-    return labels
 
 
 def _dense_labels(logits: np.ndarray, grid: Grid, label_type: type) -> np.ndarray:
@@ -80,30 +75,38 @@ def highest_classes(logits: np.ndarray, label_type: type) -> tuple[np.ndarray, n
 
 
 def _interpolated_labels(
-    flat: np.ndarray, grid: Grid, pixels: np.ndarray, tolerance: np.float32
+    flat: np.ndarray, patch: Patch, label_type: type, tolerance: np.float32
 ) -> np.ndarray:
-    """[M] the highest class at the flat indices `pixels` of the box; logits are [C, h * w]."""
-    y, x = np.divmod(pixels, grid.size[1])
-    cells = grid.cells_of(y, x)
-    present, slots = numbered(cells)
-    classes = Candidates.of(_classes_that_may_win(flat, present, grid.coarse_size, tolerance))
-    samples = grid.samples(y, x)
+    """[r, s, U] the highest class of each pixel of the patch; logits are [C, h * w].
 
-    def value_of(points: np.ndarray | slice, category: np.ndarray) -> np.ndarray:
-        chosen = samples if isinstance(points, slice) else samples.only(points)
-        return chosen.of(flat, category * flat.shape[1])
+    The cells with most classes come first, so that those with one more left are the first few.
+    """
+    values = [flat.take(place, axis=1) for place in corners(patch.cells, patch.grid.coarse_size)]
+    may_win = _classes_that_may_win(values, tolerance)
+    order = np.argsort(-may_win.sum(axis=0), kind="stable")
+    classes, patch = Candidates.of(may_win.T.take(order, axis=0)), patch.only(order)
+    best = np.full(patch.shape, -np.inf, np.float32)
+    labels = np.zeros(patch.shape, label_type)
+    for rank in range(int(classes.count.max(initial=0))):
+        some = slice(np.count_nonzero(classes.count > rank))
+        category = classes.members.take(classes.first[some] + rank)
+        places = category * len(order) + order[some]
+        upsampled = patch.only(some).between([value.take(places) for value in values])
+        held, held_by = best[..., some], labels[..., some]
+        held_by[:] = np.where(upsampled > held, category.astype(label_type), held_by)
+        np.maximum(held, upsampled, out=held)
+    in_place = np.empty_like(labels)
+    in_place[..., order] = labels
+    return in_place
 
+
+def _classes_that_may_win(values: list[np.ndarray], tolerance: np.float32) -> np.ndarray:
+    """[C, U]: all but the classes whose highest corner is below the lowest of another class.
+
+    Args:
+        values: [C, U] at each of the four corners of the cells.
+        tolerance: what interpolating may err.
+    """
+    lowest, highest = (reduce(extreme, values) for extreme in (np.minimum, np.maximum))
     with np.errstate(invalid="ignore"):
-        return classes.best(slots, value_of)[0]
-
-
-def _classes_that_may_win(
-    flat: np.ndarray, cells: np.ndarray, size: tuple[int, int], tolerance: np.float32
-) -> np.ndarray:
-    """[U, C]: all but the classes whose highest corner is below the lowest of another class."""
-    lowest = highest = flat[:, cells]
-    for corner in corners(cells, size)[1:]:
-        values = flat[:, corner]
-        lowest, highest = np.minimum(lowest, values), np.maximum(highest, values)
-    with np.errstate(invalid="ignore"):
-        return ~(highest < lowest.max(axis=0) - tolerance).T
+        return ~(highest < lowest.max(axis=0) - tolerance)

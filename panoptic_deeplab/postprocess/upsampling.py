@@ -6,7 +6,9 @@ form a cell, named after its upper left corner; a cell is what the sparse steps 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +44,11 @@ class Axis:
         high_weight = np.maximum(sources.place[part], np.float32(0)) - low.astype(np.float32)
         high = np.minimum(low + 1, last)
         return cls(low, high, 1 - high_weight, high_weight, positions - part.start)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """[h] int64, how many of the N lie after each of the network's rows and before the next."""
+        return np.bincount(self.low, minlength=len(self.positions))
 
 
 class _Sources(NamedTuple):
@@ -115,12 +122,55 @@ class Samples:
             total = term if place is self.places[0] else np.add(total, term, out=total)
         return total
 
-    def only(self, chosen: np.ndarray) -> Samples:
-        """The samples at the indices `chosen`."""
-        return Samples(
-            tuple(place[chosen] for place in self.places),
-            tuple((row[chosen], column[chosen]) for row, column in self.weights),
+
+@dataclass(frozen=True)
+class Patch:
+    """All pixels of U cells that hold equally many: r rows and s columns each.
+
+    Attributes:
+        grid: on which they lie.
+        cells: [U] flat indices on [h, w].
+        rows: [r, 1, U] of the pixels in the box.
+        columns: [s, U].
+    """
+
+    grid: Grid
+    cells: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(r, s, U)."""
+        return len(self.rows), *self.columns.shape
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """[r, s, U] int64 flat indices in the box."""
+        return self.rows * self.grid.size[1] + self.columns
+
+    def only(self, chosen: np.ndarray | slice) -> Patch:
+        """The patch of the cells at the indices `chosen`."""
+        rows, columns = self.rows[..., chosen], self.columns[..., chosen]
+        return Patch(self.grid, self.cells[chosen], rows, columns)
+
+    def between(self, values: Sequence[np.ndarray]) -> np.ndarray:
+        """[r, s, U] float32 interpolated between the [U] at the cells' four `corners`.
+
+        The products and the sum are taken in the order of Paddle's kernel.
+        """
+        rows, columns = self.grid.rows, self.grid.columns
+        above, below = rows.low_weight.take(self.rows), rows.high_weight.take(self.rows)
+        left, right = (
+            weight.take(self.columns) for weight in (columns.low_weight, columns.high_weight)
         )
+        north_west, south_west, north_east, south_east = values
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = north_west * above * left
+            total += south_west * below * left
+            total += north_east * above * right
+            total += south_east * below * right
+        return total
 
 
 @dataclass(frozen=True)
@@ -187,14 +237,28 @@ class Grid:
 
     def areas(self) -> np.ndarray:
         """[h, w] int64 pixels of the box in each cell."""
-        return np.outer(
-            np.bincount(self.rows.low, minlength=self.coarse_size[0]),
-            np.bincount(self.columns.low, minlength=self.coarse_size[1]),
-        )
+        return np.outer(self.rows.counts, self.columns.counts)
+
+    def patches(self, chosen: np.ndarray) -> list[Patch]:
+        """The box's pixels in the chosen cells [h, w] bool, some at a time."""
+        y, x = np.nonzero(chosen)
+        heights, widths = self.rows.counts, self.columns.counts
+        height, width = heights.take(y), widths.take(x)
+        top, left = ((np.cumsum(n) - n).take(at) for n, at in ((heights, y), (widths, x)))
+        found = []
+        for r, s in product(*(np.unique(counts[counts > 0]) for counts in (heights, widths))):
+            same = np.flatnonzero((height == r) & (width == s))
+            for part in blocks(len(same), max(_PIXELS // (r * s), 1)):
+                here = same[part]
+                rows = top[here] + np.arange(r)[:, None, None]
+                columns = left[here] + np.arange(s)[:, None]
+                cells = y[here] * self.coarse_size[1] + x[here]
+                found.append(Patch(self, cells, rows, columns))
+        return found
 
     def pixels_in(self, chosen: np.ndarray) -> np.ndarray:
-        """[M] ascending flat indices of the box's pixels in the chosen cells [h, w] bool."""
-        return np.flatnonzero(self.spread(chosen))
+        """[M] int64 flat indices of the box's pixels in the chosen cells, patch by patch."""
+        return joined(patch.pixels for patch in self.patches(chosen))
 
     def upsampled_rows(self, values: np.ndarray, part: slice) -> np.ndarray:
         """[R, W] some rows of the box, interpolated from the map [h, w], which is no identity."""
@@ -242,6 +306,11 @@ class Grid:
             (north + west, south + west, north + east, south + east),
             ((above, left), (below, left), (above, right), (below, right)),
         )
+
+
+def joined(arrays: Iterable[np.ndarray], dtype: type = np.int64) -> np.ndarray:
+    """[M] all values of the arrays, one after the other."""
+    return np.concatenate([np.empty(0, dtype), *(array.ravel() for array in arrays)])
 
 
 def corners(cells: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, ...]:

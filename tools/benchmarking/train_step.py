@@ -3,6 +3,8 @@
 `PlainStep` does what the reference implementations do: pictures and maps travel as normalised
 floats, all outputs are upsampled, losses are taken at full size. Both start from the same weights,
 and their first losses have to agree. Dropout is off, for its draws are not the subject.
+
+EfficientPS's step is compared with itself: what a hundred instances cost beside one.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from benchmarking.inputs import Size, annotated_sample
 from benchmarking.processes import Call
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-INSTANCES = 30
+INSTANCES, FEW, MANY = 30, 1, 100
 TOLERANCE = 1e-4
 OWN_CHOICE = {"MKL_DEBUG_CPU_TYPE": "0"}  # what Paddle's MKL does unless told
 
@@ -48,10 +50,15 @@ QUICK = Recipe(
     ),
     (65, 129),
 )
+TOP_DOWN = Recipe("efficientps/efficientps_b0_scenes.yml", (), (512, 1024))
+QUICK_TOP_DOWN = TOP_DOWN._replace(crop=(64, 128))
 
 
 def contests(folder: Path, quick: bool) -> Iterable[Contest]:
-    """ResNet-50, one picture: against the reference as it runs, and with our choice of kernels."""
+    """ResNet-50, one picture: against the reference as it runs, and with our choice of kernels.
+
+    Then EfficientPS with many instances and with one.
+    """
     recipe = QUICK if quick else RESNET
     name = f"{'lite' if quick else 'ResNet-50'}, {recipe.crop[1]}x{recipe.crop[0]}, batch 1"
     ours = Way(partial(prepare_ours, recipe, folder))
@@ -60,6 +67,16 @@ def contests(folder: Path, quick: bool) -> Iterable[Contest]:
         name, ours, Way(plain, OWN_CHOICE), "plain step, MKL's choice", goal=1.3, check=same_losses
     )
     yield Contest(name, ours, Way(plain), "plain step, MKL as ours", check=same_losses)
+    recipe = QUICK_TOP_DOWN if quick else TOP_DOWN
+    height, width = recipe.crop
+    yield Contest(
+        f"EfficientPS B0, {width}x{height}, {MANY} instances",
+        Way(partial(prepare_ours, recipe, folder, MANY)),
+        Way(partial(prepare_ours, recipe, folder, FEW)),
+        f"the same, {FEW} instance",
+        goal_memory=None if quick else 1.1,
+        note=f"{MANY} masks of a byte a pixel would be {MANY * height * width / 1e6:.0f} MB",
+    )
 
 
 def same_losses(ours: Mapping[str, float], plain: Mapping[str, float]) -> None:
@@ -85,7 +102,7 @@ def _configuration(recipe: Recipe):
     return config
 
 
-def prepare_ours(recipe: Recipe, folder: Path) -> Call:
+def prepare_ours(recipe: Recipe, folder: Path, instances: int = INSTANCES) -> Call:
     """The trainer's step on a batch as its loader hands it over."""
     import paddle
 
@@ -107,7 +124,7 @@ def prepare_ours(recipe: Recipe, folder: Path) -> Call:
         plan=TrainingPlan(iters=1_000_000, batch_size=1, save_dir=folder),
     )
     network = trainer._network()
-    sample = config.targets(annotated_sample(recipe.crop, INSTANCES))
+    sample = config.targets(annotated_sample(recipe.crop, instances))
     box = np.array(sample["frame"].valid_box, np.int32)
     arrays = {name: value for name, value in sample.items() if isinstance(value, np.ndarray)}
     batch = collate([arrays | {"valid_box": box}])
