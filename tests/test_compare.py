@@ -297,6 +297,7 @@ def comparison() -> dict[str, Any]:
         "machine": {"processor": "a processor", "threads": 1},
         "data": {
             "name": "street",
+            "folder": "data/streets",
             "images": 3,
             "classes": [{"name": c.name, "is_thing": c.is_thing} for c in INFO.categories],
         },

@@ -15,7 +15,7 @@ from panoptic_deeplab.postprocess.cell_table import nearest_centers
 from panoptic_deeplab.postprocess.instances import group_upsampled_pixels
 from panoptic_deeplab.postprocess.sparse_argmax import upsampled_labels
 from panoptic_deeplab.postprocess.tensor_grouping import TensorGrouping, to_host
-from panoptic_deeplab.postprocess.upsampling import Grid
+from panoptic_deeplab.postprocess.upsampling import Grid, corners
 from panoptic_deeplab.structures import Frame, Prediction
 
 CLASSES, THINGS = 7, (4, 5, 6)
@@ -258,6 +258,22 @@ def test_labels_of_larger_maps(smooth: bool, align_corners: bool) -> None:
 
 
 # --- single steps ---
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_patches_hold_each_pixel_of_their_cells_once(align_corners: bool) -> None:
+    """And between the corners of a cell lies what interpolating pixel by pixel gives."""
+    rng = np.random.default_rng(0)
+    grid = Grid.of((13, 17), (47, 59), (3, 5, 47, 52), align_corners)
+    chosen, values = rng.random((13, 17)) < 0.4, rng.random((13, 17), np.float32)
+    patches = grid.patches(chosen)
+    assert len(patches) > 1, "cells of several sizes"
+    pixels = np.concatenate([patch.pixels.ravel() for patch in patches])
+    np.testing.assert_array_equal(np.sort(pixels), np.flatnonzero(grid.spread(chosen)))
+    for patch in patches:
+        around = [values.ravel()[places] for places in corners(patch.cells, (13, 17))]
+        (one_by_one,) = grid.at(values[None], patch.pixels.ravel())
+        np.testing.assert_array_equal(patch.between(around).ravel(), one_by_one)
 
 
 @pytest.mark.parametrize("seed", range(5))

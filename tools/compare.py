@@ -222,6 +222,7 @@ def write_comparison(
         "machine": describe_machine(threads),
         "data": {
             "name": config.classes_of("val_dataset").name,
+            "folder": config.tree["val_dataset"].get("dataset_root"),
             "images": len(config.val_dataset),
             "classes": [
                 {"name": category.name, "is_thing": category.is_thing}

@@ -67,10 +67,11 @@ def summary(comparison: Comparison) -> str:
         if trained
         else ""
     )
+    folder = f" in {data['folder']}" if data["folder"] else ""
     return (
-        f"{len(comparison['methods'])} methods on the {data['images']} validation images of "
-        f"{data['name']}, measured one after the other on {device} ({machine['processor']}, "
-        f"threads: {machine['threads']}) on {comparison['made']}. {how}"
+        f"{len(comparison['methods'])} methods on the {data['images']} validation images"
+        f"{folder} (classes of {data['name']}), measured one after the other on {device} "
+        f"({machine['processor']}, threads: {machine['threads']}) on {comparison['made']}. {how}"
     ).strip()
 
 
