@@ -329,7 +329,7 @@ def test_predictions_of_the_measured_weights_are_those_of_the_plain_statement(
 
 
 @pytest.mark.parametrize(
-    ("subject", "contests"), [("postprocess", 5), ("targets", 2), ("train_step", 2)]
+    ("subject", "contests"), [("postprocess", 5), ("targets", 2), ("train_step", 3)]
 )
 def test_quick_runs(subject: str, contests: int, tmp_path: Path, capfd) -> None:
     """Every contest's check passes; what is written can be read."""
