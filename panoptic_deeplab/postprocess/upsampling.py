@@ -107,16 +107,16 @@ class Samples:
     places: tuple[np.ndarray, ...]
     weights: tuple[tuple[np.ndarray, np.ndarray], ...]
 
-    def of(self, values: np.ndarray, start: np.ndarray | int = 0) -> np.ndarray:
-        """[M] interpolated from the flat maps `values`; `start` is where each pixel's map begins.
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """[M] interpolated from the flat map `values`.
 
         The products and the sum are taken in the order of Paddle's kernel.
         """
         if not self.weights:
-            return values.take(self.places[0] + start)
+            return values.take(self.places[0])
         total = 0
         for place, (row_weight, column_weight) in zip(self.places, self.weights, strict=True):
-            term = values.take(place + start)
+            term = values.take(place)
             term *= row_weight
             term *= column_weight
             total = term if place is self.places[0] else np.add(total, term, out=total)
