@@ -32,7 +32,7 @@ class DataError(UserError):
     """A file (image, annotation, weights) that cannot be used as it is.
 
     Attributes:
-        kind: what sort of fault it is, in the words of `tools/check_dataset.py --help`.
+        kind: what sort of fault it is, in the words of `panoptic-deeplab check --help`.
         where: what that tool tells apart from the message: any of file, image_id, segment_id and
             pixel (y, x).
     """

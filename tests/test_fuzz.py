@@ -29,11 +29,11 @@ from panoptic_deeplab.config import Config
 from panoptic_deeplab.config.files import merge, read_layers
 from panoptic_deeplab.config.upgrade import upgrade
 from panoptic_deeplab.datasets import CityscapesPanoptic
-from panoptic_deeplab.engine.weights import read_weights
 from panoptic_deeplab.errors import UserError
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES
 from panoptic_deeplab.formats.images import read_ids, read_image, write_ids
 from panoptic_deeplab.structures import DatasetInfo
+from panoptic_deeplab.weights.loading import read_weights
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))

@@ -15,7 +15,6 @@ import paddle
 import pytest
 
 from panoptic_deeplab.config import Config
-from panoptic_deeplab.engine.weights import load_weights
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES
 from panoptic_deeplab.fusion import fuse_by_majority, majority_vote
 from panoptic_deeplab.losses import PanopticDeepLabLoss
@@ -23,6 +22,7 @@ from panoptic_deeplab.postprocess import find_centers, group_pixels
 from panoptic_deeplab.resample import resize_outputs
 from panoptic_deeplab.structures import Segment
 from panoptic_deeplab.targets import CenterOffsetTargets
+from panoptic_deeplab.weights.loading import load_weights
 
 PARITY = Path(__file__).parent / "data" / "parity"
 CONFIGS = Path(__file__).parents[1] / "configs" / "panoptic_deeplab"

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panoptic_deeplab.command_line import run
+from panoptic_deeplab.cli.command_line import run
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.files import replacing, write_json
 from panoptic_deeplab.progress import progress_bar

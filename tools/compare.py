@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panoptic_deeplab.command_line import not_negative, positive, run
+from panoptic_deeplab.cli.command_line import not_negative, positive, run
 from panoptic_deeplab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,9 +103,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def compare(arguments: argparse.Namespace) -> None:
     """Trains where asked for, measures, writes."""
     refuse_contradictions(arguments)
-    from parallel import ending_on_sigterm
-
     from panoptic_deeplab.files import usable_folder
+    from panoptic_deeplab.parallel import ending_on_sigterm
 
     methods = read_methods(arguments)
     refuse_other_data(methods)

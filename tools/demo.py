@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_deeplab.command_line import run
+from panoptic_deeplab.cli.command_line import run
 from panoptic_deeplab.errors import DataError
 
 if TYPE_CHECKING:

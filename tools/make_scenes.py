@@ -14,11 +14,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from parallel import MOST_WORKERS, ending_on_sigterm, in_parallel
-from prepare_cityscapes import make_panoptic
-
-from panoptic_deeplab.command_line import run, script_parser
+from panoptic_deeplab.cli.command_line import run, script_parser
+from panoptic_deeplab.convert.prepare_cityscapes import make_panoptic
 from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.parallel import MOST_WORKERS, ending_on_sigterm, in_parallel
 
 SMALLEST_SIZE = 32
 LARGEST_SIZE = 8192

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from panoptic_deeplab.command_line import run
+from panoptic_deeplab.cli.command_line import run
 from panoptic_deeplab.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -138,7 +138,7 @@ def compare(first: Path, second: Path) -> None:
     """Refuses any difference in weights, averages or optimizer state."""
     import numpy as np
 
-    from panoptic_deeplab.engine.plain_pickle import read_pickle
+    from panoptic_deeplab.weights.plain_pickle import read_pickle
 
     for name in ("model.pdparams", "model_ema.pdparams", "model.pdopt"):
         contents = [flatten(read_pickle(folder / name)) for folder in (first, second)]

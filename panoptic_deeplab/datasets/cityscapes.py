@@ -27,7 +27,7 @@ from panoptic_deeplab.registry import DATASETS
 from panoptic_deeplab.structures import DatasetInfo
 
 _WITH_LABEL_IDS = replace(KITTI, name=CITYSCAPES.name)  # which numbers the same classes by them
-_PREPARE = "make it with: python tools/prepare_cityscapes.py --dataset_root {root}"
+_PREPARE = "make it with: panoptic-deeplab convert prepare-cityscapes --dataset_root {root}"
 
 
 @DATASETS.add_component
@@ -101,7 +101,8 @@ def _read_train_ids(path: Path, info: DatasetInfo) -> list[Annotation]:
         refuse(
             DataError(
                 f"{path}: holds Cityscapes label ids where train ids are wanted; make the file "
-                "again with csCreatePanopticImgs --use-train-id (tools/prepare_cityscapes.py does)",
+                "again with csCreatePanopticImgs --use-train-id "
+                "(panoptic-deeplab convert prepare-cityscapes does)",
                 kind="label ids",
                 file=path,
             )

@@ -124,8 +124,8 @@ class Deployment:
             return deployment
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(
-                f"{source}: expected the description of an exported model, as tools/export.py "
-                f"writes it; got {type(error).__name__}: {error}"
+                f"{source}: expected the description of an exported model, as "
+                f"panoptic-deeplab export writes it; got {type(error).__name__}: {error}"
             ) from error
 
     def to_yaml(self) -> str:
@@ -143,7 +143,7 @@ def read_deployment(folder: str | Path) -> Deployment:
     if not path.exists():
         raise DataError(
             f"{path}: is missing; an exported model needs it beside the file. Copy it along, or "
-            "export again with tools/export.py"
+            "export again with panoptic-deeplab export"
         )
     with open_file(path) as file:
         text = file.read(_MOST_BYTES)

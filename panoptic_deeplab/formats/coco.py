@@ -92,7 +92,7 @@ def _category(entry: Any, color: Color) -> Category:
     except (KeyError, TypeError) as error:
         raise DataError(
             f"a category needs id, name and isthing, got {entry!r:.100} (a JSON of instances "
-            "alone is made panoptic by tools/convert_dataset.py)"
+            "alone is made panoptic by panoptic-deeplab convert)"
         ) from error
     if not isinstance(number, int) or is_thing not in (0, 1):
         raise DataError(f"a category needs a whole number as id and isthing 0 or 1, got {entry!r}")

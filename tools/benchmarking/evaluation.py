@@ -262,7 +262,7 @@ def same_iou(ours: Mapping[str, Any], official: Mapping[str, Any]) -> None:
 
 def prepare_pngs(files: Files) -> Call:
     """Panoptic PNGs and JSON by `prepare_cityscapes.py`, in this process."""
-    from prepare_cityscapes import make_panoptic, panoptic_json
+    from panoptic_deeplab.convert.prepare_cityscapes import make_panoptic, panoptic_json
 
     labels = _own_labels(files)
 
@@ -276,7 +276,8 @@ def prepare_pngs(files: Files) -> Call:
 def official_pngs(files: Files) -> Call:
     """The same by the official converter."""
     from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
-    from prepare_cityscapes import panoptic_json
+
+    from panoptic_deeplab.convert.prepare_cityscapes import panoptic_json
 
     labels = _own_labels(files)
 

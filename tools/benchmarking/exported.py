@@ -80,7 +80,14 @@ def export(recipe: Recipe, weights: Path, target: Path, *options: str) -> Path:
     Raises:
         UserError: the export failed.
     """
-    command = [sys.executable, "tools/export.py", "--config", CONFIGS / recipe.config]
+    command = [
+        sys.executable,
+        "-m",
+        "panoptic_deeplab",
+        "export",
+        "--config",
+        CONFIGS / recipe.config,
+    ]
     command += ["--model_path", weights, "--save_dir", target]
     command += ["--format", "onnx", "--repeats", "1", *options, "--opts", *recipe.changes]
     done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
@@ -92,7 +99,7 @@ def export(recipe: Recipe, weights: Path, target: Path, *options: str) -> Path:
 
 def configuration(recipe: Recipe, weights: Path) -> Any:
     """The configuration, its model ready to predict."""
-    from panoptic_deeplab.engine.weights import load_weights
+    from panoptic_deeplab.weights.loading import load_weights
 
     config = _configuration(recipe)
     load_weights(config.model, weights, num_classes=config.info.num_classes)
@@ -122,7 +129,7 @@ def network_input(config: Any, recipe: Recipe) -> Any:
 
 def load(runtime: str, path: Path) -> Callable[[np.ndarray], Outputs]:
     """The file in a runtime, as `predict.py` runs it: an array to the file's outputs."""
-    from panoptic_deeplab.export.sessions import RUNTIMES
+    from panoptic_deeplab.inference.sessions import RUNTIMES
 
     return RUNTIMES[runtime](path).run
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panoptic_deeplab.command_line import add_common_arguments, load_config, not_negative, run
+from panoptic_deeplab.cli.command_line import add_common_arguments, load_config, not_negative, run
 
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
@@ -41,8 +41,8 @@ def measure(arguments: argparse.Namespace) -> None:
     config = load_config(arguments)
     from panoptic_deeplab.engine.checkpoint import refuse_other_classes
     from panoptic_deeplab.engine.predictor import Predictor
-    from panoptic_deeplab.engine.weights import load_weights
     from panoptic_deeplab.files import write_json
+    from panoptic_deeplab.weights.loading import load_weights
 
     config.info = config.classes_of("val_dataset")
     way_out = "give each configuration its own weights, in the same order"

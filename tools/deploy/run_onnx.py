@@ -66,7 +66,7 @@ def load_model(path):
         raise ValueError(f"{path}: not a readable ONNX file ({str(error)[:200]})") from error
     metadata = session.get_modelmeta().custom_metadata_map
     if METADATA_KEY not in metadata:
-        raise ValueError(f"{path}: another kind of ONNX file; expected one of tools/export.py")
+        raise ValueError(f"{path}: another kind of ONNX file; expected an exported model")
     deployment = json.loads(metadata[METADATA_KEY])
     if not deployment["with_postprocess"]:
         raise ValueError(f"{path}: has no post-processing; export again with --with_postprocess")

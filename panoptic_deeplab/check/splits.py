@@ -1,0 +1,152 @@
+"""A split as a whole, and the training split beside the validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from panoptic_deeplab.check.findings import ERROR, KINDS, Finding, Findings
+from panoptic_deeplab.check.images import ImageReport, check_image
+from panoptic_deeplab.check.statistics import Statistics
+from panoptic_deeplab.config import Config
+from panoptic_deeplab.datasets import PanopticDataset
+from panoptic_deeplab.engine.loading import read_ahead
+from panoptic_deeplab.errors import DataError, collecting_errors, refuse
+from panoptic_deeplab.progress import progress_bar
+from panoptic_deeplab.registry import DATASETS
+from panoptic_deeplab.structures import Category
+
+SPLITS = ("train", "val")
+_UNLABELLED = "picture without annotation"
+
+
+@dataclass
+class SplitCheck:
+    """What is known of a split after all of it was read.
+
+    Attributes:
+        name: train or val.
+        dataset: what was read.
+        statistics: of what could be read.
+        index_of_digest: content of a picture file -> its place in the data set.
+        faultless: one a record, 1 where its image has no error.
+    """
+
+    name: str
+    dataset: PanopticDataset
+    statistics: Statistics
+    index_of_digest: dict[bytes, int] = field(default_factory=dict)
+    faultless: bytearray = field(default_factory=bytearray)
+
+    def path(self, digest: bytes) -> str:
+        """The picture with that content."""
+        return str(self.dataset.records[self.index_of_digest[digest]].image_path)
+
+    def add(self, index: int, report: ImageReport) -> Iterator[Finding]:
+        """Counts an image and passes on what is wrong with it."""
+        self.statistics.add(report)
+        self.faultless.append(
+            all(KINDS[finding.kind].severity != ERROR for finding in report.findings)
+        )
+        yield from report.findings
+        if report.digest in self.index_of_digest:
+            path = str(self.dataset.records[index].image_path)
+            cause = f"{path}: has the same content as {self.path(report.digest)}"
+            yield Finding("repeated picture", self.name, cause, path, report.image_id)
+        elif report.digest is not None:
+            self.index_of_digest[report.digest] = index
+
+
+def check_split(config: Config, name: str, workers: int, findings: Findings) -> SplitCheck | None:
+    """Reads all of a split; None where not even its list of images can be read.
+
+    Threads read the files: most of the work (decoding, sorting, hashing) leaves the interpreter
+    to the others.
+    """
+    with collecting_errors() as errors:
+        dataset = _built(config, name)
+    findings.extend(Finding.of(error, str(error), split=name) for error in _telling(errors))
+    if dataset is None:
+        return None
+    if not (len(dataset) or errors):
+        findings.extend([Finding("missing file", name, f"{dataset.name}: there is no image")])
+    check = SplitCheck(name, dataset, Statistics(dataset.info))
+    boxes = dataset.annotated_boxes()
+
+    def checked(index: int) -> ImageReport:
+        return check_image(dataset, index, name, boxes.get(dataset.records[index].image_id))
+
+    images = read_ahead(checked, range(len(dataset)), workers if workers > 1 else 0)
+    bar = progress_bar(images, title=name, total=len(dataset), unit="images")
+    for index, report in enumerate(bar):
+        findings.extend(check.add(index, report))
+    findings.extend(_absent_classes(check))
+    if len(dataset) and all(record.label_path is None for record in dataset.records):
+        # Without annotations one can predict, and so only a training is spoiled.
+        kind = "missing file" if name == SPLITS[0] else "nothing annotated"
+        findings.extend([Finding(kind, name, f"{dataset.name}: no picture is annotated")])
+    return check
+
+
+def _built(config: Config, name: str) -> PanopticDataset | None:
+    try:
+        return getattr(config, f"{name}_dataset")
+    except DataError as error:
+        refuse(error)
+        return None
+
+
+def _telling(errors: Sequence[DataError]) -> Iterator[DataError]:
+    """Without the remarks on pictures that only lack the annotation because it was refused."""
+    refused = {error.where.get("image_id") for error in errors if error.kind != _UNLABELLED}
+    for error in errors:
+        if error.kind != _UNLABELLED or error.where.get("image_id") not in refused:
+            yield error
+
+
+def _absent_classes(check: SplitCheck) -> Iterator[Finding]:
+    if not check.statistics.annotated:
+        return
+    for index in check.statistics.absent():
+        category = check.dataset.info.categories[index]
+        cause = (
+            f"class {category.name!r} (id {category.official_id}) has no segment in {check.name}"
+        )
+        yield Finding("class without segment", check.name, cause)
+
+
+def compare_splits(train: SplitCheck, val: SplitCheck) -> Iterator[Finding]:
+    """Pictures that are in both splits, and image ids that are."""
+    index_of_id = {record.image_id: i for i, record in enumerate(train.dataset.records)}
+    digest_of_index = {index: digest for digest, index in val.index_of_digest.items()}
+    for index, record in enumerate(val.dataset.records):
+        digest, path = digest_of_index.get(index), str(record.image_path)
+        if digest in train.index_of_digest:
+            cause = f"{path}: is also a training picture, {train.path(digest)}"
+            yield Finding("shared picture", val.name, cause, path, record.image_id)
+        elif record.image_id in index_of_id:
+            other = train.dataset.records[index_of_id[record.image_id]].image_path
+            cause = f"{path}: has the image id {record.image_id}, and so has {other} in training"
+            yield Finding("shared image id", val.name, cause, path, record.image_id)
+
+
+def compare_class_tables(config: Config) -> Iterator[Finding]:
+    """Classes that one split's files list and the other's lack by name and by number.
+
+    Those that differ in one of both are told when the second split is read with the first's.
+    """
+    tables = {name: _described(config, name) for name in SPLITS}
+    for name, other in (SPLITS, SPLITS[::-1]):
+        names = {category.name for category in tables[other]}
+        numbers = {category.official_id for category in tables[other]}
+        for category in tables[name]:
+            if category.name not in names and category.official_id not in numbers:
+                cause = f"category {category.name!r} (id {category.official_id}) is not in {other}"
+                yield Finding("class table", name, cause)
+
+
+def _described(config: Config, name: str) -> tuple[Category, ...]:
+    """The classes as the split's own files say."""
+    node = config.tree[f"{name}_dataset"]
+    arguments = {key: value for key, value in node.items() if key != "type"}
+    return DATASETS[node["type"]].describe(**arguments).categories

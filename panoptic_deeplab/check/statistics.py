@@ -1,0 +1,143 @@
+"""What a split holds: segments, pixels and sizes, class by class."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from panoptic_deeplab.check.images import ImageReport
+from panoptic_deeplab.structures import DatasetInfo
+
+
+@dataclass
+class ClassStatistics:
+    """One class: `areas` are of its segments but the crowds, 4 bytes each for the median's sake."""
+
+    areas: array[int] = field(default_factory=lambda: array("I"))
+    crowds: int = 0
+    images: int = 0
+    pixels: int = 0
+
+    @property
+    def segments(self) -> int:
+        return len(self.areas)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types; areas are None where there is no segment."""
+        areas = np.array(self.areas)
+        some = bool(areas.size)
+        return {
+            "segments": self.segments,
+            "crowds": self.crowds,
+            "images": self.images,
+            "pixels": self.pixels,
+            "smallest_area": int(areas.min()) if some else None,
+            "median_area": float(np.median(areas)) if some else None,
+            "largest_area": int(areas.max()) if some else None,
+        }
+
+
+@dataclass
+class Statistics:
+    """A split, added up image by image.
+
+    Attributes:
+        info: the classes.
+        images: all, with or without annotation.
+        annotated: those whose annotation could be read.
+        pixels: of the annotations.
+        sizes: (height, width) -> pictures.
+        instances: things of an image -> images.
+        classes: one a class.
+    """
+
+    info: DatasetInfo
+    images: int = 0
+    annotated: int = 0
+    pixels: int = 0
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    instances: Counter[int] = field(default_factory=Counter)
+    classes: list[ClassStatistics] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.classes = [ClassStatistics() for _ in self.info.categories]
+
+    def add(self, report: ImageReport) -> None:
+        """Counts one image."""
+        self.images += 1
+        if report.size is not None:
+            self.sizes[report.size] += 1
+        if not report.pixels:
+            return
+        self.annotated += 1
+        self.pixels += report.pixels
+        for segment, area in report.segments:
+            self._add_segment(self.classes[segment.category], segment.iscrowd, area)
+        for category in {segment.category for segment, _ in report.segments}:
+            self.classes[category].images += 1
+        self.instances[sum(self._is_instance(segment) for segment, _ in report.segments)] += 1
+
+    def _is_instance(self, segment: Any) -> bool:
+        return self.info.categories[segment.category].is_thing and not segment.iscrowd
+
+    def _add_segment(self, entry: ClassStatistics, iscrowd: bool, area: int) -> None:
+        entry.pixels += area
+        if iscrowd:
+            entry.crowds += 1
+        else:
+            entry.areas.append(area)
+
+    @property
+    def void_share(self) -> float:
+        """Pixels that no segment owns, of all annotated ones."""
+        return 1 - sum(entry.pixels for entry in self.classes) / max(1, self.pixels)
+
+    def share(self, category: int) -> float:
+        """The class's pixels of all annotated ones."""
+        return self.classes[category].pixels / max(1, self.pixels)
+
+    def instance_bins(self, most: int) -> list[tuple[str, int]]:
+        """Images by their instances of things: at most `most` bins such as ("4-7", images)."""
+        low, high = min(self.instances, default=0), max(self.instances, default=0)
+        step = -(-(high - low + 1) // most)
+        images: Counter[int] = Counter()
+        for number, count in self.instances.items():
+            images[(number - low) // step] += count
+        firsts = range(low, high + 1, step)
+        return [
+            (str(first) if step == 1 else f"{first}-{first + step - 1}", images[place])
+            for place, first in enumerate(firsts)
+        ]
+
+    def absent(self) -> list[int]:
+        """Classes without a segment, crowds not counted."""
+        return [i for i, entry in enumerate(self.classes) if not entry.segments]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for `--json`."""
+        return {
+            "images": self.images,
+            "annotated": self.annotated,
+            "pixels": self.pixels,
+            "void_share": self.void_share if self.annotated else None,
+            "sizes": [
+                {"height": height, "width": width, "images": count}
+                for (height, width), count in self.sizes.most_common()
+            ],
+            "instances_per_image": {str(n): count for n, count in sorted(self.instances.items())},
+            "classes": {
+                category.name: {
+                    "official_id": category.official_id,
+                    "is_thing": category.is_thing,
+                    **entry.to_dict(),
+                    "pixel_share": self.share(i),
+                }
+                for i, (category, entry) in enumerate(
+                    zip(self.info.categories, self.classes, strict=True)
+                )
+            },
+        }

@@ -1,0 +1,1 @@
+"""Command lines: one file a verb, its arguments and one call."""

@@ -1,0 +1,157 @@
+"""Reads everything that a training would, and tells what is wrong with it and what is in it.
+
+Every picture and annotation is decoded; nothing stops at the first fault. Each finding names the
+file, the pixel (y, x) or the id, the cause and the cure; then come statistics, as a table and, with
+--save_dir, as pictures: statistics.png, and samples.jpg with some annotations drawn.
+
+Errors stop a training or falsify what it learns or its score; warnings do not.
+
+{errors}
+
+{warnings}
+
+Exit code: 0 nothing wrong, or warnings only; 1 errors; 2 a wrong command line or configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panoptic_deeplab.check.findings import ERROR, KINDS, WARNING, Findings
+from panoptic_deeplab.cli.command_line import not_negative, positive, run, script_parser
+from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.files import usable_folder, write_json
+
+if TYPE_CHECKING:
+    from panoptic_deeplab.check.splits import SplitCheck
+    from panoptic_deeplab.config import Config
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = script_parser(
+        __doc__.format(errors=_kinds(ERROR), warnings=_kinds(WARNING)),
+        "panoptic-deeplab check --config configs/own_data.yml --save_dir output/check",
+    )
+    parser.add_argument("--config", required=True, help="the configuration file (YAML)")
+    parser.add_argument(
+        "--split",
+        choices=["train", "val", "both"],
+        default="both",
+        help="what to read; both (the default) means those that the configuration has",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there as well")
+    parser.add_argument("--save_dir", type=Path, help="the folder for the pictures")
+    parser.add_argument(
+        "--examples", type=positive, default=5, help="findings shown a kind (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--samples", type=not_negative, default=6, help="annotations drawn (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--num_workers",
+        type=positive,
+        default=os.cpu_count() or 1,
+        help="threads that read; default: all cores",
+    )
+    parser.add_argument(
+        "--opts",
+        nargs="+",
+        default=[],
+        metavar="A.B=VALUE",
+        help="changes to the configuration, such as val_dataset.dataset_root=data/mine",
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    return parser.parse_args(argv)
+
+
+def _kinds(severity: str) -> str:
+    names = ", ".join(name for name, kind in KINDS.items() if kind.severity == severity)
+    return f"{severity.capitalize()}s: {names}."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Checks the data set and returns the exit code."""
+    return run(_check, parse_args(argv))
+
+
+def _check(args: argparse.Namespace) -> None:
+    from panoptic_deeplab.check.tables import findings_text, statistics_text
+    from panoptic_deeplab.config import Config
+
+    config = Config(args.config, args.opts)
+    names = _split_names(config, args.split)
+    for folder in (args.save_dir, args.json and args.json.resolve().parent):
+        if folder is not None:
+            usable_folder(folder)  # before the long work, not after it
+    findings = Findings()
+    checks = check_splits(config, names, args.num_workers, findings)
+    for check in checks:
+        print(statistics_text(check.statistics, check.dataset.name), end="\n\n")
+    print(findings_text(findings, args.examples))
+    if args.json is not None:
+        statistics = {check.name: check.statistics.to_dict() for check in checks}
+        write_json(args.json, findings.to_dict() | {"statistics": statistics}, indent=1)
+    if args.save_dir is not None:
+        _draw(checks, args.save_dir, args.samples)
+    if findings.total(ERROR):
+        raise DataError(f"{args.config}: {findings.total(ERROR)} error(s) found, listed above")
+
+
+def _split_names(config: Config, split: str) -> list[str]:
+    from panoptic_deeplab.check.splits import SPLITS
+
+    names = SPLITS if split == "both" else (split,)
+    present = [name for name in names if f"{name}_dataset" in config.tree]
+    if not present:
+        wanted = " or ".join(f"'{name}_dataset'" for name in names)
+        raise UsageError(f"{config.path}: has no section {wanted} to check")
+    return present
+
+
+def check_splits(
+    config: Config, names: Sequence[str], workers: int, findings: Findings
+) -> list[SplitCheck]:
+    """Reads the splits, adds what is wrong to `findings` and returns what could be read."""
+    from panoptic_deeplab.check.splits import (
+        SPLITS,
+        check_split,
+        compare_class_tables,
+        compare_splits,
+    )
+
+    checks = []
+    for name in names:
+        check = check_split(config, name, workers, findings)
+        if check is not None:
+            checks.append(check)
+        else:
+            del config.tree[f"{name}_dataset"]  # the other split's classes are not asked from it
+    if tuple(check.name for check in checks) == SPLITS:
+        findings.extend(compare_class_tables(config))
+        findings.extend(compare_splits(*checks))
+    return checks
+
+
+def _draw(checks: Sequence[SplitCheck], folder: Path, samples: int) -> None:
+    from panoptic_deeplab.check.chart import draw_statistics
+    from panoptic_deeplab.check.samples import draw_samples
+    from panoptic_deeplab.formats.images import write_image
+
+    pictures = {
+        "statistics.png": draw_statistics(checks),
+        "samples.jpg": draw_samples(checks, samples),
+    }
+    for name, picture in pictures.items():
+        if picture is not None:
+            write_image(folder / name, picture)
+            print(f"{folder / name}: written")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

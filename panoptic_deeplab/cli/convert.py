@@ -1,0 +1,350 @@
+"""Turns annotations of many forms into COCO panoptic, and COCO panoptic into what Cityscapes and
+BDD100K have.
+
+The example writes data/mine/train.json and data/mine/train/*.png, which the data set CocoPanoptic
+reads. All of it appears at the end, or nothing. `COMMAND --help` tells each form's arguments, with
+an example.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panoptic_deeplab.cli.command_line import help_texts, positive, run, script_parser
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.parallel import MOST_WORKERS
+
+if TYPE_CHECKING:
+    from panoptic_deeplab.convert.run import Source, Target
+
+Open = Callable[[argparse.Namespace], "tuple[Source, str]"]
+"""The source that a command line describes, and how its result is called if not by --name."""
+
+OVERLAPS = ("last", "first", "small_on_top")
+LARGEST_SIDE = 1 << 16
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = script_parser(
+        __doc__,
+        "panoptic-deeplab convert from-labelme --folder labels --things car,person "
+        "--stuff road,sky --output data/mine --name train",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (
+        _add_from_cityscapes,
+        _add_from_bdd100k,
+        _add_from_scalabel,
+        _add_from_kitti,
+        _add_from_coco_instances,
+        _add_from_labelme,
+        _add_to_cityscapes,
+        _add_to_bdd100k,
+    ):
+        add(commands)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Converts the annotations and returns the exit code."""
+    return run(_convert, parse_args(argv))
+
+
+def _convert(args: argparse.Namespace) -> None:
+    from panoptic_deeplab.convert.run import convert
+
+    if args.workers > MOST_WORKERS:
+        raise UsageError(f"--workers: expected 1..{MOST_WORKERS}, got {args.workers}")
+    source, name = args.open(args)
+    name = args.name or name
+    if Path(name).name != name or name.startswith("."):
+        raise UsageError(f"--name: expected a name without folders and dots, got {name!r}")
+    target = args.target(args, source, name)
+    convert(source, target, args.workers, args.overwrite)
+    print(f"{target.results[0]}: {len(source.images)} images, {source.info.num_classes} classes")
+
+
+def _add_command(
+    commands: argparse._SubParsersAction,
+    name: str,
+    description: str,
+    example: str,
+    open_source: Open,
+    target: Callable[[argparse.Namespace, Source, str], Target],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=description.splitlines()[0],
+        **help_texts(description, f"panoptic-deeplab convert {name} {example}"),
+    )
+    parser.add_argument("--output", required=True, help="the folder to write to")
+    parser.add_argument("--name", help="what the result is called; default: as the source is")
+    parser.add_argument(
+        "--workers", type=positive, default=os.cpu_count() or 1, help="processes; default: all"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    parser.set_defaults(open=open_source, target=target)
+    return parser
+
+
+def _add_ignore_unknown(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ignore_unknown",
+        action="store_true",
+        help="what belongs to no class becomes void; default: an error",
+    )
+
+
+def _add_overlap(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--overlap",
+        choices=OVERLAPS,
+        default=default,
+        help="which of two objects covers the other: the last or first of the file, or the one "
+        "of the smaller area, crowds being lowest (default: %(default)s)",
+    )
+
+
+def _add_from_cityscapes(commands: argparse._SubParsersAction) -> None:
+    parser = _add_command(
+        commands,
+        "from-cityscapes",
+        "Cityscapes to COCO panoptic.\n\n"
+        "From *_instanceIds.png, or *_polygons.json where these are missing. The 19 classes have "
+        "their train ids; the maps are those of csCreatePanopticImgs --use-train-id.",
+        "--dataset_root data/cityscapes --split val --output data/cityscapes_coco",
+        _open_cityscapes,
+        _coco_panoptic,
+    )
+    parser.add_argument("--dataset_root", required=True, help="the folder that holds gtFine")
+    parser.add_argument("--split", required=True, help="the folder below gtFine")
+
+
+def _open_cityscapes(args: argparse.Namespace) -> tuple[Source, str]:
+    from panoptic_deeplab.convert.sources import open_cityscapes
+
+    return open_cityscapes(Path(args.dataset_root), args.split), args.split
+
+
+def _add_from_bdd100k(commands: argparse._SubParsersAction) -> None:
+    parser = _add_command(
+        commands,
+        "from-bdd100k",
+        "BDD100K's bitmasks to COCO panoptic.\n\n"
+        "All parts of a class of stuff become one segment; what is crowd or ignored is a crowd.",
+        "--folder data/bdd100k/labels/pan_seg/bitmasks/val --output data/bdd100k_coco",
+        _open_bdd100k,
+        _coco_panoptic,
+    )
+    parser.add_argument("--folder", required=True, help="of the bitmasks")
+
+
+def _open_bdd100k(args: argparse.Namespace) -> tuple[Source, str]:
+    from panoptic_deeplab.convert.sources import open_bitmasks
+
+    return open_bitmasks(Path(args.folder)), Path(args.folder).resolve().name
+
+
+def _add_from_scalabel(commands: argparse._SubParsersAction) -> None:
+    parser = _add_command(
+        commands,
+        "from-scalabel",
+        "Scalabel JSON to COCO panoptic.\n\n"
+        "RLE masks or polygons of BDD100K's classes. Later labels cover earlier ones; all "
+        "parts of a class of stuff become one segment.",
+        "--json data/bdd100k/labels/pan_seg/polygons/pan_seg_val.json "
+        "--output data/bdd100k_coco --name val",
+        _open_scalabel,
+        _coco_panoptic,
+    )
+    parser.add_argument("--json", required=True, help="the file, or a folder of such files")
+    parser.add_argument(
+        "--size",
+        type=positive,
+        nargs=2,
+        metavar=("WIDTH", "HEIGHT"),
+        default=(1280, 720),
+        help="of the pictures, for polygons; default: 1280 720",
+    )
+    _add_ignore_unknown(parser)
+
+
+def _open_scalabel(args: argparse.Namespace) -> tuple[Source, str]:
+    from panoptic_deeplab.convert.sources import open_scalabel
+
+    width, height = args.size
+    if max(width, height) > LARGEST_SIDE:
+        raise UsageError(f"--size: expected sides of 1..{LARGEST_SIDE}, got {width} {height}")
+    json = Path(args.json)
+    return open_scalabel(json, (height, width), args.ignore_unknown), json.resolve().stem
+
+
+def _add_from_kitti(commands: argparse._SubParsersAction) -> None:
+    parser = _add_command(
+        commands,
+        "from-kitti",
+        "KITTI panoptic to COCO panoptic.\n\nAt the size of its PNGs.",
+        "--dataset_root data/kitti --split validation --output data/kitti_coco",
+        _open_kitti,
+        _coco_panoptic,
+    )
+    parser.add_argument("--dataset_root", required=True, help="the folder that holds the splits")
+    parser.add_argument("--split", required=True, help="training, validation ...")
+
+
+def _open_kitti(args: argparse.Namespace) -> tuple[Source, str]:
+    from panoptic_deeplab.convert.sources import open_kitti
+
+    return open_kitti(Path(args.dataset_root), args.split), args.split
+
+
+def _add_from_coco_instances(commands: argparse._SubParsersAction) -> None:
+    parser = _add_command(
+        commands,
+        "from-coco-instances",
+        "COCO instances to COCO panoptic.\n\n"
+        "CVAT and others export them. Categories are things unless the JSON says isthing 0. "
+        "Semantic PNGs, one value a pixel, tell what lies beneath the objects; 255 is void.",
+        "--json instances_train.json --semantic semantic_train "
+        "--stuff_classes road,sidewalk,sky --output data/mine --name train",
+        _open_coco_instances,
+        _coco_panoptic,
+    )
+    parser.add_argument("--json", required=True, help="the instances")
+    parser.add_argument("--semantic", help="folder of PNGs, NAME.png for the picture NAME.jpg")
+    parser.add_argument(
+        "--stuff_classes",
+        help="names of the values 0, 1, ... of those PNGs, as road,sky or a JSON that holds a list "
+        "or {value: name}; names of things mark pixels that are void without an object",
+    )
+    _add_overlap(parser, "small_on_top")
+    _add_ignore_unknown(parser)
+
+
+def _open_coco_instances(args: argparse.Namespace) -> tuple[Source, str]:
+    from panoptic_deeplab.convert.classes import names_of_values
+    from panoptic_deeplab.convert.objects import SemanticFolder, open_coco_instances
+
+    if bool(args.semantic) != bool(args.stuff_classes):
+        raise UsageError("--semantic and --stuff_classes belong together; give both or none")
+    semantic = None
+    if args.semantic:
+        names = names_of_values(args.stuff_classes)
+        semantic = SemanticFolder(Path(args.semantic), names, args.ignore_unknown)
+    json = Path(args.json)
+    return open_coco_instances(json, args.overlap, semantic), json.stem
+
+
+def _add_from_labelme(commands: argparse._SubParsersAction) -> None:
+    parser = _add_command(
+        commands,
+        "from-labelme",
+        "labelme to COCO panoptic.\n\n"
+        "Polygons, rectangles, circles and masks; those of one label and group_id are one object. "
+        "A crowd is what has the flag `crowd`, or a label such as cargroup where car is a class. "
+        "__ignore__ and _background_ are void, as is what nothing covers.",
+        "--folder labels --things car,person --stuff road,sky --output data/mine --name train",
+        _open_labelme,
+        _coco_panoptic,
+    )
+    parser.add_argument("--folder", required=True, help="of the JSONs, with all folders below")
+    parser.add_argument("--images", help="the folder of the pictures; default: beside the JSONs")
+    parser.add_argument("--things", default="", help="labels whose objects are counted: car,person")
+    parser.add_argument("--stuff", default="", help="labels that are surfaces: road,sky")
+    parser.add_argument(
+        "--classes", help="in place of these two a YAML or JSON: a list of {name, isthing}"
+    )
+    _add_overlap(parser, "last")
+    _add_ignore_unknown(parser)
+
+
+def _open_labelme(args: argparse.Namespace) -> tuple[Source, str]:
+    from panoptic_deeplab.convert.classes import classes_of_names, read_classes
+    from panoptic_deeplab.convert.objects import open_labelme
+
+    if bool(args.classes) == bool(args.things or args.stuff):
+        raise UsageError("the classes are needed: --things and --stuff, or --classes FILE")
+    info = (
+        read_classes(Path(args.classes))
+        if args.classes
+        else classes_of_names(args.things, args.stuff)
+    )
+    folder = Path(args.folder)
+    pictures = Path(args.images or folder)
+    source = open_labelme(folder, pictures, info, args.overlap, args.ignore_unknown)
+    return source, folder.resolve().name
+
+
+def _add_to_cityscapes(commands: argparse._SubParsersAction) -> None:
+    parser = _add_command(
+        commands,
+        "to-cityscapes",
+        "COCO panoptic to Cityscapes.\n\n"
+        "Writes *_labelIds.png and *_instanceIds.png as gtFine has them. Classes are matched by "
+        "name. The crowds of a class become one, as do parts of stuff.",
+        "--json data/cityscapes_coco/val.json --output data/cityscapes_again",
+        _open_coco_panoptic,
+        _cityscapes,
+    )
+    _add_coco_panoptic(parser)
+
+
+def _add_to_bdd100k(commands: argparse._SubParsersAction) -> None:
+    parser = _add_command(
+        commands,
+        "to-bdd100k",
+        "COCO panoptic to BDD100K's bitmasks.\n\nClasses are matched by name.",
+        "--json data/bdd100k_coco/val.json --output data/bdd100k_again",
+        _open_coco_panoptic,
+        _bdd100k,
+    )
+    _add_coco_panoptic(parser)
+
+
+def _add_coco_panoptic(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", required=True, help="the COCO panoptic JSON")
+    parser.add_argument("--png_folder", help="of its PNGs; default: the JSON's name without .json")
+    parser.add_argument(
+        "--classes",
+        help="a JSON or YAML with categories {id, name, isthing}, if those of --json are missing",
+    )
+    _add_ignore_unknown(parser)
+
+
+def _open_coco_panoptic(args: argparse.Namespace) -> tuple[Source, str]:
+    from panoptic_deeplab.convert.classes import read_classes
+    from panoptic_deeplab.convert.sources import open_coco_panoptic
+
+    json = Path(args.json)
+    folder = Path(args.png_folder) if args.png_folder else None
+    info = read_classes(Path(args.classes)) if args.classes else None
+    return open_coco_panoptic(json, folder, info), json.stem
+
+
+def _coco_panoptic(args: argparse.Namespace, source: Source, name: str) -> Target:
+    from panoptic_deeplab.convert.targets import CocoPanopticTarget
+
+    return CocoPanopticTarget(Path(args.output), name, source.info)
+
+
+def _cityscapes(args: argparse.Namespace, source: Source, name: str) -> Target:
+    from panoptic_deeplab.convert.targets import CityscapesTarget
+
+    return CityscapesTarget(Path(args.output), name, source.info, args.ignore_unknown)
+
+
+def _bdd100k(args: argparse.Namespace, source: Source, name: str) -> Target:
+    from panoptic_deeplab.convert.targets import Bdd100kTarget
+
+    return Bdd100kTarget(Path(args.output), name, source.info, args.ignore_unknown)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

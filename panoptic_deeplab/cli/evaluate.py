@@ -1,0 +1,97 @@
+"""Scores files that any program wrote, as the official tool of their form does."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from panoptic_deeplab.cli.command_line import not_negative, run, script_parser
+from panoptic_deeplab.errors import UsageError
+
+FORMS = {
+    "panoptic": "COCO panoptic JSONs, as panopticapi (the PNGs in the folder of the same name)",
+    "pixel": "folders of Cityscapes label ids, as csEvalPixelLevelSemanticLabeling",
+    "instance": "Cityscapes instance ids and instance files, as csEvalInstanceLevel...",
+    "bdd100k": "RGBA bitmasks or Scalabel JSON, as bdd100k.eval.run -t pan_seg",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return run(score, parse_arguments(argv))
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """What the command line says."""
+    forms = "; ".join(f"{form}: {meaning}" for form, meaning in FORMS.items())
+    parser = script_parser(
+        f"Score predictions in files against annotations in files. {forms}.",
+        "panoptic-deeplab evaluate panoptic gtFine/cityscapes_panoptic_val.json "
+        "results/panoptic.json --num_workers 2 --json scores.json",
+    )
+    parser.add_argument("form", choices=FORMS, help="what the files are")
+    parser.add_argument("gt", type=Path, help="the annotations")
+    parser.add_argument("pred", type=Path, help="the predictions")
+    parser.add_argument(
+        "--gt_folder", type=Path, help="the PNGs of gt, for panoptic (default: gt without .json)"
+    )
+    parser.add_argument(
+        "--pred_folder", type=Path, help="the same of pred (default: pred without .json)"
+    )
+    parser.add_argument(
+        "--num_workers", type=not_negative, default=2, help="threads (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    return parser.parse_args(argv)
+
+
+def score(arguments: argparse.Namespace) -> None:
+    """Prints the official numbers, all of them into the JSON."""
+    from panoptic_deeplab import evaluation
+    from panoptic_deeplab.evaluation.report import align
+    from panoptic_deeplab.files import write_json
+
+    if arguments.json and (arguments.json.is_dir() or not arguments.json.parent.is_dir()):
+        raise UsageError(f"--json {arguments.json}: expected a file in a folder that exists")
+    evaluate: dict[str, Callable[..., dict[str, Any]]] = {
+        "panoptic": evaluation.evaluate_panoptic_files,
+        "pixel": evaluation.evaluate_pixel_files,
+        "instance": evaluation.evaluate_instance_files,
+        "bdd100k": evaluation.evaluate_bdd100k_files,
+    }
+    paths = [arguments.gt, arguments.pred]
+    if arguments.form == "panoptic":
+        folders = arguments.gt_folder, arguments.pred_folder
+        paths = [
+            path
+            for file, folder in zip(paths, folders, strict=True)
+            for path in (file, folder or file.with_suffix(""))
+        ]
+    elif arguments.gt_folder or arguments.pred_folder:
+        raise UsageError("--gt_folder and --pred_folder are for panoptic alone; leave them out")
+    results = evaluate[arguments.form](
+        *paths, num_workers=arguments.num_workers, show_progress=True
+    )
+    print(align([["score", "value"], *_rows(results)], rules=(1,)))
+    if arguments.json:
+        write_json(arguments.json, results, indent=2)
+
+
+def _rows(results: Mapping[str, Any], above: str = "") -> list[list[str]]:
+    """Each number under the keys that lead to it, in the scale of the official tool."""
+    rows = []
+    for key, value in results.items():
+        name = f"{above}{key}"
+        if isinstance(value, Mapping):
+            rows += _rows(value, f"{name} / ")
+        else:
+            rows.append([name, str(value) if isinstance(value, int) else f"{value:.4f}"])
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

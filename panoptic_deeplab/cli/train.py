@@ -1,0 +1,241 @@
+"""Trains what a configuration describes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panoptic_deeplab.cli.command_line import (
+    add_common_arguments,
+    add_grouping_arguments,
+    add_profile_argument,
+    load_config,
+    not_negative,
+    positive,
+    run,
+    script_parser,
+    share,
+)
+from panoptic_deeplab.stopwatch import Stopwatch, format_profile
+
+if TYPE_CHECKING:
+    from panoptic_deeplab.config import Config
+
+log = logging.getLogger("panoptic_deeplab.train")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return run(train, parse_arguments(argv))
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """What the command line says."""
+    parser = script_parser(
+        "Train a panoptic segmentation model.",
+        "python -m paddle.distributed.launch train.py --config "
+        "configs/demo/panoptic_deeplab_lite_scenes.yml "
+        "--do_eval --use_vdl --save_dir output",
+    )
+    add_common_arguments(parser)
+    parser.add_argument("--iters", type=int, help="steps of the whole training")
+    parser.add_argument("--batch_size", type=int, help="samples of a step on each process")
+    parser.add_argument("--learning_rate", type=float, help="learning rate at the start")
+    parser.add_argument(
+        "--save_interval",
+        type=positive,
+        default=1000,
+        help="steps between checkpoints (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--resume_model",
+        metavar="PATH|auto",
+        help="folder of a checkpoint to go on from; auto: the newest in --save_dir, if any",
+    )
+    parser.add_argument(
+        "--save_dir",
+        type=Path,
+        default=Path("./output"),
+        help="where checkpoints and logs go (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--keep_checkpoint_max",
+        type=int,
+        default=5,
+        help="newest checkpoints kept, 0 for all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--num_workers",
+        type=not_negative,
+        default=0,
+        help="processes that read samples ahead (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--do_eval", action="store_true", help="evaluate at each checkpoint and keep the best"
+    )
+    parser.add_argument(
+        "--log_iters",
+        type=positive,
+        default=10,
+        help="steps between log lines (default: %(default)s)",
+    )
+    parser.add_argument("--use_vdl", action="store_true", help="write VisualDL scalars")
+    parser.add_argument(
+        "--seed",
+        type=not_negative,
+        default=0,
+        help="of all that is drawn (default: 0)",
+    )
+    parser.add_argument(
+        "--accumulate_steps",
+        type=positive,
+        default=1,
+        help="batches whose gradients make one step (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "fp16", "bf16"],
+        default="fp32",
+        help="of the computation; fp16 needs a GPU (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--amp_level",
+        choices=["O1", "O2"],
+        default="O1",
+        help="O1: chosen operators in half precision, O2: nearly all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--use_ema", action="store_true", help="keep a moving average of the weights and score it"
+    )
+    parser.add_argument(
+        "--ema_decay", type=share, default=0.999, help="of that average (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--scale_lr",
+        action="store_true",
+        help="scale learning rate and iterations to this run's samples a step",
+    )
+    parser.add_argument(
+        "--allow_partial",
+        action="store_true",
+        help="for fine-tuning: load what fits of the pretrained weights and list what does not",
+    )
+    add_profile_argument(parser)
+    add_grouping_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Builds what the configuration names and trains it."""
+    changes = {
+        "iters": arguments.iters,
+        "batch_size": arguments.batch_size,
+        "lr_scheduler.learning_rate": arguments.learning_rate,
+    }
+    overrides = [f"{key}={value}" for key, value in changes.items() if value is not None]
+    config = load_config(arguments, *overrides)
+
+    import paddle
+
+    from panoptic_deeplab.engine.checkpoint import (
+        latest,
+        refuse_another_run,
+        refuse_other_classes,
+    )
+    from panoptic_deeplab.engine.plan import TrainingPlan
+    from panoptic_deeplab.engine.precision import Precision
+    from panoptic_deeplab.engine.trainer import Trainer, Validation
+    from panoptic_deeplab.files import usable_folder
+    from panoptic_deeplab.weights.pretrained import load_pretrained
+
+    usable_folder(arguments.save_dir)
+    precision = Precision(arguments.precision, arguments.amp_level)
+    fit_recipe(config, arguments)
+    plan = TrainingPlan(
+        iters=config.iters,
+        batch_size=config.batch_size,
+        save_dir=arguments.save_dir,
+        accumulate_steps=arguments.accumulate_steps,
+        save_interval=arguments.save_interval,
+        keep_checkpoint_max=arguments.keep_checkpoint_max,
+        log_iters=arguments.log_iters,
+        num_workers=arguments.num_workers,
+        seed=arguments.seed,
+        use_vdl=arguments.use_vdl,
+    )
+    paddle.seed(arguments.seed)
+    dataset = config.train_dataset
+    validation = Validation(config.val_dataset, config.evaluators) if arguments.do_eval else None
+    folder = arguments.resume_model
+    if folder == "auto":
+        folder = latest(arguments.save_dir)
+    if folder:
+        weights = f"--opts model.pretrained={folder}/model.pdparams"
+        way_out = f"to start from its weights: {weights} --allow_partial"
+        refuse_other_classes(folder, config.info, way_out)
+    else:
+        refuse_another_run(arguments.save_dir)
+        load_pretrained(
+            config.model,
+            config.pretrained,
+            num_classes=config.info.num_classes,
+            partial=arguments.allow_partial,
+        )
+    wait = arguments.profile and paddle.device.get_device() != "cpu"
+    watch = Stopwatch(paddle.device.synchronize) if wait else Stopwatch()
+    trainer = Trainer(
+        model=config.model,
+        criterion=config.criterion,
+        preprocess=config.preprocess,
+        optimizer=config.optimizer,
+        dataset=dataset,
+        targets=config.targets,
+        postprocessor=config.postprocessor,
+        info=config.info,
+        config_yaml=config.to_yaml(),
+        plan=plan,
+        precision=precision,
+        ema_decay=arguments.ema_decay if arguments.use_ema else None,
+        validation=validation,
+        watch=watch,
+    )
+    if folder:
+        trainer.resume(folder)
+    first, start = trainer.position.iteration, time.perf_counter()
+    try:
+        trainer.run()
+    finally:
+        if arguments.profile:
+            total, steps = time.perf_counter() - start, trainer.position.iteration - first
+            log.info("%d steps:\n%s", steps, format_profile(watch.seconds, total, steps, "step"))
+
+
+def fit_recipe(config: Config, arguments: argparse.Namespace) -> None:
+    """Says what learning rate and iterations go with this run's samples a step, or takes them."""
+    from panoptic_deeplab.engine import distributed
+
+    samples = config.batch_size * arguments.accumulate_steps * distributed.world_size()
+    factor = config.recipe_factor(samples)
+    if factor == 1:
+        return
+    rate = config.tree["lr_scheduler"]["learning_rate"]
+    fitting = f"learning rate {rate * factor:g} and {round(config.iters / factor)} iterations"
+    if arguments.scale_lr:
+        config.scale_recipe(factor)
+        log.info("Scaled to %d samples a step: %s", samples, fitting)
+    else:
+        log.info(
+            "The recipe is for %d samples a step, this run has %d: %s would go with it "
+            "(--scale_lr takes them)",
+            round(samples / factor),
+            samples,
+            fitting,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""Evaluates a trained model, or predictions in files, on the validation split."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from panoptic_deeplab.cli.command_line import (
+    add_common_arguments,
+    add_grouping_arguments,
+    add_profile_argument,
+    add_view_arguments,
+    chosen_views,
+    load_config,
+    not_negative,
+    run,
+    script_parser,
+)
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.stopwatch import Stopwatch, format_profile
+
+if TYPE_CHECKING:
+    from panoptic_deeplab.config import Config
+
+_OF_A_MODEL = ("oracle", "aug_eval", "threshold", "nms_kernel", "top_k")
+_OTHER_CLASSES = "evaluate with the configuration it was trained with (config.yml beside it)"
+_RECORDED = (
+    "config",
+    "opts",
+    "model_path",
+    "predictions",
+    *_OF_A_MODEL,
+    "scales",
+    "flip_horizontal",
+)
+"""What the results tell of the command line."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    return run(evaluate, parse_arguments(argv))
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """What the command line says."""
+    parser = script_parser(
+        "Evaluate a model, or predictions in files: panoptic quality, mean IoU and instance AP in "
+        "one pass. For a model the mean IoU is that of its semantic branch, for files that of the "
+        "classes of their segments.",
+        "python val.py --config configs/demo/panoptic_deeplab_lite_scenes.yml "
+        "--model_path output/demo/model --json scores.json",
+    )
+    add_common_arguments(parser)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--model_path", help="weights: a .pdparams file or the folder of one")
+    source.add_argument(
+        "--predictions",
+        metavar="PATH",
+        help="score files instead, of any program: a folder as predict.py writes it, a JSON in "
+        "COCO panoptic form with its PNGs, or a folder of bitmasks",
+    )
+    parser.add_argument(
+        "--format",
+        choices=["coco", "cityscapes", "bdd100k"],
+        default="coco",
+        help="of --predictions: coco (category ids by the JSON's categories, else the data set's), "
+        "cityscapes (else label ids), bdd100k (RGBA bitmasks) (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--num_workers",
+        type=not_negative,
+        default=0,
+        help="threads that read images ahead (default: %(default)s)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
+    parser.add_argument(
+        "--oracle",
+        nargs="+",
+        metavar="NAME",
+        help="outputs to replace by the truth, to see where the errors come from: any of "
+        "semantic, center and offset for Panoptic-DeepLab",
+    )
+    add_profile_argument(parser)
+    add_grouping_arguments(parser)
+    add_view_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Evaluates what the command line names and tells the result."""
+    if arguments.json and (arguments.json.is_dir() or not arguments.json.parent.is_dir()):
+        raise UsageError(f"--json {arguments.json}: expected a file in a folder that exists")
+    given = [getattr(arguments, name) for name in _OF_A_MODEL]
+    if arguments.predictions and any(value is not None and value is not False for value in given):
+        flags = ", ".join(f"--{name}" for name in _OF_A_MODEL)
+        raise UsageError(f"--predictions are scored as they are; leave out {flags}")
+    config = load_config(arguments)
+
+    from panoptic_deeplab.engine import distributed
+    from panoptic_deeplab.evaluation import format_table
+    from panoptic_deeplab.files import write_json
+
+    config.info = config.classes_of("val_dataset")  # the training split need not be here
+    start, watch = time.perf_counter(), Stopwatch()
+    score = evaluate_files if arguments.predictions else evaluate_model
+    results = score(arguments, config, watch)
+    if distributed.is_main():
+        print(format_table(results, config.info))
+        if arguments.profile:
+            total, count = time.perf_counter() - start, len(config.val_dataset)
+            print(format_profile(watch.seconds, total, count, "picture"))
+        if arguments.json:
+            evaluated = {name: getattr(arguments, name) for name in _RECORDED}
+            write_json(arguments.json, {**results, "evaluated": evaluated}, indent=2)
+
+
+def evaluate_files(
+    arguments: argparse.Namespace, config: Config, watch: Stopwatch
+) -> dict[str, Any]:
+    """The scores of predictions that lie in files."""
+    from panoptic_deeplab.engine.evaluator import evaluate_predictions
+    from panoptic_deeplab.formats.prediction_files import FORMATS
+
+    predictions = FORMATS[arguments.format](arguments.predictions, config.info)
+    return evaluate_predictions(
+        predictions, config.val_dataset, config.evaluators, arguments.num_workers, watch
+    )
+
+
+def evaluate_model(
+    arguments: argparse.Namespace, config: Config, watch: Stopwatch
+) -> dict[str, Any]:
+    """The scores of a model."""
+    from panoptic_deeplab.engine.checkpoint import refuse_other_classes
+    from panoptic_deeplab.engine.evaluator import evaluate
+    from panoptic_deeplab.engine.oracle import Oracle
+    from panoptic_deeplab.engine.predictor import Predictor
+    from panoptic_deeplab.weights.loading import load_weights
+
+    views = chosen_views(arguments)
+    refuse_other_classes(arguments.model_path, config.info, _OTHER_CLASSES)
+    oracle = None
+    if arguments.oracle:
+        oracle = Oracle(arguments.oracle, config.targets, config.postprocessor)
+    dataset = config.val_dataset
+    predictor = Predictor(config.model, config.preprocess, (), config.postprocessor, views)
+    num_classes = config.info.num_classes
+    load_weights(
+        config.model, arguments.model_path, num_classes=num_classes, way_out=_OTHER_CLASSES
+    )
+    return evaluate(predictor, dataset, config.evaluators, arguments.num_workers, oracle, watch)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

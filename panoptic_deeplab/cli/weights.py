@@ -1,0 +1,156 @@
+"""Makes published weights (EfficientPS, EfficientNets) this project's.
+
+    panoptic-deeplab weights convert --weights efficientps.pth \\
+        --config configs/efficientps/efficientps_b5_cityscapes.yml \\
+        --output weights/efficientps
+
+reads the file (PyTorch's zip format or `.pdparams`; nothing in it is run,
+PyTorch is not needed), turns each entry into what the configured network has
+in its place, and writes a folder: the weights (model.pdparams), the classes
+where they are known (dataset_info.json), the configuration (config.yml) and
+what became of each entry, with the licence (conversion.json). An entry that is
+unknown or missing is an error. Whose weights they are is told by their names.
+
+EfficientPS's folder is a checkpoint: --model_path of val.py and predict.py.
+PaddleClas's file is a backbone's: --opts
+model.backbone.pretrained=FOLDER/model.pdparams of train.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import pickle
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panoptic_deeplab.cli.command_line import run
+from panoptic_deeplab.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from panoptic_deeplab.config import Config
+    from panoptic_deeplab.weights.conversion import Report
+    from panoptic_deeplab.weights.origins import Origin
+
+REPORT_FILE = "conversion.json"
+FILES = {"model.pdparams", "dataset_info.json", "config.yml", REPORT_FILE}
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--weights", type=Path, required=True, help="the published file")
+    parser.add_argument("--config", required=True, help="of the network that gets them (YAML)")
+    parser.add_argument("--output", type=Path, required=True, help="the folder to write")
+    parser.add_argument(
+        "--opts", nargs="+", default=[], metavar="A.B=VALUE", help="changes to the configuration"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier conversion")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Converts the weights and returns the exit code."""
+    return run(_convert, parse_args(argv))
+
+
+def _convert(args: argparse.Namespace) -> None:
+    check_output(args.output, args.overwrite)
+    from panoptic_deeplab.config import Config
+    from panoptic_deeplab.weights.conversion import convert, published_entries
+
+    with published_entries(args.weights) as (entries, others):
+        config = Config(args.config, args.opts)
+        weights, origin, report = convert(entries, config.model, args.weights)
+    report.dropped |= others
+    refuse_other_classes(origin, config, args.weights)
+    write(args, config, weights, origin, report)
+    print(f"{args.weights}: {origin.name}", *report.lines(), sep="\n")
+    print(f"licence: {origin.licence}")
+    print(f"written and loaded into the network: {args.output}")
+
+
+def check_output(output: Path, overwrite: bool) -> None:
+    """Refuses, before anything is done, a folder that would be lost.
+
+    Raises:
+        UsageError: a file stands there, or the folder holds something (with `overwrite`:
+            something else than a conversion).
+    """
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output}: expected a folder to make, but a file stands there")
+    held = {path.name for path in output.iterdir()} if output.is_dir() else set()
+    if held and not overwrite:
+        raise UsageError(
+            f"--output {output}: expected a new or empty folder, but it holds files; choose "
+            "another or add --overwrite"
+        )
+    if held - FILES or (held and REPORT_FILE not in held):
+        raise UsageError(
+            f"--output {output}: --overwrite replaces conversions, but this folder is none; choose "
+            "another"
+        )
+
+
+def refuse_other_classes(origin: Origin, config: Config, weights: Path) -> None:
+    """Keeps weights from a configuration whose classes only happen to be as many.
+
+    Raises:
+        DataError: the names of the classes differ.
+    """
+    if origin.info is None:
+        return
+    there, here = ([c.name for c in info.categories] for info in (origin.info, config.info))
+    if there != here:
+        raise DataError(
+            f"{weights}: was trained for the classes of {origin.info.name}, the configuration has "
+            f"those of {config.info.name}; choose a configuration of {origin.info.name}"
+        )
+
+
+def write(
+    args: argparse.Namespace,
+    config: Config,
+    weights: dict[str, np.ndarray],
+    origin: Origin,
+    report: Report,
+) -> None:
+    """Writes the folder, after its weights have been loaded into the network."""
+    from panoptic_deeplab.files import replacing_folder, write_json
+    from panoptic_deeplab.weights.loading import NOTE_ENDING, load_weights
+
+    part = getattr(config.model, origin.part) if origin.part else config.model
+    with replacing_folder(args.output) as folder:
+        with open(folder / "model.pdparams", "wb") as file:
+            pickle.dump(weights | {f"licence{NOTE_ENDING}": origin.licence}, file, protocol=4)
+        load_weights(part, folder / "model.pdparams")
+        (folder / "config.yml").write_text(config.to_yaml(), "utf-8")
+        if origin.info is not None:
+            write_json(folder / "dataset_info.json", origin.info.to_dict(), indent=2)
+        source = {
+            "file": args.weights.name,
+            "sha256": _checksum(args.weights),
+            "origin": origin.name,
+            "licence": origin.licence,
+            "config": args.config,
+        }
+        write_json(folder / REPORT_FILE, source | vars(report), indent=2)
+
+
+def _checksum(path: Path) -> str:
+    checksum = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            checksum.update(block)
+    return checksum.hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""From a source to a target: what each must offer, and the loop that joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.files import replacing, replacing_folder
+from panoptic_deeplab.parallel import ending_on_sigterm, in_parallel
+from panoptic_deeplab.structures import DatasetInfo, PanopticMap
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """One image of a source.
+
+    Attributes:
+        image_id: what a JSON calls it.
+        file_name: its picture below the folder of pictures, with forward slashes.
+        content: what `Source.read` needs to know of it; goes to another process.
+    """
+
+    image_id: int | str
+    file_name: str
+    content: Any
+
+
+@dataclass(frozen=True)
+class Source:
+    """Annotations in some form.
+
+    Attributes:
+        info: their classes.
+        images: the annotated images.
+        read: the map of an image; a function that another process can be sent.
+    """
+
+    info: DatasetInfo
+    images: Sequence[AnnotatedImage]
+    read: Callable[[AnnotatedImage], PanopticMap]
+
+
+class Target(Protocol):
+    """A form to write. It is sent to other processes.
+
+    Attributes:
+        folder: where an image's files go; appears when all are written.
+        results: what must not be there yet.
+    """
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def results(self) -> Sequence[Path]: ...
+
+    def write(self, image: AnnotatedImage, panoptic: PanopticMap, folder: Path) -> Any:
+        """Writes an image's files below `folder` and returns what `summarize` needs to know."""
+
+    @property
+    def summary(self) -> Path | None:
+        """The file that tells of all images, where the form has one."""
+
+    def summarize(self, entries: Sequence[Any], path: Path) -> None:
+        """Writes what that file holds to `path`; not asked of a form without one."""
+
+
+def convert(source: Source, target: Target, workers: int, overwrite: bool) -> None:
+    """Writes all images of a source; on failure nothing of it appears.
+
+    Raises:
+        UsageError: results lie there already, and may not be replaced.
+        DataError: there is no image, two would be written to one file, or one is broken.
+    """
+    _check_results(target, overwrite)
+    _check_images(source.images)
+    with ExitStack() as at_the_end:
+        at_the_end.enter_context(ending_on_sigterm())
+        summary = target.summary and at_the_end.enter_context(replacing(target.summary))
+        folder = at_the_end.enter_context(replacing_folder(target.folder))
+        convert_one = partial(_convert_one, source.read, target, folder)
+        entries = list(in_parallel(convert_one, source.images, workers, "images"))
+        if summary is not None:
+            target.summarize(entries, summary)
+
+
+def _check_results(target: Target, overwrite: bool) -> None:
+    present = [path for path in target.results if path.exists()]
+    if present and not overwrite:
+        raise UsageError(
+            f"{present[0]}: is there already; choose another --output or --name, or add --overwrite"
+        )
+    if not target.folder.exists():
+        return
+    strange = (
+        path for path in target.folder.rglob("*") if path.is_file() and path.suffix != ".png"
+    )
+    other = next(strange, None) if target.folder.is_dir() else target.folder
+    if other is not None:
+        raise UsageError(
+            f"--overwrite replaces {target.folder}, but {other} was not made by a conversion; "
+            "choose another --output or --name"
+        )
+
+
+def _check_images(images: Sequence[AnnotatedImage]) -> None:
+    if not images:
+        raise DataError("the source holds no annotated image, so there is nothing to convert")
+    owners: dict[str, AnnotatedImage] = {}
+    for image in images:
+        other = owners.setdefault(stem_of(image), image)
+        if other is not image:
+            raise DataError(
+                f"images {other.file_name!r} and {image.file_name!r} would be written to one PNG; "
+                "pictures need names that differ without their suffix"
+            )
+
+
+def stem_of(image: AnnotatedImage) -> str:
+    """The picture's name, with folders, without its suffix: what an image's files are named by."""
+    return Path(image.file_name).with_suffix("").as_posix()
+
+
+def _convert_one(
+    read: Callable[[AnnotatedImage], PanopticMap],
+    target: Target,
+    folder: Path,
+    image: AnnotatedImage,
+) -> Any:
+    return target.write(image, read(image), folder)

@@ -1,0 +1,189 @@
+"""The forms that say of each pixel whose it is: maps that need no painting."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from panoptic_deeplab.convert.names import checked_name
+from panoptic_deeplab.convert.painting import stuff_joined
+from panoptic_deeplab.convert.prepare_cityscapes import told_as_data_error
+from panoptic_deeplab.convert.run import AnnotatedImage, Source
+from panoptic_deeplab.errors import DataError, nearest
+from panoptic_deeplab.files import files_below, inside, open_file
+from panoptic_deeplab.formats import bdd100k, kitti
+from panoptic_deeplab.formats.bdd100k import BDD100K
+from panoptic_deeplab.formats.cityscapes import (
+    CITYSCAPES,
+    panoptic_of_instance_ids,
+    read_instance_ids,
+)
+from panoptic_deeplab.formats.coco import (
+    read_info,
+    read_panoptic_file,
+    read_panoptic_map,
+)
+from panoptic_deeplab.formats.masks import MAX_PIXELS, rle_size
+from panoptic_deeplab.formats.scalabel import Label, read_frames
+from panoptic_deeplab.structures import DatasetInfo, PanopticMap
+
+_INSTANCES = "_gtFine_instanceIds.png"
+_POLYGONS = "_gtFine_polygons.json"
+
+
+def open_cityscapes(root: Path, split: str) -> Source:
+    """`root`/gtFine/`split`/{city}: instance ids, or polygons where there are none.
+
+    Raises:
+        DataError: there is neither.
+    """
+    folder = root / "gtFine" / split
+    files = {_stem(path, _POLYGONS): path for path in sorted(folder.glob(f"*/*{_POLYGONS}"))}
+    files |= {_stem(path, _INSTANCES): path for path in sorted(folder.glob(f"*/*{_INSTANCES}"))}
+    if not files:
+        raise DataError(f"{folder}: holds no {{city}}/*{_INSTANCES} nor *{_POLYGONS}")
+    images = [
+        AnnotatedImage(stem.name, f"{stem.parent.name}/{stem.name}_leftImg8bit.png", path)
+        for stem, path in sorted(files.items())
+    ]
+    return Source(CITYSCAPES, images, _read_cityscapes)
+
+
+def _stem(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name.removesuffix(suffix))
+
+
+def _read_cityscapes(image: AnnotatedImage) -> PanopticMap:
+    path: Path = image.content
+    values = read_instance_ids(path) if path.suffix == ".png" else _painted_polygons(path)
+    return panoptic_of_instance_ids(values, path)
+
+
+def _painted_polygons(path: Path) -> np.ndarray:
+    """[H, W] int32 instance ids, by the routine of cityscapesscripts."""
+    from cityscapesscripts.helpers.annotation import Annotation as Polygons
+    from cityscapesscripts.preparation.json2instanceImg import createInstanceImage
+
+    polygons = Polygons()
+    with open_file(path) as file, told_as_data_error(path):
+        polygons.fromJsonText(file.read().decode("utf-8"))
+        height, width = int(polygons.imgHeight), int(polygons.imgWidth)
+        if min(height, width) < 1 or height * width > MAX_PIXELS:
+            raise ValueError(f"a picture of {height} x {width} pixels")
+        return np.asarray(createInstanceImage(polygons, "ids")).astype(np.int32)
+
+
+def open_bitmasks(folder: Path) -> Source:
+    """The RGBA bitmasks of BDD100K below a folder.
+
+    Raises:
+        DataError: there is none.
+    """
+    images = [AnnotatedImage(stem, f"{stem}.jpg", path) for stem, path in _pngs(folder, "bitmask")]
+    return Source(BDD100K, images, _read_bitmask)
+
+
+def _read_bitmask(image: AnnotatedImage) -> PanopticMap:
+    return stuff_joined(bdd100k.read_annotation(image.content), BDD100K)
+
+
+def open_kitti(root: Path, split: str) -> Source:
+    """`root`/`split`/annotations.
+
+    Raises:
+        DataError: there is none.
+    """
+    folder = root / split / "annotations"
+    images = [
+        AnnotatedImage(stem, f"{stem}.png", path) for stem, path in _pngs(folder, "annotation")
+    ]
+    return Source(kitti.KITTI, images, _read_kitti)
+
+
+def _read_kitti(image: AnnotatedImage) -> PanopticMap:
+    return stuff_joined(kitti.read_annotation(image.content), kitti.KITTI)
+
+
+def _pngs(folder: Path, kind: str) -> list[tuple[str, Path]]:
+    """Name below the folder without suffix, and file."""
+    found = files_below(folder, ".png")
+    if not found:
+        raise DataError(f"{folder}: expected a folder that holds a {kind} *.png, found none")
+    return [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in found]
+
+
+def open_scalabel(json: Path, size: tuple[int, int], ignore_unknown: bool) -> Source:
+    """A Scalabel JSON, or a folder of them, with BDD100K's panoptic classes.
+
+    Args:
+        json: where.
+        size: (height, width) of frames that have polygons; an RLE has its own.
+        ignore_unknown: labels of other categories, and without a mask, become void.
+
+    Raises:
+        DataError: the file is broken, or a label is unknown and not to be ignored.
+    """
+    names = {category.name for category in BDD100K.categories}
+    images = []
+    for frame in read_frames(json):
+        for label in frame.labels:
+            if label.category not in names | {bdd100k.UNLABELED} and not ignore_unknown:
+                raise DataError(
+                    f"{frame.source}: frame {frame.name}: {label.category!r:.80} is no class of "
+                    f"BDD100K{nearest(label.category, names)}; correct it, or --ignore_unknown "
+                    "makes it void"
+                )
+        known = tuple(label for label in frame.labels if label.category in names)
+        name = checked_name(frame.name, frame.source)
+        stem = name.rsplit(".", 1)[0]
+        images.append(AnnotatedImage(stem, name, (frame.source, known)))
+    return Source(BDD100K, images, partial(_read_frame, size=size))
+
+
+def _read_frame(image: AnnotatedImage, size: tuple[int, int]) -> PanopticMap:
+    source, labels = image.content
+    try:
+        return bdd100k.painted_annotation(labels, _size_of(labels) or size)
+    except DataError as error:
+        raise DataError(f"{source}: frame {image.file_name}: {error}") from error
+
+
+def _size_of(labels: tuple[Label, ...]) -> tuple[int, int] | None:
+    """The (height, width) that the first RLE claims; decoding checks it."""
+    for label in labels:
+        if label.rle is not None:
+            return rle_size(label.rle)
+    return None
+
+
+def open_coco_panoptic(json: Path, folder: Path | None, info: DatasetInfo | None) -> Source:
+    """A COCO panoptic JSON and its PNGs.
+
+    Args:
+        json: the file.
+        folder: of the PNGs; None for the one beside the JSON that has its name.
+        info: the classes, for a JSON without categories, as predictions often are.
+
+    Raises:
+        DataError: the file is broken, or a PNG's name points elsewhere.
+    """
+    info = read_info(json) if info is None else info
+    content = read_panoptic_file(json, info)
+    folder = json.with_suffix("") if folder is None else folder
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; --png_folder names the one of the PNGs")
+    images = [
+        AnnotatedImage(
+            annotation.image_id,
+            checked_name(content.pictures.get(annotation.image_id, annotation.file_name), json),
+            (inside(folder, annotation.file_name, folder, json), annotation.segments),
+        )
+        for annotation in content.annotations
+    ]
+    return Source(info, images, _read_coco_panoptic)
+
+
+def _read_coco_panoptic(image: AnnotatedImage) -> PanopticMap:
+    return read_panoptic_map(*image.content)

@@ -1,0 +1,180 @@
+"""What was written, run on a sample beside the model it was made of."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import paddle
+
+from panoptic_deeplab.config import Config
+from panoptic_deeplab.engine.predictor import Predictor
+from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.export.description import MODEL, Deployment
+from panoptic_deeplab.export.parity import (
+    Agreement,
+    Outputs,
+    Recorder,
+    Replay,
+    agreement_of_maps,
+    deviations,
+)
+from panoptic_deeplab.export.program import PROGRAM
+from panoptic_deeplab.formats.images import read_image
+from panoptic_deeplab.inference.exported import ExportedModel
+
+Written: TypeAlias = "WrittenOnnx | WrittenProgram"
+Trial: TypeAlias = tuple[Agreement, Callable[[], Any], Callable[[], Any]]
+
+DEFAULT_SAMPLE = (256, 512)
+
+
+def compare(
+    folder: Path, config: Config, deployment: Deployment, arguments: argparse.Namespace
+) -> None:
+    """Runs the files in `folder` and the model on a sample; prints parity, latency and memory.
+
+    Raises:
+        DataError: they differ by more than rounding.
+    """
+    image = read_image(arguments.image) if arguments.image else sample_picture(deployment)
+    print(f"sample: {image.shape[1]} x {image.shape[0]} pixels")
+    written = WRITTEN[arguments.format](folder, deployment)
+    trial = try_pictures if deployment.with_postprocess else try_network
+    agreement, run_model, run_file = trial(written, config, image)
+    judge(agreement, arguments)
+    before, after = (median_seconds(call, arguments.repeats) for call in (run_model, run_file))
+    print(
+        f"latency: {after:.3f} s; this model in Paddle {before:.3f} s, {before / after:.1f} times"
+    )
+    own, children = (
+        resource.getrusage(who).ru_maxrss / 1024
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    print(f"peak memory of the export: {own:.0f} MB (converter {children:.0f} MB)")
+
+
+def sample_picture(deployment: Deployment) -> np.ndarray:
+    """A picture of coloured shapes, of the smallest size that is not padded."""
+    rng = np.random.default_rng(0)
+    height, width = (
+        max(sides) for sides in zip(deployment.least_size, DEFAULT_SAMPLE, strict=True)
+    )
+    image = cv2.resize(
+        rng.integers(0, 256, (5, 9, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC
+    )
+    for _ in range(24):
+        corner, size = rng.random(2) * (width, height), 8 + rng.random(2) * (width, height) / 6
+        first, last = (tuple(int(v) for v in point) for point in (corner, corner + size))
+        cv2.rectangle(image, first, last, [int(v) for v in rng.integers(0, 256, 3)], -1)
+    return image
+
+
+def try_pictures(written: Written, config: Config, image: np.ndarray) -> Trial:
+    """A file with the grouping, and the same model with its own."""
+    recorder = Recorder(config.model)
+    parts = (config.preprocess, config.val_transforms, config.postprocessor)
+    prediction = Predictor(recorder, *parts)(image)
+    given = written.network(image[None])
+    regrouped = Predictor(Replay(given), *parts)(image) if given else None
+    agreement = agreement_of_maps(
+        written(image[None]), prediction, given, recorder.outputs, regrouped
+    )
+    model = Predictor(config.model, *parts)
+    return agreement, lambda: model(image), lambda: written(image[None])
+
+
+def try_network(written: Written, config: Config, image: np.ndarray) -> Trial:
+    """A file of the network, on what the model's own preprocessing gives it."""
+    recorder = Recorder(config.model)
+    Predictor(recorder, config.preprocess, config.val_transforms, config.postprocessor)(image)
+    batch = recorder.images
+    agreement = Agreement(deviations(recorder.outputs, written(batch)))
+
+    def run_model() -> None:
+        with paddle.no_grad():
+            config.model(paddle.to_tensor(batch))
+
+    return agreement, run_model, lambda: written(batch)
+
+
+def judge(agreement: Agreement, arguments: argparse.Namespace) -> None:
+    """Prints how far the file agrees.
+
+    Raises:
+        DataError: not far enough.
+    """
+    print(f"parity: {agreement}")
+    if reasons := agreement.reasons(exact=not arguments.int8):
+        raise DataError(
+            f"{arguments.save_dir}: not written, as it would not agree with the model on the "
+            f"sample: {'; '.join(reasons)}"
+        )
+    if agreement.has_other_pixels and not arguments.int8:
+        print(
+            "warning: the network and the grouping each agree, yet more than 1 in 10,000 pixels "
+            "differ: these weights leave them to rounding, as untrained ones do",
+            file=sys.stderr,
+        )
+
+
+class WrittenOnnx:
+    """The ONNX file, in ONNX Runtime."""
+
+    def __init__(self, folder: Path, _: Deployment) -> None:
+        self.path = folder / MODEL
+
+    def __call__(self, batch: np.ndarray) -> Outputs:
+        """All that the file gives."""
+        return self._model.run(batch)
+
+    @cached_property
+    def _model(self) -> ExportedModel:
+        """Opened when it is needed, after the session of `network` has gone."""
+        return ExportedModel(self.path, "onnxruntime")
+
+    def network(self, batch: np.ndarray) -> Outputs:
+        """What the network in a file with the grouping gives."""
+        from panoptic_deeplab.export.onnx_file import network_outputs  # needs onnx
+
+        return network_outputs(self.path, batch)
+
+
+class WrittenProgram:
+    """The Paddle program."""
+
+    def __init__(self, folder: Path, deployment: Deployment) -> None:
+        self._names = deployment.output_names
+        self._program = paddle.jit.load(str(folder / PROGRAM))
+
+    def __call__(self, batch: np.ndarray) -> Outputs:
+        """All that the program gives."""
+        with paddle.no_grad():
+            values = [value.numpy() for value in self._program(paddle.to_tensor(batch))]
+        return dict(zip(self._names, values, strict=True))
+
+    def network(self, _: np.ndarray) -> Outputs:
+        """Nothing: a program keeps its insides to itself."""
+        return {}
+
+
+WRITTEN = {"onnx": WrittenOnnx, "paddle": WrittenProgram}
+
+
+def median_seconds(call: Callable[[], Any], repeats: int) -> float:
+    """The median time of a call, after one to warm up."""
+    call()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds))

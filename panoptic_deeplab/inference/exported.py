@@ -1,0 +1,161 @@
+"""Runs an exported ONNX file in place of a checkpoint."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.export.description import MODEL, Deployment, read_deployment
+from panoptic_deeplab.files import open_file
+from panoptic_deeplab.inference.sessions import RUNTIMES, Session
+from panoptic_deeplab.structures import Prediction, Segment, smallest_label_type
+
+
+class ExportedModel:
+    """An ONNX file and its description.
+
+    Args:
+        path: the file; `deploy.yaml` lies beside it.
+        runtime: `onnxruntime`, `openvino`, or `auto` for the first of these that is installed.
+
+    Raises:
+        DataError: the file is corrupt, of another kind, or has no description beside it.
+        UsageError: the runtime is not installed.
+    """
+
+    def __init__(self, path: str | Path, runtime: str = "auto") -> None:
+        self.path = Path(path)
+        open_file(self.path).close()
+        self.deployment: Deployment = read_deployment(self.path.parent)
+        self.session = _open(self.path, _installed(runtime))
+        expected = (["image"], list(self.deployment.output_names))
+        found = (self.session.input_names, self.session.output_names)
+        if found != expected:
+            raise DataError(
+                f"{self.path}: expected the outputs {', '.join(expected[1])} of 'image', as its "
+                f"deploy.yaml says; it gives {', '.join(found[1])[:200]} of "
+                f"{', '.join(found[0])[:100]}"
+            )
+
+    def run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
+        """The outputs for a batch, by name.
+
+        Raises:
+            DataError: the file cannot be run on it.
+        """
+        try:
+            values = self.session.run(image)
+        except MemoryError:
+            raise
+        except Exception as error:  # each runtime has exceptions of its own
+            raise DataError(f"{self.path}: cannot be run ({_one_line(error)})") from error
+        return dict(zip(self.deployment.output_names, values, strict=True))
+
+
+class ExportedNetwork(nn.Layer):
+    """An ONNX file without the grouping, with the face of the model it was made of."""
+
+    def __init__(self, exported: ExportedModel) -> None:
+        super().__init__()
+        self._exported = exported
+
+    def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        """[N, 3, H, W] -> `semantic`, `center` and `offset`."""
+        outputs = self._exported.run(images.numpy())
+        return {name: paddle.to_tensor(value) for name, value in outputs.items()}
+
+
+class ExportedPredictor:
+    """An ONNX file with the grouping, with the face of `engine.predictor.Predictor`.
+
+    Attributes:
+        seconds: time spent so far in the file, which is network and grouping in one.
+    """
+
+    def __init__(self, exported: ExportedModel) -> None:
+        self._exported = exported
+        self.seconds = {"network and grouping": 0.0}
+
+    def __call__(self, image: np.ndarray) -> Prediction:
+        """The prediction of one [H, W, 3] uint8 RGB picture, in its own pixels."""
+        start = time.perf_counter()
+        outputs = self._exported.run(np.ascontiguousarray(image)[None])
+        self.seconds["network and grouping"] += time.perf_counter() - start
+        return prediction_of(outputs, 0, self._exported.deployment, str(self._exported.path))
+
+
+def prediction_of(
+    outputs: Mapping[str, np.ndarray], index: int, deployment: Deployment, source: str
+) -> Prediction:
+    """The prediction of one image of a batch.
+
+    Args:
+        outputs: of a file with the grouping.
+        index: which image.
+        deployment: the file's description.
+        source: names the file in errors.
+
+    Raises:
+        DataError: ids and table do not fit each other or the classes.
+    """
+    categories = deployment.info.categories
+    count, ids = int(outputs["segment_count"][index]), outputs["panoptic"][index]
+    rows = [outputs[f"segment_{what}"][index][:count] for what in ("class", "area", "score")]
+    classes = rows[0]
+    fits = len(classes) == count and ((classes >= 0) & (classes < len(categories))).all()
+    if not fits or ids.min() < 0 or ids.max() > count:
+        raise DataError(f"{source}: its segments do not fit its ids or the classes in deploy.yaml")
+    segments = [
+        Segment(
+            i + 1,
+            int(category),
+            area=int(area),
+            is_thing=categories[category].is_thing,
+            score=float(score),
+        )
+        for i, (category, area, score) in enumerate(zip(*rows, strict=True))
+    ]
+    labels = outputs["semantic_map"][index].astype(smallest_label_type(len(categories)))
+    return Prediction(np.array(ids), segments, labels)
+
+
+def exported_file(model_path: str | Path) -> Path | None:
+    """The ONNX file that `model_path` names, itself or as its folder; None for a checkpoint."""
+    path = Path(model_path)
+    if path.suffix == ".onnx":
+        return path
+    is_export = path.is_dir() and not (path / "model.pdparams").exists()
+    return path / MODEL if is_export and (path / MODEL).exists() else None
+
+
+def _installed(runtime: str) -> str:
+    names = list(RUNTIMES) if runtime == "auto" else [runtime]
+    for name in names:
+        if importlib.util.find_spec(name) is not None:
+            return name
+    raise UsageError(
+        f"an ONNX file needs {' or '.join(names)}, which is not installed; pip install {names[0]}"
+    )
+
+
+def _open(path: Path, runtime: str) -> Session:
+    try:
+        return RUNTIMES[runtime](path)
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # each runtime has exceptions of its own
+        raise DataError(
+            f"{path}: {runtime} cannot load it; expected an ONNX file of panoptic-deeplab export "
+            f"({_one_line(error)})"
+        ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,1 @@
+"""Published weights made this project's; see panoptic-deeplab weights convert."""

@@ -1,0 +1,277 @@
+"""A training one can rely on: kills, signals, full disks, several processes, bad losses."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+import stress_resume
+
+from panoptic_deeplab.cli import train, val
+from panoptic_deeplab.engine import checkpoint
+from panoptic_deeplab.engine.averaging import WeightAverage
+from panoptic_deeplab.weights.loading import read_weights
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "tests" / "programs" / "two_ranks.py"
+CPU = ["--device", "cpu"]
+
+
+def run_train(config: Path, save_dir: Path, *more: str) -> int:
+    return train.main(["--config", str(config), *CPU, "--save_dir", str(save_dir), *more])
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def launch(folder: Path, *command: object) -> subprocess.CompletedProcess:
+    """Two processes, as `python -m paddle.distributed.launch` starts them."""
+    launcher = [
+        "-m",
+        "paddle.distributed.launch",
+        "--nproc_per_node",
+        "2",
+        "--log_dir",
+        folder / "l",
+    ]
+    words = [sys.executable, *launcher, *command]
+    return subprocess.run(
+        list(map(str, words)),
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+# --- kills and resuming ---
+
+
+@pytest.mark.timeout(300)
+def test_three_kills_change_nothing(tiny_config: Path, scenes: Path) -> None:
+    arguments = ["--kills", "3", "--iters", "12", "--config", str(tiny_config)]
+    assert stress_resume.main([*arguments, "--dataset_root", str(scenes)]) == 0
+
+
+@pytest.mark.parametrize("flags", [[], ["--use_ema", "--accumulate_steps", "2"]])
+def test_resuming_is_exact_with_any_number_of_workers(
+    tiny_config: Path, tmp_path: Path, flags: list[str]
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    long = ["--iters", "4", "--save_interval", "2", *flags]
+    assert run_train(tiny_config, whole, *long) == 0
+    resumed = ["--resume_model", str(whole / "iter_2"), "--num_workers", "2"]
+    assert run_train(tiny_config, parts, *long, *resumed) == 0
+    for name in ["model.pdparams", *(["model_ema.pdparams"] if flags else [])]:
+        first, second = (read_weights(run / "iter_4" / name) for run in (whole, parts))
+        for key, value in first.items():
+            np.testing.assert_array_equal(value, second[key], err_msg=f"{name}: {key}")
+
+
+def test_auto_takes_the_newest_and_starts_afresh_without_one(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    auto = ["--resume_model", "auto", "--save_interval", "1"]
+    assert run_train(tiny_config, run, "--iters", "1", *auto) == 0
+    assert "Resumed" not in capsys.readouterr().out
+    assert run_train(tiny_config, run, "--iters", "2", *auto) == 0
+    assert f"Resumed from {run / 'iter_1'} at iteration 1" in capsys.readouterr().out
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(
+    tiny_config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "run"
+    assert run_train(tiny_config, run, "--iters", "1") == 0
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(run / "model.pdopt"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.pickle, "dump", full)
+        assert run_train(tiny_config, run, "--iters", "2", "--resume_model", "auto") == 1
+    assert "no space left; free some" in capsys.readouterr().err
+    assert [path.name for path in run.iterdir() if path.is_dir()] == ["iter_1"]
+    assert run_train(tiny_config, run, "--iters", "2", "--resume_model", "auto") == 0
+
+
+def test_leftovers_of_a_kill_are_removed_and_never_resumed_from(
+    tiny_config: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    (run / ".iter_7.abcd").mkdir(parents=True)
+    (run / ".mine").mkdir()
+    assert checkpoint.latest(run) is None
+    assert run_train(tiny_config, run, "--iters", "1") == 0
+    assert not (run / ".iter_7.abcd").exists()
+    assert (run / ".mine").exists()
+
+
+def test_a_checkpoint_of_another_optimizer_is_refused(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert run_train(tiny_config, run, "--iters", "1") == 0
+    path = run / "iter_1" / "model.pdopt"
+    path.write_bytes(pickle.dumps({"optimizer": {"nobody|_moment1_0": np.ones(1)}}))
+    assert run_train(tiny_config, run, "--iters", "2", "--resume_model", "auto") == 1
+    assert "not the state of this configuration's optimizer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
+    tiny_config: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "train.py", "--config", tiny_config, *CPU, "--save_dir", run]
+    command += ["--iters", "100000", "--log_iters", "1"]
+    with subprocess.Popen(
+        list(map(str, command)),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        log = run / "train.log"
+        while not (log.exists() and "iter=2/" in log.read_text()):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    (folder,) = run.glob("iter_*")
+    assert f"go on with --resume_model {folder}" in error
+    assert read_weights(folder)
+
+
+# --- losses that are not finite ---
+
+
+def test_a_bad_loss_stops_the_run_and_names_term_and_images(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    rate = ["--learning_rate", "1e30", "--log_iters", "3", "--save_interval", "1"]
+    assert run_train(tiny_config, run, "--iters", "9", *rate, "--keep_checkpoint_max", "0") == 1
+    error = capsys.readouterr().err
+    assert "became infinite or NaN; that step was not applied. Images since the last look:" in error
+    for folder in run.glob("iter_*"):
+        assert all(np.isfinite(value).all() for value in read_weights(folder).values())
+
+
+# --- precision and averages ---
+
+
+def test_half_precision(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_train(tiny_config, tmp_path, "--precision", "fp16") == 2
+    assert "--precision fp16 needs a GPU; on a CPU use --precision bf16" in capsys.readouterr().err
+    for level in ("O1", "O2"):
+        flags = ["--precision", "bf16", "--amp_level", level, "--iters", "1"]
+        assert run_train(tiny_config, tmp_path / level, *flags) == 0
+        assert "Paddle has no bf16 kernels for this CPU" in capsys.readouterr().out
+
+
+def test_a_weight_average_follows_by_hand() -> None:
+    layer = paddle.nn.Linear(1, 1, bias_attr=False)
+    layer.weight.set_value(paddle.to_tensor([[1.0]]))
+    average = WeightAverage(layer, decay=0.5)
+    layer.weight.set_value(paddle.to_tensor([[2.0]]))
+    average.update()  # after one step the decay is (1 + 1) / (10 + 1)
+    expected = 2 / 11 * 1 + 9 / 11 * 2
+    assert average.values["weight"].item() == pytest.approx(expected)
+    with average.applied():
+        assert layer.weight.item() == pytest.approx(expected)
+    assert layer.weight.item() == 2
+
+
+def test_the_recipe_is_told_and_scaled(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_config.write_text("recipe_batch_size: 8\n" + tiny_config.read_text())
+    assert run_train(tiny_config, tmp_path / "a", "--iters", "1") == 0
+    told = "The recipe is for 8 samples a step, this run has 2: learning rate 0.00025 and 4 iter"
+    assert told in capsys.readouterr().out
+    assert run_train(tiny_config, tmp_path / "b", "--iters", "1", "--scale_lr") == 0
+    output = capsys.readouterr().out
+    assert "Scaled to 2 samples a step: learning rate 0.00025 and 4 iterations" in output
+    assert "iter=4/4" in output
+
+
+def test_a_run_folder_says_how_it_was_made(tiny_config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert run_train(tiny_config, run, "--iters", "1") == 0
+    assert {"config.yml", "run.json", "train.log"} <= {path.name for path in run.iterdir()}
+    described = json.loads((run / "run.json").read_text())
+    assert {"command", "started", "processes", "samples_a_step", "environment"} == set(described)
+    assert "[TRAIN] epoch=1, iter=1/1" in (run / "train.log").read_text()
+
+
+# --- several processes ---
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["plain", "no_instance"])
+def test_two_ranks_with_half_the_batch_are_one_with_all_of_it(tmp_path: Path, kind: str) -> None:
+    one, two = tmp_path / "one" / "r.npz", tmp_path / "two" / "r.npz"
+    for path in (one, two):
+        path.parent.mkdir()
+    alone = [sys.executable, PROGRAM, one, "4", kind]
+    subprocess.run(list(map(str, alone)), cwd=ROOT, env=environment(), check=True, timeout=100)
+    finished = launch(tmp_path, PROGRAM, two, "2", kind)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    first, second = np.load(one), np.load(two)
+    assert first["losses"].shape == (4, 3)
+    np.testing.assert_allclose(first["losses"], second["losses"], rtol=1e-5)
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.timeout(300)
+def test_a_failing_rank_ends_all_with_its_error(tmp_path: Path) -> None:
+    finished = launch(tmp_path, PROGRAM, tmp_path / "r.npz", "2", "broken")
+    assert finished.returncode != 0
+    logs = "".join(path.read_text() for path in (tmp_path / "l").glob("workerlog.*"))
+    assert "not a readable picture" in logs + finished.stdout + finished.stderr
+
+
+@pytest.mark.timeout(300)
+def test_evaluation_counts_each_image_once(tiny_config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert run_train(tiny_config, run, "--iters", "1") == 0
+    flags = ["--config", str(tiny_config), *CPU, "--model_path", str(run / "iter_1"), "--json"]
+    assert val.main([*flags, str(tmp_path / "one.json")]) == 0
+    finished = launch(tmp_path, "val.py", *flags, tmp_path / "two.json")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    first, second = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("one", "two"))
+    assert first == second
+
+
+def test_without_visualdl_it_trains_and_says_so_once(
+    tiny_config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "visualdl", None)
+    assert run_train(tiny_config, tmp_path, "--iters", "2", "--use_vdl", "--do_eval") == 0
+    assert capsys.readouterr().out.count("No VisualDL record is written") == 1

@@ -1,0 +1,576 @@
+"""Exported files agree with the model they were made of, and say what they cannot do."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+from conftest import TINY_CONFIG
+from paddle import nn
+
+from panoptic_deeplab.config import Config
+from panoptic_deeplab.engine.checkpoint import INFO_FILE
+from panoptic_deeplab.engine.predictor import Predictor
+from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.export.description import Deployment, Grouping, read_deployment
+from panoptic_deeplab.export.parity import Agreement, deviations, share_of_others
+from panoptic_deeplab.export.program import NetworkProgram, save_program
+from panoptic_deeplab.formats.images import read_ids, read_image, write_image
+from panoptic_deeplab.inference.sessions import usable_threads
+from panoptic_deeplab.postprocess import CenterGrouping
+from panoptic_deeplab.structures import Frame, Prediction
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("paddle2onnx")
+
+from panoptic_deeplab.cli import export as export_tool  # noqa: E402
+from panoptic_deeplab.cli import predict as predict_tool  # noqa: E402
+from panoptic_deeplab.export.onnx_file import unsupported_operators  # noqa: E402
+from panoptic_deeplab.export.onnx_grouping import grouping, preparation  # noqa: E402
+from panoptic_deeplab.export.quantization import last_convolutions, quantized  # noqa: E402
+from panoptic_deeplab.export.trial import judge  # noqa: E402
+from panoptic_deeplab.inference.exported import ExportedModel, exported_file, prediction_of  # noqa: E402
+
+RUNNER = Path(__file__).parents[2] / "tools" / "deploy" / "run_onnx.py"
+SAMPLE = "sample.png"
+SIZES = [(64, 128), (80, 150), (49, 33)]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A configuration and weights drawn so that there are centres, things and stuff.
+
+    Its data set is nowhere: an export needs none.
+    """
+    folder = tmp_path_factory.mktemp("export") / "checkpoint"
+    folder.mkdir()
+    config_path = folder / "tiny.yml"
+    config_path.write_text(TINY_CONFIG.format(root=folder / "nowhere"))
+    paddle.seed(4)
+    config = Config(config_path)
+    config.model.center_head.predict.weight.set_value(
+        config.model.center_head.predict.weight * 30.0
+    )
+    paddle.save(config.model.state_dict(), str(folder / "model.pdparams"))
+    (folder / INFO_FILE).write_text(json.dumps(config.info.to_dict()))
+    write_image(folder / SAMPLE, picture((75, 130)))
+    return config_path, folder
+
+
+def run_export(checkpoint: tuple[Path, Path], target: Path, *more: str) -> int:
+    words = ["--config", str(checkpoint[0]), "--model_path", str(checkpoint[1]), "--device", "cpu"]
+    words += ["--save_dir", str(target), "--repeats", "1", "--image", str(checkpoint[1] / SAMPLE)]
+    return export_tool.main([*words, *more])
+
+
+@pytest.fixture(scope="session")
+def whole(checkpoint: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX file with the grouping."""
+    folder = tmp_path_factory.mktemp("export") / "whole"
+    assert run_export(checkpoint, folder, "--format", "onnx", "--with_postprocess") == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plain(
+    checkpoint: tuple[Path, Path], whole: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """An ONNX file of the network alone, made of the program that `whole` was made of."""
+    folder = tmp_path_factory.mktemp("export") / "plain"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export_tool, "write_paddle", lambda target, *_: copy_program(whole, target))
+        assert run_export(checkpoint, folder, "--format", "onnx") == 0
+    return folder
+
+
+def copy_program(source: Path, target: Path) -> None:
+    for path in source.glob("inference.*"):
+        shutil.copy(path, target)
+
+
+@pytest.fixture(scope="session")
+def predictor(checkpoint: tuple[Path, Path]) -> Predictor:
+    config = Config(checkpoint[0])
+    config.model.set_state_dict(paddle.load(str(checkpoint[1] / "model.pdparams")))
+    return Predictor(config.model, config.preprocess, config.val_transforms, config.postprocessor)
+
+
+def picture(size: tuple[int, int], seed: int = 0) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (size[0] // 8 + 1, size[1] // 8 + 1, 3))
+    return np.kron(coarse, np.ones((8, 8, 1)))[: size[0], : size[1]].astype(np.uint8)
+
+
+def assert_equal(found: Prediction, expected: Prediction, tolerance: float = 1e-4) -> None:
+    assert (found.ids != expected.ids).mean() <= tolerance
+    assert (found.labels != expected.labels).mean() <= tolerance
+    assert len(found.segments) == len(expected.segments)
+    for mine, theirs in zip(found.segments, expected.segments, strict=True):
+        assert (mine.id, mine.category, mine.is_thing) == (
+            theirs.id,
+            theirs.category,
+            theirs.is_thing,
+        )
+        assert abs(mine.area - theirs.area) <= tolerance * found.ids.size
+        assert mine.score == pytest.approx(theirs.score, abs=1e-3)
+
+
+# --- the graph by itself ---------------------------------------------------------------------
+
+
+def drawn_outputs(rng: np.random.Generator, batch: int, size: tuple[int, int], classes: int):
+    """Outputs at stride 4 with heat in steps of a quarter: plateaus and ties."""
+    h, w = (size[0] + 3) // 4, (size[1] + 3) // 4
+    return {
+        "semantic": rng.normal(size=(batch, classes, h, w)).astype(np.float32),
+        "center": rng.integers(0, 5, (batch, 1, h, w)).astype(np.float32) / 4,
+        "offset": rng.normal(scale=8, size=(batch, 2, h, w)).astype(np.float32),
+    }
+
+
+SETTINGS = {
+    "num_classes": 5,
+    "thing_ids": [1, 3],
+    "threshold": 0.1,
+    "nms_kernel": 7,
+    "top_k": 200,
+    "min_stuff_area": 64,
+    "align_corners": True,
+}
+CASES = {
+    "one image": ({}, 1, (65, 97), (65, 97)),
+    "three images, padded": ({}, 3, (50, 61), (65, 97)),
+    "more peaks than top_k, with ties": ({"top_k": 4}, 2, (65, 97), (65, 97)),
+    "no centre": ({"threshold": 9.0}, 1, (65, 97), (65, 97)),
+    "no thing": ({"thing_ids": []}, 1, (65, 97), (65, 97)),
+    "no stuff": ({"thing_ids": [0, 1, 2, 3, 4]}, 1, (65, 97), (65, 97)),
+    "every pixel a centre of its own": ({"nms_kernel": 1, "top_k": 9}, 1, (33, 33), (33, 33)),
+    "small window": ({"nms_kernel": 3, "min_stuff_area": 0}, 2, (33, 49), (33, 49)),
+    "pixels as areas": ({"align_corners": False}, 1, (64, 96), (64, 96)),
+    "more classes than uint8 holds": ({"num_classes": 300}, 1, (17, 17), (17, 17)),
+    "smaller than the window": ({}, 1, (2, 3), (5, 5)),
+    "blocks that end with an image": ({}, 3, (97, 129), (97, 129)),
+}
+
+
+def reference(settings: Grouping, outputs, size, input_size) -> list[Prediction]:
+    postprocessor = CenterGrouping(**vars(settings))
+    frames = [Frame(size, input_size, (1.0, 1.0), (0, 0, *size))] * len(outputs["center"])
+    return postprocessor({k: paddle.to_tensor(v) for k, v in outputs.items()}, frames)
+
+
+def described(settings: Grouping, whole: Path) -> Deployment:
+    """A deployment whose classes are as many as the settings have."""
+    content = read_deployment(whole).to_dict()
+    categories = [
+        {"id": i, "name": str(i), "isthing": int(i in settings.thing_ids), "color": [i % 256, 0, 0]}
+        for i in range(settings.num_classes)
+    ]
+    content["classes"] = {"name": "drawn", "ignore_index": 999, "categories": categories}
+    content["grouping"] = dict(vars(settings))
+    return Deployment.from_dict(content, "test")
+
+
+NAMES = ("panoptic", "segment_class", "segment_score", "segment_area", "segment_count")
+
+
+@pytest.mark.parametrize(
+    ("name", "opset"), [*((name, 17) for name in CASES), ("three images, padded", 21)]
+)
+def test_the_graph_gives_the_ids_of_the_numpy_form(name: str, opset: int, whole: Path) -> None:
+    changes, batch, size, input_size = CASES[name]
+    settings = Grouping(**(SETTINGS | changes))
+    outputs = drawn_outputs(np.random.default_rng(7), batch, input_size, settings.num_classes)
+    model = grouping(settings, opset)
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    sizes = {"picture_size": np.array(size), "input_size": np.array(input_size)}
+    values = session.run(None, outputs | sizes)
+    found = dict(zip((*NAMES, "semantic_map"), values, strict=True))
+    deployment = described(settings, whole)
+    for i, expected in enumerate(reference(settings, outputs, size, input_size)):
+        # noise leaves some pixel of the small maps to the last bit of the interpolation
+        assert_equal(prediction_of(found, i, deployment, "graph"), expected, tolerance=1e-3)
+
+
+def test_openvino_runs_the_graph_too(whole: Path, tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    settings = Grouping(**SETTINGS)
+    path = tmp_path / "graph.onnx"
+    onnx.save(grouping(settings, 17), str(path))
+    model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    # more pictures and blocks than before, and fewer: the weak side of its loops
+    for batch, size in [(1, (49, 33)), (3, (64, 128)), (2, (9, 9)), (4, (129, 150))]:
+        rng = np.random.default_rng(3)
+        outputs = drawn_outputs(rng, batch, size, settings.num_classes)
+        outputs["semantic"][:1, [1, 3]] += size[0] % 2  # things are not as many in each
+        # it rounds the interpolation otherwise, which moves the peak of a plateau
+        outputs["center"] = rng.random(outputs["center"].shape, np.float32)
+        sizes = {"picture_size": np.array(size), "input_size": np.array(size)}
+        values = list(model(outputs | sizes).values())
+        found = dict(zip((*NAMES, "semantic_map"), values, strict=True))
+        deployment = described(settings, whole)
+        for i, expected in enumerate(reference(settings, outputs, size, size)):
+            assert_equal(prediction_of(found, i, deployment, "graph"), expected, tolerance=1e-3)
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_file_agrees_with_prediction_at_any_size_and_batch(
+    size: tuple[int, int], whole: Path, predictor: Predictor
+) -> None:
+    exported = ExportedModel(whole / "model.onnx", "onnxruntime")
+    pictures = [picture(size, seed) for seed in range(3)]
+    for batch in (pictures[:1], pictures):
+        outputs = exported.run(np.stack(batch))
+        for i, image in enumerate(batch):
+            expected = predictor(image)
+            assert any(segment.is_thing for segment in expected.segments)
+            assert_equal(prediction_of(outputs, i, exported.deployment, "file"), expected)
+
+
+def test_openvino_runs_the_file(whole: Path, predictor: Predictor) -> None:
+    pytest.importorskip("openvino")
+    exported = ExportedModel(whole / "model.onnx", "openvino")
+    for batch, size in ((1, SIZES[0]), (3, SIZES[1])):
+        pictures = [picture(size, seed) for seed in range(batch)]
+        outputs = exported.run(np.stack(pictures))
+        for i, image in enumerate(pictures):
+            found = prediction_of(outputs, i, exported.deployment, "file")
+            assert_equal(found, predictor(image), tolerance=1e-3)
+
+
+@pytest.mark.parametrize("form", ["whole", "plain"])
+def test_predict_writes_the_same_with_the_file(
+    form: str, checkpoint: tuple[Path, Path], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    source = tmp_path / "scene.png"
+    write_image(source, picture((60, 100)))
+    words = ["--config", str(checkpoint[0]), "--device", "cpu", "--image_path", str(source)]
+    for name, model in (("a", checkpoint[1]), ("b", request.getfixturevalue(form))):
+        target = ["--model_path", str(model), "--save_dir", str(tmp_path / name)]
+        assert predict_tool.main([*words, *target]) == 0
+    first, second = (tmp_path / name for name in "ab")
+    files = sorted(path.relative_to(first) for path in first.rglob("*.*"))
+    assert files == sorted(path.relative_to(second) for path in second.rglob("*.*"))
+    ids = [read_ids(folder / "panoptic" / "scene.png") for folder in (first, second)]
+    assert ids[0].max() > 0
+    assert (ids[0] == ids[1]).mean() > 0.9999
+
+
+def test_what_is_written(whole: Path, plain: Path) -> None:
+    names = ["deploy.yaml", "inference.json", "inference.pdiparams", "model.onnx"]
+    assert sorted(path.name for path in whole.iterdir()) == names
+    deployment = read_deployment(whole)
+    assert deployment.with_postprocess
+    assert not read_deployment(plain).with_postprocess
+    assert deployment.least_size == (80, 144)  # the configuration's padding
+    assert Deployment.from_dict(deployment.to_dict(), "again") == deployment
+    assert exported_file(whole) == whole / "model.onnx"
+    assert exported_file(whole / "inference.json") is None
+
+
+def test_a_paddle_program_with_the_grouping(
+    checkpoint: tuple[Path, Path], tmp_path: Path, predictor: Predictor
+) -> None:
+    assert run_export(checkpoint, tmp_path / "program", "--with_postprocess") == 0
+    program = paddle.jit.load(str(tmp_path / "program" / "inference"))
+    values = [value.numpy() for value in program(paddle.to_tensor(picture(SIZES[1])[None]))]
+    outputs = dict(zip((*NAMES, "semantic_map"), values, strict=True))
+    deployment = read_deployment(tmp_path / "program")
+    found = prediction_of(outputs, 0, deployment, "program")
+    assert_equal(found, predictor(picture(SIZES[1])))
+
+
+def test_eight_bits(plain: Path) -> None:
+    inputs = (np.random.default_rng(i).random((1, 3, 80, 144), np.float32) for i in range(2))
+    network = onnx.load(str(plain / "model.onnx"))
+    small = quantized(network, inputs, 1)
+    assert any(node.op_type == "QuantizeLinear" for node in small.graph.node)
+    session = onnxruntime.InferenceSession(small.SerializeToString())
+    image = np.random.default_rng(0).random((2, 3, 64, 96), np.float32)
+    expected = ExportedModel(plain / "model.onnx").run(image)["semantic"]
+    found = session.run(["semantic"], {"image": image})[0]
+    assert 0 < abs(found - expected).mean() < 0.2 * expected.std()
+
+
+def test_the_runner_needs_neither_paddle_nor_the_package(whole: Path, tmp_path: Path) -> None:
+    source = tmp_path / "scene.png"
+    write_image(source, picture((60, 100)))
+    blocked = "import sys; sys.modules.update({'paddle': None, 'panoptic_deeplab': None}); "
+    words = ["--model", str(whole / "model.onnx"), "--image", str(source)]
+    code = (
+        f"{blocked}import runpy; sys.argv = {['run_onnx.py', *words, '--save_dir', 'out']!r}; "
+        f"runpy.run_path({str(RUNNER)!r}, run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    segments = json.loads((tmp_path / "out" / "scene.json").read_text())["segments_info"]
+    ids = read_ids(tmp_path / "out" / "scene_ids.png")
+    areas = np.bincount(ids.ravel(), minlength=len(segments) + 1)
+    assert [segment["area"] for segment in segments] == areas[1:].tolist()
+    assert len(RUNNER.read_text().splitlines()) <= 150
+
+
+def test_the_runner_does_without_opencv(whole: Path, tmp_path: Path) -> None:
+    """By Pillow it writes the same files, to the pixel."""
+    pytest.importorskip("PIL")
+    write_image(tmp_path / "scene.png", picture((60, 100)))
+    words = ["--model", str(whole / "model.onnx"), "--image", str(tmp_path / "scene.png")]
+    for blocked in ("nothing", "cv2"):
+        code = (
+            f"import sys; sys.modules[{blocked!r}] = None; import runpy; "
+            f"sys.argv = {['run_onnx.py', *words, '--save_dir', blocked]!r}; "
+            f"runpy.run_path({str(RUNNER)!r}, run_name='__main__')"
+        )
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True)
+    for name in ("scene_ids.png", "scene_overlay.png"):
+        ours, theirs = (read_image(tmp_path / folder / name) for folder in ("nothing", "cv2"))
+        assert ours.any()
+        assert (ours == theirs).all()
+
+
+# --- what the export says of its own file ----------------------------------------------------
+
+
+def test_ids_are_equal_up_to_a_renaming() -> None:
+    first = np.array([[0, 1, 1, 2]])
+    assert share_of_others(first, np.array([[0, 2, 2, 1]])) == 0
+    assert share_of_others(first, np.array([[0, 2, 2, 2]])) == 0.25
+    assert share_of_others(first, np.array([[5, 1, 1, 2]])) == 0.25  # void is void
+
+
+def test_deviations_are_of_the_highest_value() -> None:
+    expected = {"center": np.array([0.0, -4.0])}
+    assert deviations(expected, {"center": np.array([0.002, -4.0])}) == {"center": 0.0005}
+    assert np.isnan(deviations(expected, {"center": np.array([np.nan, 0])})["center"])
+    assert deviations(expected, {"center": np.zeros(3)}) == {"center": float("inf")}
+
+
+JUDGED = {
+    "rounding": (Agreement({"center": 9e-4}, 9e-5, 9e-5, 0.0), True, []),
+    "another network": (Agreement({"center": 2e-3}, 0.0, 0.0, 0.0), True, ["center differs"]),
+    "no numbers": (Agreement({"center": float("nan")}), True, ["center differs by nan"]),
+    "another grouping": (Agreement({"center": 0.0}, 0.0, 0.0, 2e-4), True, ["its grouping gives"]),
+    "weights of noise": (Agreement({"center": 9e-4}, 0.5, 0.5, 0.0), True, []),
+    "inside unknown": (Agreement({}, 2e-4, 0.0, None), True, ["0.02 % of the pixels"]),
+    "other classes": (Agreement({}, 0.0, 2e-4, None), True, ["0.02 % another class"]),
+    "8 bits": (Agreement({"center": 0.3}, 0.2, 0.2, 0.0), False, []),
+    "8 bits, another grouping": (Agreement({}, 0.2, 0.2, 2e-4), False, ["its grouping gives"]),
+}
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_what_is_more_than_rounding(name: str) -> None:
+    agreement, exact, expected = JUDGED[name]
+    found = agreement.reasons(exact=exact)
+    assert len(found) == len(expected)
+    assert all(part in reason for part, reason in zip(expected, found, strict=True))
+
+
+def dark(mean: list[float], *rest: Any) -> Any:
+    return preparation([0.1, *mean[1:]], *rest)
+
+
+def cold(settings: Grouping, opset: int) -> Any:
+    return grouping(dataclasses.replace(settings, min_stuff_area=1 << 30), opset)
+
+
+@pytest.mark.parametrize(
+    ("step", "wrong", "message"),
+    [("preparation", dark, "semantic differs by"), ("grouping", cold, "its grouping gives")],
+)
+def test_a_file_that_does_not_agree_is_not_written(
+    step: str,
+    wrong: Callable[..., Any],
+    message: str,
+    checkpoint: tuple[Path, Path],
+    plain: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    """The network is taken from another export, which saves the time of the converter."""
+    monkeypatch.setattr(export_tool, "write_paddle", lambda *_: None)
+    monkeypatch.setattr(f"panoptic_deeplab.export.onnx_file.{step}", wrong)
+    monkeypatch.setattr(
+        "panoptic_deeplab.export.onnx_file.convert_program",
+        lambda folder, opset: onnx.load(str(plain / "model.onnx")),
+    )
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "deploy.yaml").write_text("of an earlier export")
+    words = ["--format", "onnx", "--with_postprocess"]
+    assert run_export(checkpoint, tmp_path / "out", *words) != 0
+    error = capsys.readouterr().err
+    assert "not written, as it would not agree" in error
+    assert message in error
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["deploy.yaml"]
+
+
+def test_rounding_that_decides_is_a_warning(capsys: pytest.CaptureFixture) -> None:
+    arguments = argparse.Namespace(save_dir="out", int8=False)
+    judge(Agreement({"center": 1e-4}, 2e-4, 0.0, 0.0), arguments)
+    assert "warning: the network and the grouping each agree" in capsys.readouterr().err
+    judge(Agreement({"center": 1e-4}, 1e-5, 0.0, 0.0), arguments)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_last_convolutions_are_found() -> None:
+    """stem -> body -> head -> offset: the head is one convolution away from its output."""
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[1, 1, 4, 4] image, float[1, 1, 1, 1] w) => (float[1, 1, 4, 4] offset) {
+        a = Conv(image, w)  b = Conv(a, w)  c = Relu(b)  d = Conv(c, w)  offset = Mul(d, w) }"""
+    graph = onnx.parser.parse_model(text).graph
+    for node, name in zip(graph.node, ["stem", "body", "relu", "head", "times"], strict=True):
+        node.name = name
+    assert last_convolutions(graph, 0) == []
+    assert last_convolutions(graph, 1) == ["head"]
+    assert last_convolutions(graph, 2) == ["body", "head"]
+
+
+# --- what goes wrong -------------------------------------------------------------------------
+
+
+class Stubborn(nn.Layer):
+    """A layer whose way depends on the values it sees."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return x if [False, True][int(x.sum())] else -x
+
+
+class Network(nn.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2D(3, 1, 1)
+        self.gate = Stubborn()
+
+    def forward(self, x: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        return dict.fromkeys(("semantic", "center", "offset"), self.gate(self.stem(x)))
+
+
+def test_a_part_that_cannot_be_traced_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"model\.gate \(Stubborn\) cannot be exported"):
+        save_program(NetworkProgram(Network()), tmp_path)
+
+
+def test_operators_without_an_onnx_form_are_named() -> None:
+    operators = [
+        "1.data",
+        "1.conv2d",
+        "1.histogram",
+        "1.add",
+        "1.a_dtype",
+        "1.bincount",
+        "0.combine",
+    ]
+    program = ", ".join(f'{{"#":"{name}"}}' for name in operators)
+    assert unsupported_operators(program) == ["bincount", "histogram"]
+
+
+BAD_EXPORTS = {
+    "unknown transform": (
+        ["--opts", "val_dataset.transforms=[{type: Resize}]"],
+        "Resize in val_dataset.transforms cannot be exported",
+    ),
+    "opset": (["--format", "onnx", "--opset", "11"], "--opset must be in 17..21"),
+    "int8 without pictures": (["--format", "onnx", "--int8"], "--int8 needs"),
+    "pictures without int8": (["--calibration", "x"], "does nothing without --int8"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_EXPORTS)
+def test_a_wrong_export_leaves_one_line_and_no_file(
+    name: str, checkpoint: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    more, message = BAD_EXPORTS[name]
+    assert run_export(checkpoint, tmp_path / "out", *more) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_something_else_is_not_replaced(
+    checkpoint: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    assert run_export(checkpoint, tmp_path) == 2
+    assert "holds something else" in capsys.readouterr().err
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def other_model(path: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["" : 17]> g (float[N] x) => (float[N] y) {y = Relu(x)}'
+    onnx.save(onnx.parser.parse_model(text), str(path))
+
+
+BAD_FILES = {
+    "corrupt": (lambda f: (f / "model.onnx").write_bytes(b"\x08\x08garbage"), "cannot load it"),
+    "empty": (lambda f: (f / "model.onnx").write_bytes(b""), "model.onnx"),
+    "of another kind": (lambda f: other_model(f / "model.onnx"), "expected the outputs panoptic"),
+    "no description": (lambda f: (f / "deploy.yaml").unlink(), "is missing"),
+    "no YAML": (lambda f: (f / "deploy.yaml").write_text("a: [b"), "not valid YAML"),
+    "other YAML": (lambda f: (f / "deploy.yaml").write_text("Deploy: 1"), "expected the descript"),
+    "no mapping": (lambda f: (f / "deploy.yaml").write_text("- 1"), "expected the descript"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_wrong_file_is_one_line(name: str, whole: Path, tmp_path: Path) -> None:
+    spoil, message = BAD_FILES[name]
+    folder = shutil.copytree(whole, tmp_path / "copy")
+    spoil(folder)
+    with pytest.raises(DataError) as caught:
+        ExportedModel(folder / "model.onnx", "onnxruntime")
+    assert message in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+def test_a_missing_runtime_says_what_to_install(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="pip install onnxruntime"):
+        ExportedModel(whole / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("told", "threads"), [("3", 3), ("5,2", 5), ("", None), ("0", None), ("many", None)]
+)
+def test_the_runtimes_use_as_many_threads_as_paddle(
+    told: str, threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where OMP_NUM_THREADS says nothing, one a core."""
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
+    assert usable_threads() == (threads or 4)
+
+
+@pytest.mark.parametrize("flag", [["--threshold", "0.2"], ["--aug_eval"]])
+def test_a_file_with_the_grouping_refuses_another(
+    flag: list[str],
+    whole: Path,
+    checkpoint: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    write_image(tmp_path / "scene.png", picture((60, 100)))
+    words = ["--config", str(checkpoint[0]), "--device", "cpu", "--model_path", str(whole)]
+    words += ["--image_path", str(tmp_path / "scene.png"), "--save_dir", str(tmp_path / "out")]
+    assert predict_tool.main([*words, *flag]) == 2
+    assert f"which {flag[0]} cannot change" in capsys.readouterr().err

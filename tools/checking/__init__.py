@@ -1,5 +1,0 @@
-"""What `tools/check_dataset.py` is made of.
-
-findings (what can be wrong) <- images (one image) <- splits (a data set, train beside val)
-statistics (what is there) -> tables (text), chart and samples (pictures)
-"""

@@ -1,1 +1,0 @@
-"""Published weights made this project's; see tools/convert_weights.py."""

@@ -1,1 +1,0 @@
-"""What `tools/export.py` is made of: the trial of what it wrote."""
