@@ -15,7 +15,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MOST_WORKERS = 256
+MAX_WORKERS = 256
 
 
 def in_parallel(

@@ -44,7 +44,7 @@ MAY_IMPORT = {
         "visualization",
     },
     "weights": {"errors", "files", "formats", "progress", "structures"},
-    "convert": {"cli.command_line", "errors", "files", "formats", "parallel", "structures"},
+    "convert": {"errors", "files", "formats", "parallel", "structures"},
     "check": {
         "config",
         "datasets",

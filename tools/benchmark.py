@@ -22,7 +22,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_deeplab.cli.command_line import positive, run
+from panoptic_deeplab.cli.command_line import run
+from panoptic_deeplab.cli.parser import positive
 from panoptic_deeplab.errors import UsageError
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panoptic_deeplab.cli.command_line import not_negative, positive, run
+from panoptic_deeplab.cli.command_line import run
+from panoptic_deeplab.cli.parser import not_negative, positive
 from panoptic_deeplab.errors import UsageError
 
 if TYPE_CHECKING:

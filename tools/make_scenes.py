@@ -17,7 +17,7 @@ from pathlib import Path
 from panoptic_deeplab.cli.command_line import run, script_parser
 from panoptic_deeplab.convert.prepare_cityscapes import make_panoptic
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.parallel import MOST_WORKERS, ending_on_sigterm, in_parallel
+from panoptic_deeplab.parallel import MAX_WORKERS, ending_on_sigterm, in_parallel
 
 SMALLEST_SIZE = 32
 LARGEST_SIZE = 8192
@@ -68,7 +68,7 @@ def check_numbers(args: argparse.Namespace) -> None:
     _check_range("--val", args.val, 0, 999_999)
     _check_range("--height", args.height, SMALLEST_SIZE, LARGEST_SIZE)
     _check_range("--width", args.width, SMALLEST_SIZE, LARGEST_SIZE)
-    _check_range("--workers", args.workers, 1, MOST_WORKERS)
+    _check_range("--workers", args.workers, 1, MAX_WORKERS)
     if args.train + args.val == 0:
         raise UsageError("--train and --val: expected at least one scene in all, got 0 and 0")
 

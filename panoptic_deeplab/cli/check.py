@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panoptic_deeplab.check.findings import ERROR, KINDS, WARNING, Findings
-from panoptic_deeplab.cli.command_line import not_negative, positive, run, script_parser
+from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.parser import Parser, not_negative, positive
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import usable_folder, write_json
 
@@ -32,9 +33,17 @@ if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = script_parser(
+SUMMARY = "find what is wrong with a data set before training on it"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb alone; return the exit code."""
+    return run_script(add_arguments, run, argv)
+
+
+def add_arguments(parser: Parser) -> None:
+    """Describe the verb and its flags."""
+    parser.describe(
         __doc__.format(errors=_kinds(ERROR), warnings=_kinds(WARNING)),
         "panoptic-deeplab check --config configs/own_data.yml --save_dir output/check",
     )
@@ -67,7 +76,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="changes to the configuration, such as val_dataset.dataset_root=data/mine",
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    return parser.parse_args(argv)
 
 
 def _kinds(severity: str) -> str:
@@ -75,12 +83,8 @@ def _kinds(severity: str) -> str:
     return f"{severity.capitalize()}s: {names}."
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Checks the data set and returns the exit code."""
-    return run(_check, parse_args(argv))
-
-
-def _check(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """Check the data set and tell what was found."""
     from panoptic_deeplab.check.tables import findings_text, statistics_text
     from panoptic_deeplab.config import Config
 

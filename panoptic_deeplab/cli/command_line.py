@@ -7,14 +7,14 @@ import errno
 import logging
 import signal
 import sys
-import textwrap
 import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from panoptic_deeplab.cli.parser import Parser, fraction, odd, positive
 from panoptic_deeplab.environment import check_environment, explain_import_error
 from panoptic_deeplab.errors import UsageError, UserError
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 ENDED_BY_SIGNAL = 128
 """A shell reports this plus the signal's number."""
-
-_HELP_WIDTH = 80
 
 
 def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
@@ -56,35 +54,22 @@ def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
         return _fail(f"unexpected {kind}: {line} (run again with --debug)", 1, arguments)
 
 
-def script_parser(description: str, example: str) -> argparse.ArgumentParser:
-    """A parser whose help ends with an example that can be copied as it stands.
-
-    Args:
-        description: what the script does; a blank line begins a new paragraph.
-        example: a command; where it is long it goes on behind a backslash.
-    """
-    return argparse.ArgumentParser(**help_texts(description, example))
-
-
-def help_texts(description: str, example: str) -> dict[str, Any]:
-    """What `script_parser` hands to argparse, for the parser of a subcommand."""
-    paragraphs = (" ".join(text.split()) for text in description.split("\n\n"))
-    return {
-        "description": "\n\n".join(textwrap.fill(text, _HELP_WIDTH - 2) for text in paragraphs),
-        "epilog": f"example:\n  {_broken(example)}",
-        "formatter_class": argparse.RawDescriptionHelpFormatter,
-    }
+def run_script(
+    add_arguments: Callable[[argparse.ArgumentParser], None],
+    body: Callable[[argparse.Namespace], None],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """The command line of a script that is one verb; returns the exit code."""
+    parser = Parser()
+    add_arguments(parser)
+    return run(body, parser.parse_args(argv))
 
 
-def _broken(command: str) -> str:
-    """The command in lines that fit, each but the last with a backslash; options keep values."""
-    lines = [""]
-    first, *options = command.split(" --")
-    for part in [*first.split(" "), *(f"--{option}" for option in options)]:
-        if lines[-1] and len(lines[-1]) + len(part) > _HELP_WIDTH - 10:
-            lines.append("")
-        lines[-1] += f" {part}" if lines[-1] else part
-    return " \\\n      ".join(lines)
+def script_parser(description: str, example: str) -> Parser:
+    """A parser with the help that `Parser.describe` makes of these."""
+    parser = Parser()
+    parser.describe(description, example)
+    return parser
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +94,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 def add_grouping_arguments(parser: argparse.ArgumentParser) -> None:
     """The reference's flags for post-processing; each overrides a key of the configuration."""
     group = parser.add_argument_group("post-processing (default: what the configuration says)")
-    group.add_argument("--threshold", type=share, help="heat that a centre must exceed, 0..1")
+    group.add_argument("--threshold", type=fraction, help="heat that a centre must exceed, 0..1")
     group.add_argument("--nms_kernel", type=odd, help="window of a centre in pixels, odd")
     group.add_argument("--top_k", type=positive, help="most centres in an image")
 
@@ -148,39 +133,6 @@ def chosen_views(arguments: argparse.Namespace) -> Augmentation | None:
     from panoptic_deeplab.engine.views import Augmentation
 
     return Augmentation(tuple(arguments.scales or [1.0]), arguments.flip_horizontal)
-
-
-def positive(text: str) -> int:
-    """An argument that is a whole number of at least 1."""
-    return _number(text, 1, int)
-
-
-def not_negative(text: str) -> int:
-    """An argument that is a whole number of at least 0 and fits into 31 bits."""
-    return _number(text, 0, int)
-
-
-def odd(text: str) -> int:
-    """An argument that is an odd whole number of at least 1."""
-    number = positive(text)
-    if number % 2 == 0:
-        raise argparse.ArgumentTypeError(f"must be an odd number, got '{text}'")
-    return number
-
-
-def share(text: str) -> float:
-    """An argument in 0..1."""
-    return _number(text, 0, float, most=1)
-
-
-def _number(text: str, least: int, kind: Callable[[str], Any], most: int = (1 << 31) - 1) -> Any:
-    try:
-        number = kind(text)
-    except ValueError:
-        number = None
-    if number is None or not least <= number <= most:
-        raise argparse.ArgumentTypeError(f"must be a number in {least}..{most}, got '{text}'")
-    return number
 
 
 def load_config(arguments: argparse.Namespace, *overrides: str) -> Config:

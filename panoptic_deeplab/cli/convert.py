@@ -1,10 +1,4 @@
-"""Turns annotations of many forms into COCO panoptic, and COCO panoptic into what Cityscapes and
-BDD100K have.
-
-The example writes data/mine/train.json and data/mine/train/*.png, which the data set CocoPanoptic
-reads. All of it appears at the end, or nothing. `COMMAND --help` tells each form's arguments, with
-an example.
-"""
+"""Converts annotations between COCO panoptic and the forms of other data sets and tools."""
 
 from __future__ import annotations
 
@@ -15,24 +9,54 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_deeplab.cli.command_line import help_texts, positive, run, script_parser
+from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.parser import Parser, positive, processes
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.parallel import MOST_WORKERS
+from panoptic_deeplab.parallel import MAX_WORKERS
 
 if TYPE_CHECKING:
     from panoptic_deeplab.convert.run import Source, Target
 
+Commands = argparse._SubParsersAction  # of Parser
 Open = Callable[[argparse.Namespace], "tuple[Source, str]"]
 """The source that a command line describes, and how its result is called if not by --name."""
 
+SUMMARY = "convert annotations from one form to another"
+DESCRIPTION = """
+Convert annotations of many forms to COCO panoptic, and COCO panoptic to the forms of Cityscapes and
+BDD100K.
+
+The example writes data/mine/train.json and data/mine/train/*.png, which the data set CocoPanoptic
+reads. All of it appears at the end, or nothing. `COMMAND --help` tells each form's arguments, with
+an example.
+"""
+PREPARATION = """
+Make Cityscapes as it is downloaded ready for training.
+
+For each split it writes, beside what the download holds,
+
+    gtFine/cityscapes_panoptic_{split}_trainId.json
+    gtFine/cityscapes_panoptic_{split}_trainId/*.png
+        as csCreatePanopticImgs --use-train-id: the JSON byte for byte, the
+        PNGs pixel for pixel;
+    gtFine/{split}/{city}/*_gtFine_labelTrainIds.png
+        where polygons lie and they are missing.
+
+Each file appears whole or not at all, the JSON last; a split that is already done is left alone.
+"""
 OVERLAPS = ("last", "first", "small_on_top")
 LARGEST_SIDE = 1 << 16
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = script_parser(
-        __doc__,
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb alone; return the exit code."""
+    return run_script(add_arguments, run, argv)
+
+
+def add_arguments(parser: Parser) -> None:
+    """Describe the verb and its commands."""
+    parser.describe(
+        DESCRIPTION,
         "panoptic-deeplab convert from-labelme --folder labels --things car,person "
         "--stuff road,sky --output data/mine --name train",
     )
@@ -46,55 +70,58 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         _add_from_labelme,
         _add_to_cityscapes,
         _add_to_bdd100k,
+        _add_prepare_cityscapes,
     ):
         add(commands)
-    return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Converts the annotations and returns the exit code."""
-    return run(_convert, parse_args(argv))
+def run(args: argparse.Namespace) -> None:
+    """Do what the command asks for."""
+    args.command(args)
 
 
 def _convert(args: argparse.Namespace) -> None:
     from panoptic_deeplab.convert.run import convert
 
-    if args.workers > MOST_WORKERS:
-        raise UsageError(f"--workers: expected 1..{MOST_WORKERS}, got {args.workers}")
     source, name = args.open(args)
     name = args.name or name
     if Path(name).name != name or name.startswith("."):
         raise UsageError(f"--name: expected a name without folders and dots, got {name!r}")
     target = args.target(args, source, name)
-    convert(source, target, args.workers, args.overwrite)
+    convert(source, target, args.num_workers, args.overwrite)
     print(f"{target.results[0]}: {len(source.images)} images, {source.info.num_classes} classes")
 
 
 def _add_command(
-    commands: argparse._SubParsersAction,
+    commands: Commands,
     name: str,
     description: str,
     example: str,
     open_source: Open,
     target: Callable[[argparse.Namespace, Source, str], Target],
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=description.splitlines()[0],
-        **help_texts(description, f"panoptic-deeplab convert {name} {example}"),
-    )
+) -> Parser:
+    parser = commands.add_parser(name, help=description.splitlines()[0])
+    parser.describe(description, f"panoptic-deeplab convert {name} {example}")
     parser.add_argument("--output", required=True, help="the folder to write to")
     parser.add_argument("--name", help="what the result is called; default: as the source is")
-    parser.add_argument(
-        "--workers", type=positive, default=os.cpu_count() or 1, help="processes; default: all"
-    )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    parser.set_defaults(open=open_source, target=target)
+    _add_num_workers(parser)
+    parser.set_defaults(command=_convert, open=open_source, target=target)
     return parser
 
 
-def _add_ignore_unknown(parser: argparse.ArgumentParser) -> None:
+def _add_num_workers(parser: Parser) -> None:
+    parser.add_argument(
+        "--num_workers",
+        type=processes,
+        default=min(os.cpu_count() or 1, MAX_WORKERS),
+        help="processes; default: all cores",
+    )
+    parser.former_names["--workers"] = "--num_workers"
+    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+
+
+def _add_ignore_unknown(parser: Parser) -> None:
     parser.add_argument(
         "--ignore_unknown",
         action="store_true",
@@ -102,17 +129,18 @@ def _add_ignore_unknown(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_overlap(parser: argparse.ArgumentParser, default: str) -> None:
+def _add_overlap(parser: Parser, default: str) -> None:
     parser.add_argument(
         "--overlap",
         choices=OVERLAPS,
         default=default,
-        help="which of two objects covers the other: the last or first of the file, or the one "
-        "of the smaller area, crowds being lowest (default: %(default)s)",
+        metavar="RULE",
+        help="which of two objects covers the other: the last or first of the file, or "
+        "(small_on_top) the one of the smaller area, crowds being lowest (default: %(default)s)",
     )
 
 
-def _add_from_cityscapes(commands: argparse._SubParsersAction) -> None:
+def _add_from_cityscapes(commands: Commands) -> None:
     parser = _add_command(
         commands,
         "from-cityscapes",
@@ -133,7 +161,7 @@ def _open_cityscapes(args: argparse.Namespace) -> tuple[Source, str]:
     return open_cityscapes(Path(args.dataset_root), args.split), args.split
 
 
-def _add_from_bdd100k(commands: argparse._SubParsersAction) -> None:
+def _add_from_bdd100k(commands: Commands) -> None:
     parser = _add_command(
         commands,
         "from-bdd100k",
@@ -152,7 +180,7 @@ def _open_bdd100k(args: argparse.Namespace) -> tuple[Source, str]:
     return open_bitmasks(Path(args.folder)), Path(args.folder).resolve().name
 
 
-def _add_from_scalabel(commands: argparse._SubParsersAction) -> None:
+def _add_from_scalabel(commands: Commands) -> None:
     parser = _add_command(
         commands,
         "from-scalabel",
@@ -186,7 +214,7 @@ def _open_scalabel(args: argparse.Namespace) -> tuple[Source, str]:
     return open_scalabel(json, (height, width), args.ignore_unknown), json.resolve().stem
 
 
-def _add_from_kitti(commands: argparse._SubParsersAction) -> None:
+def _add_from_kitti(commands: Commands) -> None:
     parser = _add_command(
         commands,
         "from-kitti",
@@ -205,7 +233,7 @@ def _open_kitti(args: argparse.Namespace) -> tuple[Source, str]:
     return open_kitti(Path(args.dataset_root), args.split), args.split
 
 
-def _add_from_coco_instances(commands: argparse._SubParsersAction) -> None:
+def _add_from_coco_instances(commands: Commands) -> None:
     parser = _add_command(
         commands,
         "from-coco-instances",
@@ -221,6 +249,7 @@ def _add_from_coco_instances(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--semantic", help="folder of PNGs, NAME.png for the picture NAME.jpg")
     parser.add_argument(
         "--stuff_classes",
+        metavar="NAMES",
         help="names of the values 0, 1, ... of those PNGs, as road,sky or a JSON that holds a list "
         "or {value: name}; names of things mark pixels that are void without an object",
     )
@@ -242,7 +271,7 @@ def _open_coco_instances(args: argparse.Namespace) -> tuple[Source, str]:
     return open_coco_instances(json, args.overlap, semantic), json.stem
 
 
-def _add_from_labelme(commands: argparse._SubParsersAction) -> None:
+def _add_from_labelme(commands: Commands) -> None:
     parser = _add_command(
         commands,
         "from-labelme",
@@ -282,7 +311,7 @@ def _open_labelme(args: argparse.Namespace) -> tuple[Source, str]:
     return source, folder.resolve().name
 
 
-def _add_to_cityscapes(commands: argparse._SubParsersAction) -> None:
+def _add_to_cityscapes(commands: Commands) -> None:
     parser = _add_command(
         commands,
         "to-cityscapes",
@@ -296,7 +325,7 @@ def _add_to_cityscapes(commands: argparse._SubParsersAction) -> None:
     _add_coco_panoptic(parser)
 
 
-def _add_to_bdd100k(commands: argparse._SubParsersAction) -> None:
+def _add_to_bdd100k(commands: Commands) -> None:
     parser = _add_command(
         commands,
         "to-bdd100k",
@@ -308,7 +337,7 @@ def _add_to_bdd100k(commands: argparse._SubParsersAction) -> None:
     _add_coco_panoptic(parser)
 
 
-def _add_coco_panoptic(parser: argparse.ArgumentParser) -> None:
+def _add_coco_panoptic(parser: Parser) -> None:
     parser.add_argument("--json", required=True, help="the COCO panoptic JSON")
     parser.add_argument("--png_folder", help="of its PNGs; default: the JSON's name without .json")
     parser.add_argument(
@@ -326,6 +355,35 @@ def _open_coco_panoptic(args: argparse.Namespace) -> tuple[Source, str]:
     folder = Path(args.png_folder) if args.png_folder else None
     info = read_classes(Path(args.classes)) if args.classes else None
     return open_coco_panoptic(json, folder, info), json.stem
+
+
+def _add_prepare_cityscapes(commands: Commands) -> None:
+    name, description = "prepare-cityscapes", PREPARATION
+    parser = commands.add_parser(name, help="Cityscapes as downloaded, made ready for training.")
+    parser.describe(description, f"panoptic-deeplab convert {name} --dataset_root data/cityscapes")
+    parser.add_argument(
+        "--dataset_root", required=True, type=Path, help="the folder of leftImg8bit and gtFine"
+    )
+    parser.add_argument(
+        "--splits", nargs="+", default=["train", "val"], metavar="NAME", help="default: train val"
+    )
+    parser.add_argument(
+        "--save_dir",
+        type=Path,
+        help="write there instead, with a link to leftImg8bit; for a data set that cannot be "
+        "written to: this folder is the dataset_root to train with",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="also redo splits that are done")
+    _add_num_workers(parser)
+    parser.set_defaults(command=_prepare_cityscapes)
+
+
+def _prepare_cityscapes(args: argparse.Namespace) -> None:
+    from panoptic_deeplab.convert.prepare_cityscapes import prepare_cityscapes
+
+    prepare_cityscapes(
+        args.dataset_root, args.splits, args.num_workers, args.overwrite, args.save_dir
+    )
 
 
 def _coco_panoptic(args: argparse.Namespace, source: Source, name: str) -> Target:

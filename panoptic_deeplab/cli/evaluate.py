@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from panoptic_deeplab.cli.command_line import not_negative, run, script_parser
+from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.parser import Parser, not_negative
 from panoptic_deeplab.errors import UsageError
 
 FORMS = {
@@ -19,15 +20,18 @@ FORMS = {
 }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    return run(score, parse_arguments(argv))
+SUMMARY = "score prediction files as the official tools do"
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """What the command line says."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb alone; return the exit code."""
+    return run_script(add_arguments, run, argv)
+
+
+def add_arguments(parser: Parser) -> None:
+    """Describe the verb and its arguments."""
     forms = "; ".join(f"{form}: {meaning}" for form, meaning in FORMS.items())
-    parser = script_parser(
+    parser.describe(
         f"Score predictions in files against annotations in files. {forms}.",
         "panoptic-deeplab evaluate panoptic gtFine/cityscapes_panoptic_val.json "
         "results/panoptic.json --num_workers 2 --json scores.json",
@@ -46,10 +50,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    return parser.parse_args(argv)
 
 
-def score(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Prints the official numbers, all of them into the JSON."""
     from panoptic_deeplab import evaluation
     from panoptic_deeplab.evaluation.report import align

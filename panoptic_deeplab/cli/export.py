@@ -6,11 +6,12 @@ import argparse
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panoptic_deeplab.cli.command_line import add_common_arguments, load_config, positive, run
+from panoptic_deeplab.cli.command_line import add_common_arguments, load_config, run_script
+from panoptic_deeplab.cli.parser import Parser, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,15 +25,23 @@ REPEATS = 3
 FLOAT_LAYERS = 2  # convolutions before each output; what was measured: docs/deploy.md
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description="Export a model for any batch, height and width. Under --save_dir come "
+SUMMARY = "write a model as one file for other runtimes"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb alone; return the exit code."""
+    return run_script(add_arguments, run, argv)
+
+
+def add_arguments(parser: Parser) -> None:
+    """Describe the verb and its flags."""
+    parser.describe(
+        "Export a model for any batch, height and width. Under --save_dir come "
         "deploy.yaml and inference.json with inference.pdiparams (Paddle) or model.onnx (ONNX). "
         "With --with_postprocess the file takes uint8 pictures and gives panoptic ids, a segment "
         "table and a semantic map. What was written is run on a sample; if it does not agree with "
         "the model, nothing is left behind.",
-        epilog="example: panoptic-deeplab export --config configs/demo/"
+        "panoptic-deeplab export --config configs/demo/"
         "panoptic_deeplab_lite_scenes.yml --model_path output/demo/model "
         "--save_dir output/demo/onnx --format onnx --with_postprocess",
     )
@@ -75,10 +84,9 @@ def main(argv: list[str] | None = None) -> int:
         default=REPEATS,
         help="runs of which the median time is told (default: %(default)s)",
     )
-    return run(export, parser.parse_args(argv))
 
 
-def export(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Loads the model, writes it and tries what was written.
 
     Raises:

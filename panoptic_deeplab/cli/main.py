@@ -1,37 +1,45 @@
-"""The command `panoptic-deeplab VERB ...`; each verb is a file of its own in this folder."""
+"""The command `panoptic-deeplab VERB ...`; each verb is a module of its own in this folder.
+
+A verb's module has SUMMARY (one line), `add_arguments(parser)`, `run(arguments)`, and `main(argv)`
+for a script of its own. None imports Paddle, NumPy or OpenCV before it runs.
+"""
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 from collections.abc import Sequence
 
-VERBS = {
-    "train": "train what a configuration describes",
-    "val": "evaluate a model on the validation split",
-    "predict": "predict images: overlays for people, ids for programs",
-    "export": "write a model as one file for other runtimes",
-    "convert": "convert annotations from one form to another",
-    "check": "find what is wrong with a data set before training on it",
-    "evaluate": "score prediction files as the official tools do",
-    "weights": "convert published weights of other frameworks",
-}
+from panoptic_deeplab import __version__
+from panoptic_deeplab.cli.command_line import run
+from panoptic_deeplab.cli.parser import Parser
+
+VERBS = ("train", "val", "predict", "export", "convert", "check", "evaluate", "weights")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb that the command line names; return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="panoptic-deeplab",
-        description="Panoptic segmentation on PaddlePaddle.",
-        epilog="`panoptic-deeplab VERB --help` tells the rest.",
+    words = sys.argv[1:] if argv is None else argv
+    arguments = build_parser().parse_args(words or ["--help"])
+    return run(arguments.run, arguments)
+
+
+def build_parser() -> Parser:
+    """The parser of the command with all its verbs."""
+    parser = Parser(prog="panoptic-deeplab")
+    parser.describe(
+        "Panoptic segmentation on PaddlePaddle. `panoptic-deeplab VERB --help` tells each verb's "
+        "arguments.",
+        "panoptic-deeplab train --config configs/demo/panoptic_deeplab_lite_scenes.yml",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, summary in VERBS.items():
-        verbs.add_parser(name, help=summary, add_help=False)
-    arguments, rest = parser.parse_known_args(argv)
-    verb = importlib.import_module(f"panoptic_deeplab.cli.{arguments.verb}")
-    return verb.main(rest)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for name in VERBS:
+        verb = importlib.import_module(f"panoptic_deeplab.cli.{name}")
+        verb_parser = verbs.add_parser(name, help=verb.SUMMARY)
+        verb.add_arguments(verb_parser)
+        verb_parser.set_defaults(run=verb.run)
+    return parser
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,9 @@ from panoptic_deeplab.cli.command_line import (
     add_view_arguments,
     chosen_views,
     load_config,
-    not_negative,
-    run,
-    script_parser,
+    run_script,
 )
+from panoptic_deeplab.cli.parser import Parser, not_negative
 from panoptic_deeplab.results import FOLDERS, FORMATS
 
 if TYPE_CHECKING:
@@ -30,20 +29,23 @@ if TYPE_CHECKING:
 GROUPING_FLAGS = ("threshold", "nms_kernel", "top_k")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    return run(predict, parse_arguments(argv))
+SUMMARY = "predict images: overlays for people, ids for programs"
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """What the command line says."""
-    parser = script_parser(
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb alone, as predict.py does; return the exit code."""
+    return run_script(add_arguments, run, argv)
+
+
+def add_arguments(parser: Parser) -> None:
+    """Describe the verb and its flags."""
+    parser.describe(
         "Predict pictures. Under --save_dir come, for each, panoptic/NAME.png (segment ids in COCO "
         "panoptic form, listed in panoptic.json), panoptic/NAME_overlay.png, semantic/NAME.png and "
         "instance/NAME.png, or what --format asks for. A second prediction into the same folder "
         "adds to its lists; of a picture predicted again the new result stays. Ctrl-C or SIGTERM "
         "list what is done by then.",
-        "python predict.py --config configs/demo/panoptic_deeplab_lite_scenes.yml "
+        "panoptic-deeplab predict --config configs/demo/panoptic_deeplab_lite_scenes.yml "
         "--model_path output/demo/model --image_path my_pictures --save_dir output/mine "
         "--format pictures csv",
     )
@@ -85,7 +87,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add_profile_argument(parser)
     add_grouping_arguments(parser)
     add_view_arguments(parser)
-    return parser.parse_args(argv)
 
 
 def described(formats: Mapping[str, str]) -> str:
@@ -93,7 +94,7 @@ def described(formats: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {what}" for name, what in formats.items())
 
 
-def predict(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Builds what the configuration names and predicts all pictures."""
     from panoptic_deeplab.files import usable_folder
     from panoptic_deeplab.inference.sources import find_pictures

@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,9 @@ from panoptic_deeplab.cli.command_line import (
     add_grouping_arguments,
     add_profile_argument,
     load_config,
-    not_negative,
-    positive,
-    run,
-    script_parser,
-    share,
+    run_script,
 )
+from panoptic_deeplab.cli.parser import Parser, fraction, not_negative, positive
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 
 if TYPE_CHECKING:
@@ -28,17 +26,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("panoptic_deeplab.train")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    return run(train, parse_arguments(argv))
+SUMMARY = "train the model that a configuration describes"
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """What the command line says."""
-    parser = script_parser(
-        "Train a panoptic segmentation model.",
-        "python -m paddle.distributed.launch train.py --config "
-        "configs/demo/panoptic_deeplab_lite_scenes.yml "
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb alone, as train.py does; return the exit code."""
+    return run_script(add_arguments, run, argv)
+
+
+def add_arguments(parser: Parser) -> None:
+    """Describe the verb and its flags."""
+    parser.describe(
+        "Train a panoptic segmentation model. On several GPUs, put `python -m "
+        "paddle.distributed.launch` in front; it takes train.py and the command alike.",
+        "panoptic-deeplab train --config configs/demo/panoptic_deeplab_lite_scenes.yml "
         "--do_eval --use_vdl --save_dir output",
     )
     add_common_arguments(parser)
@@ -88,7 +89,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--seed",
         type=not_negative,
         default=0,
-        help="of all that is drawn (default: 0)",
+        help="of all random draws (default: %(default)s)",
     )
     parser.add_argument(
         "--accumulate_steps",
@@ -112,7 +113,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--use_ema", action="store_true", help="keep a moving average of the weights and score it"
     )
     parser.add_argument(
-        "--ema_decay", type=share, default=0.999, help="of that average (default: %(default)s)"
+        "--ema_decay", type=fraction, default=0.999, help="of that average (default: %(default)s)"
     )
     parser.add_argument(
         "--scale_lr",
@@ -126,10 +127,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     add_profile_argument(parser)
     add_grouping_arguments(parser)
-    return parser.parse_args(argv)
 
 
-def train(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Builds what the configuration names and trains it."""
     changes = {
         "iters": arguments.iters,

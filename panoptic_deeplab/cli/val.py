@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,9 @@ from panoptic_deeplab.cli.command_line import (
     add_view_arguments,
     chosen_views,
     load_config,
-    not_negative,
-    run,
-    script_parser,
+    run_script,
 )
+from panoptic_deeplab.cli.parser import Parser, not_negative
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 
@@ -39,18 +39,21 @@ _RECORDED = (
 """What the results tell of the command line."""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    return run(evaluate, parse_arguments(argv))
+SUMMARY = "evaluate a model, or predictions in files, on the validation split"
 
 
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """What the command line says."""
-    parser = script_parser(
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb alone, as val.py does; return the exit code."""
+    return run_script(add_arguments, run, argv)
+
+
+def add_arguments(parser: Parser) -> None:
+    """Describe the verb and its flags."""
+    parser.describe(
         "Evaluate a model, or predictions in files: panoptic quality, mean IoU and instance AP in "
         "one pass. For a model the mean IoU is that of its semantic branch, for files that of the "
         "classes of their segments.",
-        "python val.py --config configs/demo/panoptic_deeplab_lite_scenes.yml "
+        "panoptic-deeplab val --config configs/demo/panoptic_deeplab_lite_scenes.yml "
         "--model_path output/demo/model --json scores.json",
     )
     add_common_arguments(parser)
@@ -86,10 +89,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add_profile_argument(parser)
     add_grouping_arguments(parser)
     add_view_arguments(parser)
-    return parser.parse_args(argv)
 
 
-def evaluate(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Evaluates what the command line names and tells the result."""
     if arguments.json and (arguments.json.is_dir() or not arguments.json.parent.is_dir()):
         raise UsageError(f"--json {arguments.json}: expected a file in a folder that exists")

@@ -1,20 +1,4 @@
-"""Makes published weights (EfficientPS, EfficientNets) this project's.
-
-    panoptic-deeplab weights convert --weights efficientps.pth \\
-        --config configs/efficientps/efficientps_b5_cityscapes.yml \\
-        --output weights/efficientps
-
-reads the file (PyTorch's zip format or `.pdparams`; nothing in it is run,
-PyTorch is not needed), turns each entry into what the configured network has
-in its place, and writes a folder: the weights (model.pdparams), the classes
-where they are known (dataset_info.json), the configuration (config.yml) and
-what became of each entry, with the licence (conversion.json). An entry that is
-unknown or missing is an error. Whose weights they are is told by their names.
-
-EfficientPS's folder is a checkpoint: --model_path of val.py and predict.py.
-PaddleClas's file is a backbone's: --opts
-model.backbone.pretrained=FOLDER/model.pdparams of train.py.
-"""
+"""Converts published weights of other frameworks."""
 
 from __future__ import annotations
 
@@ -26,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_deeplab.cli.command_line import run
+from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.parser import Parser
 from panoptic_deeplab.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -36,15 +21,42 @@ if TYPE_CHECKING:
     from panoptic_deeplab.weights.conversion import Report
     from panoptic_deeplab.weights.origins import Origin
 
+SUMMARY = "convert published weights of other frameworks"
+EXAMPLE = (
+    "panoptic-deeplab weights convert --weights efficientps.pth --config "
+    "configs/efficientps/efficientps_b5_cityscapes.yml --output weights/efficientps"
+)
+CONVERSION = """
+Make published weights (EfficientPS, EfficientNets) a checkpoint of this project.
+
+The file (PyTorch's zip format or .pdparams; nothing in it is run, PyTorch is not needed) is read,
+each entry becomes what the configured network has in its place, and a folder is written: the
+weights (model.pdparams), the classes where they are known (dataset_info.json), the configuration
+(config.yml) and what became of each entry, with the license (conversion.json). An entry that is
+unknown or missing is an error. Whose weights they are is told by their names.
+
+EfficientPS's folder is a checkpoint: --model_path of val and predict. PaddleClas's file is a
+backbone's: --opts model.backbone.pretrained=FOLDER/model.pdparams of train.
+"""
 REPORT_FILE = "conversion.json"
 FILES = {"model.pdparams", "dataset_info.json", "config.yml", REPORT_FILE}
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb alone; return the exit code."""
+    return run_script(add_arguments, run, argv)
+
+
+def add_arguments(parser: Parser) -> None:
+    """Describe the verb and its commands."""
+    parser.describe("Published weights of other frameworks.", EXAMPLE)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_convert(commands.add_parser("convert", help="make them a checkpoint of this project"))
+
+
+def add_convert(parser: Parser) -> None:
+    """Describe `weights convert` and its flags."""
+    parser.describe(CONVERSION, EXAMPLE)
     parser.add_argument("--weights", type=Path, required=True, help="the published file")
     parser.add_argument("--config", required=True, help="of the network that gets them (YAML)")
     parser.add_argument("--output", type=Path, required=True, help="the folder to write")
@@ -53,22 +65,23 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier conversion")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    return parser.parse_args(argv)
+    parser.set_defaults(command=convert)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Converts the weights and returns the exit code."""
-    return run(_convert, parse_args(argv))
+def run(args: argparse.Namespace) -> None:
+    """Do what the command asks for."""
+    args.command(args)
 
 
-def _convert(args: argparse.Namespace) -> None:
+def convert(args: argparse.Namespace) -> None:
+    """Convert a file of weights and tell what became of its entries."""
     check_output(args.output, args.overwrite)
     from panoptic_deeplab.config import Config
-    from panoptic_deeplab.weights.conversion import convert, published_entries
+    from panoptic_deeplab.weights import conversion
 
-    with published_entries(args.weights) as (entries, others):
+    with conversion.published_entries(args.weights) as (entries, others):
         config = Config(args.config, args.opts)
-        weights, origin, report = convert(entries, config.model, args.weights)
+        weights, origin, report = conversion.convert(entries, config.model, args.weights)
     report.dropped |= others
     refuse_other_classes(origin, config, args.weights)
     write(args, config, weights, origin, report)

@@ -1,76 +1,66 @@
-"""Makes the panoptic annotations of Cityscapes ready for training.
-
-    panoptic-deeplab convert prepare-cityscapes --dataset_root data/cityscapes
-
-For each split it writes, beside what the download holds,
-
-    gtFine/cityscapes_panoptic_{split}_trainId.json
-    gtFine/cityscapes_panoptic_{split}_trainId/*.png
-        as csCreatePanopticImgs --use-train-id: the JSON byte for byte, the
-        PNGs pixel for pixel;
-    gtFine/{split}/{city}/*_gtFine_labelTrainIds.png
-        where polygons lie and they are missing.
-
-Each file appears whole or not at all, the JSON last; a split that is already
-done is left alone.
-"""
+"""Makes the panoptic annotations of Cityscapes that a training reads, as cityscapesscripts does."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import json
-import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from panoptic_deeplab.cli.command_line import run
-from panoptic_deeplab.errors import DataError, UsageError
-from panoptic_deeplab.parallel import MOST_WORKERS, ending_on_sigterm, in_parallel
+from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.parallel import ending_on_sigterm, in_parallel
 
 _INSTANCES = "_gtFine_instanceIds.png"
 _POLYGONS = "_gtFine_polygons.json"
 _OFFICIAL_KEYS = ("id", "category_id", "area", "bbox", "iscrowd")
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--dataset_root", required=True, help="the folder that holds leftImg8bit and gtFine"
-    )
-    parser.add_argument("--splits", nargs="+", default=["train", "val"], help="default: train val")
-    parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="processes; default: all cores"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="also redo splits that are done")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    return parser.parse_args(argv)
+def prepare_cityscapes(
+    root: Path,
+    splits: Sequence[str],
+    num_workers: int,
+    overwrite: bool = False,
+    output: Path | None = None,
+) -> None:
+    """Write the panoptic files and the missing train ids of the splits.
 
+    Each file appears whole or not at all, a split's JSON last.
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Prepares the splits and returns the exit code."""
-    return run(_prepare, parse_args(argv))
+    Args:
+        root: the folder that holds leftImg8bit and gtFine.
+        splits: folders below gtFine.
+        num_workers: processes.
+        overwrite: make splits again that are done.
+        output: the folder to write to instead of `root`; it gets a link to leftImg8bit, so that
+            it can take the place of `root` in a training.
 
-
-def _prepare(args: argparse.Namespace) -> None:
-    if not 1 <= args.workers <= MOST_WORKERS:
-        raise UsageError(f"--workers: expected 1..{MOST_WORKERS}, got {args.workers}")
-    gt_fine = find_gt_fine(Path(args.dataset_root), args.splits)
-    for split in args.splits:
-        make_train_ids(gt_fine, split, args.workers)
-        if is_done(gt_fine, split) and not args.overwrite:
-            print(f"{panoptic_json(gt_fine, split)}: already there (--overwrite makes it again)")
+    Raises:
+        DataError: annotations are missing or broken.
+    """
+    source = find_gt_fine(root, splits)
+    target = source if output is None else _linked_root(root, output) / "gtFine"
+    for split in splits:
+        make_train_ids(source, split, num_workers, target)
+        if is_done(source, split, target) and not overwrite:
+            print(f"{panoptic_json(target, split)}: already there (--overwrite makes it again)")
         else:
             with ending_on_sigterm():
-                make_panoptic(gt_fine, split, args.workers)
-            print(f"{panoptic_json(gt_fine, split)}: written")
+                make_panoptic(source, split, num_workers, target)
+            print(f"{panoptic_json(target, split)}: written")
+
+
+def _linked_root(root: Path, output: Path) -> Path:
+    """`output` with a link to the images of `root`."""
+    from panoptic_deeplab.files import usable_folder
+
+    usable_folder(output)
+    images, link = (root / "leftImg8bit").resolve(), output / "leftImg8bit"
+    if images.exists() and not link.exists():
+        link.symlink_to(images)
+    return output
 
 
 def find_gt_fine(root: Path, splits: Iterable[str]) -> Path:
@@ -105,9 +95,9 @@ def panoptic_json(gt_fine: Path, split: str) -> Path:
     return gt_fine / f"cityscapes_panoptic_{split}_trainId.json"
 
 
-def is_done(gt_fine: Path, split: str) -> bool:
-    """Whether the split's panoptic files are complete and newer than what they are made from."""
-    target, sources = panoptic_json(gt_fine, split), instance_files(gt_fine, split)
+def is_done(gt_fine: Path, split: str, output: Path) -> bool:
+    """Whether a split's panoptic files in `output` are complete and newer than their sources."""
+    target, sources = panoptic_json(output, split), instance_files(gt_fine, split)
     try:
         annotations = json.loads(target.read_text("utf-8"))["annotations"]
         written = target.stat().st_mtime_ns
@@ -121,44 +111,54 @@ def is_done(gt_fine: Path, split: str) -> bool:
     )
 
 
-def make_train_ids(gt_fine: Path, split: str, workers: int) -> None:
-    """Writes the `*_labelTrainIds.png` that are missing.
+def make_train_ids(gt_fine: Path, split: str, num_workers: int, output: Path) -> None:
+    """Write below `output` the `*_labelTrainIds.png` that `gt_fine` and it lack.
 
     Raises:
         DataError: a polygons file cannot be converted.
     """
     polygons = sorted((gt_fine / split).glob(f"*/*{_POLYGONS}"))
-    missing = [path for path in polygons if not _train_ids_of(path).is_file()]
-    for _ in in_parallel(_make_train_ids_of, missing, workers, f"{split}: train ids"):
+    jobs = []
+    for path in polygons:
+        train_ids = path.with_name(path.name.replace("_polygons.json", "_labelTrainIds.png"))
+        target = output / train_ids.relative_to(gt_fine)
+        if not train_ids.is_file() and not target.is_file():
+            jobs.append((path, target))
+    for _ in in_parallel(_make_train_ids_of, jobs, num_workers, f"{split}: train ids"):
         pass
 
 
-def _train_ids_of(polygons: Path) -> Path:
-    return polygons.with_name(polygons.name.replace("_polygons.json", "_labelTrainIds.png"))
-
-
-def _make_train_ids_of(polygons: Path) -> None:
+def _make_train_ids_of(job: tuple[Path, Path]) -> None:
     from cityscapesscripts.preparation.json2labelImg import json2labelImg
 
     from panoptic_deeplab.files import replacing
 
-    with told_as_data_error(polygons), replacing(_train_ids_of(polygons)) as temporary:
+    polygons, target = job
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with told_as_data_error(polygons), replacing(target) as temporary:
         json2labelImg(str(polygons), str(temporary), "trainIds")
 
 
-def make_panoptic(gt_fine: Path, split: str, workers: int) -> None:
-    """Writes the split's panoptic PNGs and JSON, exactly as cityscapesscripts would.
+def make_panoptic(gt_fine: Path, split: str, num_workers: int, output: Path | None = None) -> None:
+    """Write a split's panoptic PNGs and JSON, exactly as cityscapesscripts would.
+
+    Args:
+        gt_fine: where the split's annotations lie.
+        split: the folder below it.
+        num_workers: processes.
+        output: where to write, if not to `gt_fine`.
 
     Raises:
         DataError: an annotation cannot be converted.
     """
     from panoptic_deeplab.files import replacing, replacing_folder
 
-    target = panoptic_json(gt_fine, split)
+    target = panoptic_json(output or gt_fine, split)
+    target.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(target.with_suffix("")) as folder:
         convert = partial(convert_one, folder=folder)
         sources = instance_files(gt_fine, split)
-        parts = list(in_parallel(convert, sources, workers, f"{split}: panoptic"))
+        parts = list(in_parallel(convert, sources, num_workers, f"{split}: panoptic"))
     content = {
         "images": [image for image, _ in parts],
         "annotations": [annotation for _, annotation in parts],
@@ -230,7 +230,3 @@ def told_as_data_error(path: Path) -> Iterator[None]:
         if isinstance(error, SystemExit):
             cause = next((line for line in said.getvalue().splitlines() if "ERROR" in line), cause)
         raise DataError(f"{path}: cityscapesscripts cannot convert it ({cause})") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 from scenes.files import Job, write_scene
 
+from panoptic_deeplab.cli import convert
 from panoptic_deeplab.convert import prepare_cityscapes
 
 
@@ -39,9 +40,8 @@ def root(download: Path, tmp_path: Path) -> Path:
 
 
 def prepare(root: Path, *options: str | int) -> int:
-    return prepare_cityscapes.main(
-        ["--dataset_root", str(root), "--workers", "1", *map(str, options)]
-    )
+    flags = ["--dataset_root", str(root), "--num_workers", "1", *map(str, options)]
+    return convert.main(["prepare-cityscapes", *flags])
 
 
 def panoptic_files(folder: Path) -> dict[str, object]:
@@ -69,7 +69,7 @@ def hidden(root: Path) -> list[Path]:
 def test_equals_the_librarys_own_run(
     root: Path, tmp_path: Path, workers: int, capsys: pytest.CaptureFixture
 ) -> None:
-    assert prepare(root, "--workers", workers) == 0
+    assert prepare(root, "--num_workers", workers) == 0
     capsys.readouterr()
     own = tmp_path / "own"
     own.mkdir()
@@ -133,7 +133,6 @@ def test_an_unfinished_split_is_made_again(root: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--workers", 0), 2, "--workers: expected 1..256, got 0"),
         (("--splits", "trian"), 1, "splits that do: train, val"),
         (("--dataset_root", "nowhere"), 1, "nowhere/gtFine: no such folder"),
     ],
@@ -174,6 +173,25 @@ def test_a_broken_annotation_is_named_and_nothing_is_written(
     assert message in told[0]
     assert panoptic_files(root / "gtFine") == {}
     assert hidden(root) == []
+
+
+def test_a_data_set_that_cannot_be_written_to_is_prepared_elsewhere(
+    root: Path, tmp_path: Path
+) -> None:
+    """The other folder then trains in the place of the data set."""
+    (root / "leftImg8bit").mkdir()
+    before = sorted(root.rglob("*"))
+    other = tmp_path / "elsewhere"
+    assert prepare(root, "--save_dir", other) == 0
+    assert sorted(root.rglob("*")) == before
+    assert (other / "leftImg8bit").samefile(root / "leftImg8bit")
+    assert len(panoptic_files(other / "gtFine")) == 2 + 4
+    assert len(list(other.glob("gtFine/train/*/*_labelTrainIds.png"))) == 3
+    done = (other / "gtFine" / "cityscapes_panoptic_val_trainId.json").stat().st_ino
+    assert prepare(root, "--save_dir", other) == 0
+    assert (other / "gtFine" / "cityscapes_panoptic_val_trainId.json").stat().st_ino == done
+    assert prepare(root) == 0
+    assert panoptic_files(root / "gtFine") == panoptic_files(other / "gtFine")
 
 
 def test_an_interrupted_run_leaves_nothing_that_looks_finished(

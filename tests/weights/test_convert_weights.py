@@ -66,7 +66,9 @@ def released(network: paddle.nn.Layer) -> Arrays:
 def run(config: Path, weights: Path, *more: str) -> tuple[int, Path]:
     output = weights.parent / "converted"
     paths = {"--config": config, "--weights": weights, "--output": output}
-    return main([str(part) for pair in paths.items() for part in pair] + list(more)), output
+    return main(
+        ["convert"] + [str(part) for pair in paths.items() for part in pair] + list(more)
+    ), output
 
 
 def failure(config: Path, weights: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str:
@@ -543,5 +545,5 @@ def test_other_archives(
 
 def test_help_names_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["--help"])
+        main(["convert", "--help"])
     assert "panoptic-deeplab weights convert --weights efficientps.pth" in capsys.readouterr().out

@@ -261,13 +261,13 @@ def same_iou(ours: Mapping[str, Any], official: Mapping[str, Any]) -> None:
 
 
 def prepare_pngs(files: Files) -> Call:
-    """Panoptic PNGs and JSON by `prepare_cityscapes.py`, in this process."""
+    """Panoptic PNGs and JSON by `convert prepare-cityscapes`, in this process."""
     from panoptic_deeplab.convert.prepare_cityscapes import make_panoptic, panoptic_json
 
     labels = _own_labels(files)
 
     def run() -> dict[str, Any]:
-        make_panoptic(labels, "val", workers=1)
+        make_panoptic(labels, "val", num_workers=1)
         return _prepared(panoptic_json(labels, "val"))
 
     return run
