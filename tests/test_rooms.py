@@ -82,7 +82,14 @@ MAY_IMPORT = {
         "postprocess",
         "structures",
     },
-    "inference": {"errors", "export.description", "files", "formats", "structures"},
+    "inference": {
+        "errors",
+        "export.description",
+        "files",
+        "formats",
+        "structures",
+        "weights.download",
+    },
     "config": {
         "datasets",
         "errors",

@@ -1,0 +1,106 @@
+"""Which files a model path means: a checkpoint, bare weights, an export, or a URL of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from panoptic_deeplab.errors import DataError, UsageError, nearest
+from panoptic_deeplab.weights.download import local_weights
+
+CONFIG_FILE = "config.yml"
+WEIGHTS_FILES = ("model.pdparams", "model.safetensors")
+EXPORT_FILE = "model.onnx"
+PADDLE_PROGRAM = "inference.json"
+
+_MAX_SUGGESTIONS = 3
+
+
+class ModelFiles(NamedTuple):
+    """Where a model lies.
+
+    Attributes:
+        weights: the file of weights, or the exported file.
+        config: path or name of the configuration that describes the network; None for an exported
+            file without one, which needs none.
+        is_exported: whether `weights` is an exported ONNX file.
+    """
+
+    weights: Path
+    config: str | None
+    is_exported: bool
+
+
+def locate_model(model_path: str | Path, config: str | Path | None = None) -> ModelFiles:
+    """Find the files of a model.
+
+    Args:
+        model_path: the folder of a checkpoint or an export, a file of weights, an ONNX file, or the
+            https URL of a file of weights (or of an archive with one).
+        config: path or name of a configuration; it goes before the one beside the weights.
+
+    Raises:
+        DataError: there is nothing of that name, the folder holds no model, or the URL cannot be
+            fetched.
+        UsageError: the path is empty, or no configuration lies beside the weights and none is
+            given.
+    """
+    if not str(model_path):
+        raise UsageError(
+            "--model_path: expected a checkpoint folder, a weights file, an ONNX file or an https "
+            "URL, got an empty text"
+        )
+    weights = _model_file(model_path)
+    if weights.suffix == ".onnx":
+        return ModelFiles(weights, None if config is None else str(config), True)
+    return ModelFiles(weights, str(config or _config_beside(weights, model_path)), False)
+
+
+def _model_file(model_path: str | Path) -> Path:
+    if "://" in str(model_path):
+        return local_weights(str(model_path), "check the address, or give a local path")
+    path = Path(model_path)
+    if path.is_dir():
+        return _file_in_folder(path)
+    if not path.exists():
+        raise DataError(
+            f"{path}: no such file or folder{_near(path)}; expected a checkpoint folder, a weights "
+            "file, an ONNX file or an https URL",
+            kind="missing file",
+        )
+    return path
+
+
+def _file_in_folder(folder: Path) -> Path:
+    for name in (*WEIGHTS_FILES, EXPORT_FILE):
+        if (folder / name).exists():
+            return folder / name
+    if (folder / PADDLE_PROGRAM).exists():
+        raise DataError(
+            f"{folder}: holds a Paddle program, which only Paddle Inference runs; export with "
+            "--format onnx, or give the checkpoint"
+        )
+    expected = ", ".join((*WEIGHTS_FILES, EXPORT_FILE))
+    raise DataError(f"{folder}: holds no model (none of {expected}){_models_below(folder)}")
+
+
+def _config_beside(weights: Path, model_path: str | Path) -> Path:
+    config = weights.with_name(CONFIG_FILE)
+    if not config.is_file():
+        raise UsageError(
+            f"{model_path}: no {CONFIG_FILE} lies beside these weights; give the configuration "
+            "they were trained with by --config"
+        )
+    return config
+
+
+def _near(path: Path) -> str:
+    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    return nearest(path.name, siblings)
+
+
+def _models_below(folder: Path) -> str:
+    """Where the models of a training lie, such as best_model; '' where there are none."""
+    files = (file for name in (*WEIGHTS_FILES, EXPORT_FILE) for file in folder.glob(f"*/{name}"))
+    found = sorted({str(file.parent) for file in files})
+    return f"; give {' or '.join(found[:_MAX_SUGGESTIONS])}" if found else ""
