@@ -10,8 +10,8 @@ from panoptic_deeplab.check.images import ImageReport, check_image
 from panoptic_deeplab.check.statistics import Statistics
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.datasets import PanopticDataset
-from panoptic_deeplab.engine.loading import read_ahead
 from panoptic_deeplab.errors import DataError, collecting_errors, refuse
+from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.registry import DATASETS
 from panoptic_deeplab.structures import Category

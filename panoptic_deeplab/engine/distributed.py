@@ -1,11 +1,12 @@
-"""One process or many: which one this is, and what they tell each other."""
+"""One process or many: which one this is, and what they tell each other.
+
+Paddle is imported only where it computes: one process can run an exported file without it.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Any
-
-import paddle
-import paddle.distributed as dist
 
 from panoptic_deeplab.errors import UsageError
 
@@ -19,6 +20,8 @@ def start(device: str) -> None:
     Raises:
         UsageError: a GPU is asked for and there is none.
     """
+    import paddle
+
     has_gpu = paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
     if device == "gpu" and not has_gpu:
         raise UsageError(
@@ -26,18 +29,26 @@ def start(device: str) -> None:
             "as the README says"
         )
     paddle.set_device("gpu" if has_gpu and device != "cpu" else "cpu")
-    if world_size() > 1 and not dist.is_initialized():
-        dist.init_parallel_env()
+    join()
+
+
+def join() -> None:
+    """Under `paddle.distributed.launch`, connect to the other processes, once."""
+    if world_size() > 1:
+        import paddle.distributed as dist
+
+        if not dist.is_initialized():
+            dist.init_parallel_env()
 
 
 def rank() -> int:
     """The number of this process, 0 for the one that writes."""
-    return dist.get_rank()
+    return int(os.environ.get("PADDLE_TRAINER_ID", 0))  # as the launcher tells its children
 
 
 def world_size() -> int:
     """How many processes there are."""
-    return dist.get_world_size()
+    return int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
 
 
 def is_main() -> bool:
@@ -49,6 +60,8 @@ def gather(value: Any) -> list[Any]:
     """What each process passes, in the order of their ranks, on all of them."""
     if world_size() == 1:
         return [value]
+    import paddle.distributed as dist
+
     values: list[Any] = []
     dist.all_gather_object(values, value)
     return values

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from panoptic_deeplab.engine import distributed
-from panoptic_deeplab.engine.loading import read_ahead
 from panoptic_deeplab.engine.oracle import Oracle
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.evaluation.report import merge_results
+from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import PanopticMap, Prediction

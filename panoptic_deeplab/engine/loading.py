@@ -6,10 +6,8 @@ workers changes what a training sees.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import paddle
@@ -18,8 +16,6 @@ from panoptic_deeplab.errors import DataError, UsageError, UserError
 
 Sample = dict[str, Any]
 Place = tuple[int, int]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 _ERROR = "error"
 
@@ -162,23 +158,3 @@ def _read(
     return paddle.io.DataLoader(
         samples, batch_sampler=order, num_workers=num_workers, collate_fn=collate
     )
-
-
-def read_ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], num_workers: int
-) -> Iterator[Result]:
-    """`map(function, items)`, computed up to two items a thread ahead of its use, in order."""
-    if num_workers == 0:
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(num_workers) as pool:
-        waiting: deque[Any] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * num_workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)

@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.interruption import Interruption, StoppedError
-from panoptic_deeplab.engine.loading import read_ahead
 from panoptic_deeplab.engine.views import Augmentation, View
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.formats.images import read_image
 from panoptic_deeplab.inference.sources import Picture
+from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.preprocess import Preprocess, valid_boxes
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-
 import numpy as np
 import pytest
 
@@ -12,7 +9,6 @@ from panoptic_deeplab.config import Config
 from panoptic_deeplab.engine.loading import (
     TrainingOrder,
     TrainingSamples,
-    read_ahead,
     training_batches,
 )
 from panoptic_deeplab.errors import DataError, UsageError
@@ -75,25 +71,3 @@ def test_a_corrupt_image_ends_the_reading_with_its_name(tiny_config, num_workers
     order = TrainingOrder(len(samples), 2, seed=0, first=0, last=4)
     with pytest.raises(DataError, match=r"broken\.png: not a readable picture"):
         list(training_batches(samples, order, num_workers))
-
-
-@pytest.mark.parametrize("num_workers", [0, 1, 3])
-def test_reading_ahead_keeps_the_order(num_workers: int) -> None:
-    def slow_for_some(number: int) -> int:
-        time.sleep(0.002 * (number % 3))
-        return number * number
-
-    assert list(read_ahead(slow_for_some, range(20), num_workers)) == [n * n for n in range(20)]
-
-
-def test_reading_ahead_stops_with_its_user() -> None:
-    started = threading.active_count()
-    reader = read_ahead(lambda n: n, range(10**9), 2)
-    assert next(reader) == 0
-    reader.close()
-    assert threading.active_count() == started
-
-
-def test_reading_ahead_passes_errors_on() -> None:
-    with pytest.raises(ZeroDivisionError):
-        list(read_ahead(lambda n: 1 // n, [1, 0, 1], 2))
