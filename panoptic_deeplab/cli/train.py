@@ -1,14 +1,11 @@
-"""Trains what a configuration describes."""
+"""`panoptic-deeplab train`."""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from panoptic_deeplab.cli.command_line import (
     add_common_arguments,
@@ -18,13 +15,6 @@ from panoptic_deeplab.cli.command_line import (
     run_script,
 )
 from panoptic_deeplab.cli.parser import Parser, fraction, not_negative, positive
-from panoptic_deeplab.stopwatch import Stopwatch, format_profile
-
-if TYPE_CHECKING:
-    from panoptic_deeplab.config import Config
-
-log = logging.getLogger("panoptic_deeplab.train")
-
 
 SUMMARY = "train the model that a configuration describes"
 
@@ -130,7 +120,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Builds what the configuration names and trains it."""
+    """Train what the configuration describes."""
     changes = {
         "iters": arguments.iters,
         "batch_size": arguments.batch_size,
@@ -139,22 +129,9 @@ def run(arguments: argparse.Namespace) -> None:
     overrides = [f"{key}={value}" for key, value in changes.items() if value is not None]
     config = load_config(arguments, *overrides)
 
-    import paddle
-
-    from panoptic_deeplab.engine.checkpoint import (
-        latest,
-        refuse_another_run,
-        refuse_other_classes,
-    )
     from panoptic_deeplab.engine.plan import TrainingPlan
-    from panoptic_deeplab.engine.precision import Precision
-    from panoptic_deeplab.engine.trainer import Trainer, Validation
-    from panoptic_deeplab.files import usable_folder
-    from panoptic_deeplab.weights.pretrained import load_pretrained
+    from panoptic_deeplab.engine.training import train
 
-    usable_folder(arguments.save_dir)
-    precision = Precision(arguments.precision, arguments.amp_level)
-    fit_recipe(config, arguments)
     plan = TrainingPlan(
         iters=config.iters,
         batch_size=config.batch_size,
@@ -166,75 +143,16 @@ def run(arguments: argparse.Namespace) -> None:
         num_workers=arguments.num_workers,
         seed=arguments.seed,
         use_vdl=arguments.use_vdl,
-    )
-    paddle.seed(arguments.seed)
-    dataset = config.train_dataset
-    validation = Validation(config.val_dataset, config.evaluators) if arguments.do_eval else None
-    folder = arguments.resume_model
-    if folder == "auto":
-        folder = latest(arguments.save_dir)
-    if folder:
-        weights = f"--opts model.pretrained={folder}/model.pdparams"
-        way_out = f"to start from its weights: {weights} --allow_partial"
-        refuse_other_classes(folder, config.info, way_out)
-    else:
-        refuse_another_run(arguments.save_dir)
-        load_pretrained(
-            config.model,
-            config.pretrained,
-            num_classes=config.info.num_classes,
-            partial=arguments.allow_partial,
-        )
-    wait = arguments.profile and paddle.device.get_device() != "cpu"
-    watch = Stopwatch(paddle.device.synchronize) if wait else Stopwatch()
-    trainer = Trainer(
-        model=config.model,
-        criterion=config.criterion,
-        preprocess=config.preprocess,
-        optimizer=config.optimizer,
-        dataset=dataset,
-        targets=config.targets,
-        postprocessor=config.postprocessor,
-        info=config.info,
-        config_yaml=config.to_yaml(),
-        plan=plan,
-        precision=precision,
+        do_eval=arguments.do_eval,
+        resume=arguments.resume_model,
+        allow_partial=arguments.allow_partial,
+        scale_lr=arguments.scale_lr,
+        precision=arguments.precision,
+        amp_level=arguments.amp_level,
         ema_decay=arguments.ema_decay if arguments.use_ema else None,
-        validation=validation,
-        watch=watch,
+        profile=arguments.profile,
     )
-    if folder:
-        trainer.resume(folder)
-    first, start = trainer.position.iteration, time.perf_counter()
-    try:
-        trainer.run()
-    finally:
-        if arguments.profile:
-            total, steps = time.perf_counter() - start, trainer.position.iteration - first
-            log.info("%d steps:\n%s", steps, format_profile(watch.seconds, total, steps, "step"))
-
-
-def fit_recipe(config: Config, arguments: argparse.Namespace) -> None:
-    """Says what learning rate and iterations go with this run's samples a step, or takes them."""
-    from panoptic_deeplab.engine import distributed
-
-    samples = config.batch_size * arguments.accumulate_steps * distributed.world_size()
-    factor = config.recipe_factor(samples)
-    if factor == 1:
-        return
-    rate = config.tree["lr_scheduler"]["learning_rate"]
-    fitting = f"learning rate {rate * factor:g} and {round(config.iters / factor)} iterations"
-    if arguments.scale_lr:
-        config.scale_recipe(factor)
-        log.info("Scaled to %d samples a step: %s", samples, fitting)
-    else:
-        log.info(
-            "The recipe is for %d samples a step, this run has %d: %s would go with it "
-            "(--scale_lr takes them)",
-            round(samples / factor),
-            samples,
-            fitting,
-        )
+    train(config, plan)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Evaluates a trained model, or predictions in files, on the validation split."""
+"""`panoptic-deeplab val`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
 
 _OF_A_MODEL = ("oracle", "aug_eval", "threshold", "nms_kernel", "top_k")
-_OTHER_CLASSES = "evaluate with the configuration it was trained with (config.yml beside it)"
 _RECORDED = (
     "config",
     "opts",
@@ -107,7 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     config.info = config.classes_of("val_dataset")  # the training split need not be here
     start, watch = time.perf_counter(), Stopwatch()
-    score = evaluate_files if arguments.predictions else evaluate_model
+    score = _score_files if arguments.predictions else _score_model
     results = score(arguments, config, watch)
     if distributed.is_main():
         print(format_table(results, config.info))
@@ -119,10 +118,7 @@ def run(arguments: argparse.Namespace) -> None:
             write_json(arguments.json, {**results, "evaluated": evaluated}, indent=2)
 
 
-def evaluate_files(
-    arguments: argparse.Namespace, config: Config, watch: Stopwatch
-) -> dict[str, Any]:
-    """The scores of predictions that lie in files."""
+def _score_files(arguments: argparse.Namespace, config: Config, watch: Stopwatch) -> dict[str, Any]:
     from panoptic_deeplab.engine.evaluator import evaluate_predictions
     from panoptic_deeplab.formats.prediction_files import FORMATS
 
@@ -132,28 +128,17 @@ def evaluate_files(
     )
 
 
-def evaluate_model(
-    arguments: argparse.Namespace, config: Config, watch: Stopwatch
-) -> dict[str, Any]:
-    """The scores of a model."""
-    from panoptic_deeplab.engine.checkpoint import refuse_other_classes
-    from panoptic_deeplab.engine.evaluator import evaluate
-    from panoptic_deeplab.engine.oracle import Oracle
-    from panoptic_deeplab.engine.predictor import Predictor
-    from panoptic_deeplab.weights.loading import load_weights
+def _score_model(arguments: argparse.Namespace, config: Config, watch: Stopwatch) -> dict[str, Any]:
+    from panoptic_deeplab.engine.evaluator import evaluate_model
 
-    views = chosen_views(arguments)
-    refuse_other_classes(arguments.model_path, config.info, _OTHER_CLASSES)
-    oracle = None
-    if arguments.oracle:
-        oracle = Oracle(arguments.oracle, config.targets, config.postprocessor)
-    dataset = config.val_dataset
-    predictor = Predictor(config.model, config.preprocess, (), config.postprocessor, views)
-    num_classes = config.info.num_classes
-    load_weights(
-        config.model, arguments.model_path, num_classes=num_classes, way_out=_OTHER_CLASSES
+    return evaluate_model(
+        config,
+        arguments.model_path,
+        views=chosen_views(arguments),
+        oracle_names=arguments.oracle or (),
+        num_workers=arguments.num_workers,
+        watch=watch,
     )
-    return evaluate(predictor, dataset, config.evaluators, arguments.num_workers, oracle, watch)
 
 
 if __name__ == "__main__":

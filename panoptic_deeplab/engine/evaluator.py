@@ -10,17 +10,21 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from panoptic_deeplab.engine import distributed
+from panoptic_deeplab.engine import checkpoint, distributed
 from panoptic_deeplab.engine.oracle import Oracle
 from panoptic_deeplab.engine.predictor import Predictor
+from panoptic_deeplab.engine.views import Augmentation
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.evaluation.report import merge_results
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import PanopticMap, Prediction
+from panoptic_deeplab.weights.loading import load_weights
 
 _log = logging.getLogger(__name__)
+
+_OTHER_CLASSES = "evaluate with the configuration it was trained with (config.yml beside it)"
 
 
 class PredictionReader(Protocol):
@@ -31,6 +35,40 @@ class PredictionReader(Protocol):
 
     def read(self, image_id: str, picture: Path) -> Prediction:
         """The prediction for an image that is not missing."""
+
+
+def evaluate_model(
+    config: Any,
+    weights: str | Path,
+    *,
+    views: Augmentation | None = None,
+    oracle_names: Sequence[str] = (),
+    num_workers: int = 0,
+    watch: Stopwatch | None = None,
+) -> dict[str, Any]:
+    """Score a configuration's model, with these weights, on its validation split.
+
+    Args:
+        config: a `panoptic_deeplab.config.Config`, or anything that has its parts.
+        weights: a checkpoint's folder or a file of weights.
+        views: the views of each image that are merged; None shows it once as it is.
+        oracle_names: outputs to replace by the ground truth.
+        num_workers: threads that read ahead.
+        watch: takes the time of reading, network, grouping and scoring.
+
+    Raises:
+        DataError: the weights are of other classes or another network, the data set is empty, or a
+            file cannot be used.
+        UsageError: the method has no such oracle, or cannot merge views.
+    """
+    checkpoint.refuse_other_classes(weights, config.info, _OTHER_CLASSES)
+    oracle = None
+    if oracle_names:
+        oracle = Oracle(oracle_names, config.targets, config.postprocessor)
+    dataset = config.val_dataset
+    predictor = Predictor(config.model, config.preprocess, (), config.postprocessor, views)
+    load_weights(config.model, weights, num_classes=config.info.num_classes, way_out=_OTHER_CLASSES)
+    return evaluate(predictor, dataset, config.evaluators, num_workers, oracle, watch)
 
 
 def evaluate(

@@ -1,4 +1,4 @@
-"""How long, how often and where to a training goes."""
+"""How long a training goes on, what it keeps where, and how it computes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from panoptic_deeplab.engine import distributed
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How long, how often and where to.
+    """The settings of one training that are no part of its recipe.
 
     Attributes:
         iters: steps of the whole training.
@@ -23,6 +23,14 @@ class TrainingPlan:
         num_workers: processes that read ahead on each process.
         seed: of the weights' and the samples' draws.
         use_vdl: write VisualDL records.
+        do_eval: evaluate at each checkpoint and keep the best.
+        resume: a checkpoint's folder to go on from; "auto": the newest in `save_dir`, if any.
+        allow_partial: load what fits of pretrained weights and list what does not.
+        scale_lr: scale learning rate and iterations to the samples of this run's steps.
+        precision: fp32, fp16 or bf16.
+        amp_level: O1 or O2.
+        ema_decay: of a moving average of the weights; None keeps none.
+        profile: tell at the end which part of a step took how much time.
     """
 
     iters: int
@@ -35,6 +43,14 @@ class TrainingPlan:
     num_workers: int = 0
     seed: int = 0
     use_vdl: bool = False
+    do_eval: bool = False
+    resume: str | Path | None = None
+    allow_partial: bool = False
+    scale_lr: bool = False
+    precision: str = "fp32"
+    amp_level: str = "O1"
+    ema_decay: float | None = None
+    profile: bool = False
 
     @property
     def samples_a_step(self) -> int:

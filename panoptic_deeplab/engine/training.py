@@ -1,0 +1,120 @@
+"""One call that trains what a configuration describes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+from panoptic_deeplab.engine import checkpoint
+from panoptic_deeplab.engine.plan import TrainingPlan
+from panoptic_deeplab.engine.precision import Precision
+from panoptic_deeplab.engine.trainer import Trainer, Validation
+from panoptic_deeplab.files import usable_folder
+from panoptic_deeplab.stopwatch import Stopwatch, format_profile
+from panoptic_deeplab.weights.pretrained import load_pretrained
+
+AUTO = "auto"
+
+_log = logging.getLogger(__name__)
+
+
+def train(config: Any, plan: TrainingPlan) -> None:
+    """Build what a configuration names and train it.
+
+    Args:
+        config: a `panoptic_deeplab.config.Config`, or anything that has its parts.
+        plan: how long, how often, where to and with what.
+
+    Raises:
+        UsageError: the plan cannot be carried out, or the configuration does not go with it.
+        DataError: a file cannot be used, or a loss is not finite.
+        StoppedError: by Ctrl-C or SIGTERM, after saving.
+    """
+    usable_folder(plan.save_dir)
+    precision = Precision(plan.precision, plan.amp_level)
+    plan = _with_fitting_recipe(config, plan)
+    paddle.seed(plan.seed)
+    dataset = config.train_dataset
+    validation = Validation(config.val_dataset, config.evaluators) if plan.do_eval else None
+    folder = checkpoint.latest(plan.save_dir) if plan.resume == AUTO else plan.resume
+    _load_first_weights(config, plan, folder)
+    watch = _watch(plan)
+    trainer = Trainer(
+        model=config.model,
+        criterion=config.criterion,
+        preprocess=config.preprocess,
+        optimizer=config.optimizer,
+        dataset=dataset,
+        targets=config.targets,
+        postprocessor=config.postprocessor,
+        info=config.info,
+        config_yaml=config.to_yaml(),
+        plan=plan,
+        precision=precision,
+        ema_decay=plan.ema_decay,
+        validation=validation,
+        watch=watch,
+    )
+    if folder:
+        trainer.resume(folder)
+    _run(trainer, watch)
+
+
+def _with_fitting_recipe(config: Any, plan: TrainingPlan) -> TrainingPlan:
+    """The plan, its recipe scaled to this run's batch size where asked; else a note about it."""
+    samples = plan.samples_a_step
+    factor = config.recipe_factor(samples)
+    if factor == 1:
+        return plan
+    rate = config.tree["lr_scheduler"]["learning_rate"]
+    fitting = f"learning rate {rate * factor:g} and {round(config.iters / factor)} iterations"
+    if not plan.scale_lr:
+        _log.info(
+            "The recipe is for %d samples a step, this run has %d: %s would go with it "
+            "(--scale_lr takes them)",
+            round(samples / factor),
+            samples,
+            fitting,
+        )
+        return plan
+    config.scale_recipe(factor)
+    _log.info("Scaled to %d samples a step: %s", samples, fitting)
+    return replace(plan, iters=config.iters)
+
+
+def _load_first_weights(config: Any, plan: TrainingPlan, folder: str | Path | None) -> None:
+    """Refuse a checkpoint or a folder that cannot be used; without one load pretrained weights."""
+    if folder:
+        weights = f"--opts model.pretrained={folder}/model.pdparams"
+        hint = f"to start from its weights: {weights} --allow_partial"
+        checkpoint.refuse_other_classes(folder, config.info, hint)
+        return
+    checkpoint.refuse_another_run(plan.save_dir)
+    load_pretrained(
+        config.model,
+        config.pretrained,
+        num_classes=config.info.num_classes,
+        partial=plan.allow_partial,
+    )
+
+
+def _watch(plan: TrainingPlan) -> Stopwatch:
+    """A stopwatch that waits for the GPU where a profile is asked for."""
+    wait = plan.profile and paddle.device.get_device() != "cpu"
+    return Stopwatch(paddle.device.synchronize) if wait else Stopwatch()
+
+
+def _run(trainer: Trainer, watch: Stopwatch) -> None:
+    """Train, and tell the profile where the plan asks for it, however the training ends."""
+    first, start = trainer.position.iteration, time.perf_counter()
+    try:
+        trainer.run()
+    finally:
+        if trainer.plan.profile:
+            total, steps = time.perf_counter() - start, trainer.position.iteration - first
+            _log.info("%d steps:\n%s", steps, format_profile(watch.seconds, total, steps, "step"))
