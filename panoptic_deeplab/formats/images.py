@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -38,7 +40,26 @@ def read_image(path: str | Path) -> np.ndarray:
     if values is not None and values.dtype == np.uint8:
         return values if values.shape[2:] == (3,) else cv2.cvtColor(values, _TO_RGB[values.ndim])
     with decoded(path) as image:
-        return np.asarray(_rgb(_upright(image)))
+        return to_rgb(image)
+
+
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """The image in an encoded file's bytes, as `read_image` gives it; `name` is for errors.
+
+    Raises:
+        DataError: as `read_image`.
+    """
+    with _decoding(io.BytesIO(content), name) as image:
+        return to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """A Pillow image as [H, W, 3] uint8 RGB, turned upright as its EXIF tag says.
+
+    Raises:
+        ValueError: its values are floating-point numbers, which have no obvious colour.
+    """
+    return np.asarray(_rgb(_upright(image)))
 
 
 def read_ids(path: str | Path) -> np.ndarray:
@@ -97,7 +118,13 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 @contextmanager
 def decoded(path: str | Path) -> Iterator[Image.Image]:
     """The picture in memory; what goes wrong with it inside the block is told in one line too."""
-    with open_file(path) as file, warnings.catch_warnings():
+    with open_file(path) as file, _decoding(file, str(path)) as image:
+        yield image
+
+
+@contextmanager
+def _decoding(file: BinaryIO, name: str) -> Iterator[Image.Image]:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd metadata, and pictures that are merely large
         try:
             image = Image.open(file, formats=_FORMATS)
@@ -109,9 +136,9 @@ def decoded(path: str | Path) -> Iterator[Image.Image]:
             raise
         except UnidentifiedImageError as error:
             known = ", ".join(_FORMATS)
-            raise DataError(f"{path}: not a readable picture (none of {known})") from error
+            raise DataError(f"{name}: not a readable picture (none of {known})") from error
         except Exception as error:  # a broken picture can raise anything
-            raise DataError(f"{path}: not a readable picture ({_one_line(error)})") from error
+            raise DataError(f"{name}: not a readable picture ({_one_line(error)})") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
