@@ -11,11 +11,13 @@ import os
 import re
 import stat
 import tarfile
+import tempfile
 import time
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,6 +31,8 @@ MAX_SECONDS = 3600
 """Longest download."""
 MAX_BYTES = 2 << 30
 """Largest download, and largest content of an archive."""
+MAX_BYTES_IN_MEMORY = 256 << 20
+"""Largest download that is not kept in a file."""
 
 _BLOCK = 1 << 20
 _SUFFIX = ".pdparams"
@@ -50,12 +54,32 @@ def local_weights(source: str, way_out: str) -> Path:
         if not Path(source).is_file():
             raise DataError(f"{source}: no such weights file; {way_out}")
         return Path(source)
-    try:
+    with _telling_failures(source, way_out):
         fetched = _fetch(source)
+    return _unpacked(fetched)
+
+
+def read_url(source: str, way_out: str) -> bytes:
+    """What an https URL gives now, under the same guards; no copy is kept.
+
+    Raises:
+        DataError: it cannot be fetched; the message ends with `way_out`.
+    """
+    with _telling_failures(source, way_out), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "content"
+        _download(source, path, title=source)
+        if path.stat().st_size > MAX_BYTES_IN_MEMORY:
+            raise ValueError(f"larger than {MAX_BYTES_IN_MEMORY >> 20} MB")
+        return path.read_bytes()
+
+
+@contextmanager
+def _telling_failures(source: str, way_out: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = " ".join(str(getattr(error, "reason", error)).split())
         raise DataError(f"{source}: cannot be downloaded ({reason}); {way_out}") from error
-    return _unpacked(fetched)
 
 
 def cache_folder() -> Path:
@@ -66,17 +90,23 @@ def cache_folder() -> Path:
 
 def _fetch(source: str) -> Path:
     """What a URL gives, from the cache where it lies there."""
+    path = cache_folder() / _cache_name(source)
+    if not path.exists():
+        with replacing(path) as part:
+            _download(source, part, title=path.name)
+    return path
+
+
+def _download(source: str, path: Path, title: str) -> None:
+    """Writes what a URL gives to `path`, if it has the checksum that the URL ends with."""
     url, _, fragment = source.partition("#")
     _check_scheme(url)
     if fragment and not re.fullmatch("sha256=[0-9a-fA-F]{64}", fragment):
         raise ValueError("behind # only sha256= and 64 hexadecimal digits can stand")
-    path = cache_folder() / _cache_name(source)
-    if not path.exists():
-        with _OPENER.open(url, timeout=TIMEOUT_SECONDS) as answer, replacing(path) as part:
-            checksum = _save(answer, part, title=path.name)
-            if fragment and checksum != fragment.partition("=")[2].lower():
-                raise ValueError(f"it has the checksum sha256={checksum}, not the expected one")
-    return path
+    with _OPENER.open(url, timeout=TIMEOUT_SECONDS) as answer:
+        checksum = _save(answer, path, title)
+    if fragment and checksum != fragment.partition("=")[2].lower():
+        raise ValueError(f"it has the checksum sha256={checksum}, not the expected one")
 
 
 def _check_scheme(url: str) -> None:

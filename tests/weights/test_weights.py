@@ -26,7 +26,7 @@ import pytest
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.weights import download
-from panoptic_deeplab.weights.download import local_weights
+from panoptic_deeplab.weights.download import local_weights, read_url
 from panoptic_deeplab.weights.loading import (
     LoadReport,
     Misfit,
@@ -402,6 +402,18 @@ def test_a_file_is_fetched_once(server: dict[str, Answer]) -> None:
     assert path.name.endswith("-w.pdparams")
     server.clear()
     assert local_weights(URL, "") == path
+
+
+def test_content_that_is_not_kept_is_fetched_anew(
+    server: dict[str, Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for content in (b"first", b"second"):
+        server[URL] = 200, {}, content
+        assert read_url(URL, "look at it") == content
+    assert not list(tmp_path.rglob("*.pdparams"))
+    monkeypatch.setattr(download, "MAX_BYTES_IN_MEMORY", 3)
+    with pytest.raises(DataError, match=r"cannot be downloaded \(larger than 0 MB\); look at it"):
+        read_url(URL, "look at it")
 
 
 def test_files_of_one_name_on_two_servers_are_two(server: dict[str, Answer]) -> None:
