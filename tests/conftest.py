@@ -44,7 +44,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Street scenes of 64 x 128 pixels: five to train on, three to validate. Not to be changed."""
     root = tmp_path_factory.mktemp("scenes") / "scenes"
     sizes = ["--train", "5", "--val", "3", "--height", "64", "--width", "128"]
-    assert make_scenes(["--output", str(root), *sizes, "--workers", "1"]) == 0
+    assert make_scenes(["--output", str(root), *sizes, "--num_workers", "1"]) == 0
     return root
 
 

@@ -38,10 +38,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--seed", type=int, default=0, help="another seed, other scenes; default: 0"
     )
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="processes; default: all cores"
+        "--num_workers", type=int, default=os.cpu_count() or 1, help="processes; default: all cores"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace scenes in --output")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    parser.former_names["--workers"] = "--num_workers"
     return parser.parse_args(argv)
 
 
@@ -54,7 +55,7 @@ def _make(args: argparse.Namespace) -> None:
     check_numbers(args)
     output = check_output(Path(args.output), args.overwrite)
     counts = {"train": args.train, "val": args.val}
-    make_scenes(output, counts, (args.height, args.width), args.seed, args.workers)
+    make_scenes(output, counts, (args.height, args.width), args.seed, args.num_workers)
     print(f"{output}: {args.train} training and {args.val} validation scenes")
 
 
@@ -68,7 +69,7 @@ def check_numbers(args: argparse.Namespace) -> None:
     _check_range("--val", args.val, 0, 999_999)
     _check_range("--height", args.height, SMALLEST_SIZE, LARGEST_SIZE)
     _check_range("--width", args.width, SMALLEST_SIZE, LARGEST_SIZE)
-    _check_range("--workers", args.workers, 1, MAX_WORKERS)
+    _check_range("--num_workers", args.num_workers, 1, MAX_WORKERS)
     if args.train + args.val == 0:
         raise UsageError("--train and --val: expected at least one scene in all, got 0 and 0")
 

@@ -72,9 +72,20 @@ def script_parser(description: str, example: str) -> Parser:
     return parser
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """--config, --opts, --device and --debug, which every script takes."""
-    parser.add_argument("--config", required=True, help="the configuration file (YAML)")
+def add_common_arguments(parser: argparse.ArgumentParser, needs_config: bool = True) -> None:
+    """--config, --opts, --device and --debug.
+
+    Args:
+        parser: gets the flags.
+        needs_config: False where the configuration may lie beside the weights of --model_path.
+    """
+    beside = "" if needs_config else "; default: the one beside the weights of --model_path"
+    parser.add_argument(
+        "--config",
+        required=needs_config,
+        metavar="PATH|NAME",
+        help=f"the configuration: a YAML file, or the name of one that is shipped{beside}",
+    )
     parser.add_argument(
         "--opts",
         nargs="+",
@@ -135,8 +146,14 @@ def chosen_views(arguments: argparse.Namespace) -> Augmentation | None:
     return Augmentation(tuple(arguments.scales or [1.0]), arguments.flip_horizontal)
 
 
-def load_config(arguments: argparse.Namespace, *overrides: str) -> Config:
-    """The configuration with all changes of the command line; sets up the device and the log."""
+def load_config(arguments: argparse.Namespace, *overrides: str, path: str | None = None) -> Config:
+    """The configuration with all changes of the command line; sets up the device and the log.
+
+    Args:
+        arguments: the command line.
+        overrides: changes beside those of --opts.
+        path: the configuration, if not --config; such as the one beside the weights.
+    """
     log = _log_to_standard_output()
     from paddleseg.utils import logger as paddleseg_log
 
@@ -150,7 +167,7 @@ def load_config(arguments: argparse.Namespace, *overrides: str) -> Config:
         for name in ("threshold", "nms_kernel", "top_k")
         if getattr(arguments, name, None) is not None
     ]
-    config = Config(arguments.config, [*arguments.opts, *overrides, *grouping])
+    config = Config(path or arguments.config, [*arguments.opts, *overrides, *grouping])
     distributed.start(arguments.device)
     log.setLevel(logging.INFO if distributed.is_main() else logging.ERROR)
     return config

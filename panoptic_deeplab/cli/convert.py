@@ -58,7 +58,7 @@ def add_arguments(parser: Parser) -> None:
     parser.describe(
         DESCRIPTION,
         "panoptic-deeplab convert from-labelme --folder labels --things car,person "
-        "--stuff road,sky --output data/mine --name train",
+        "--stuff road,sky --save_dir data/mine --name train",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
@@ -102,7 +102,8 @@ def _add_command(
 ) -> Parser:
     parser = commands.add_parser(name, help=description.splitlines()[0])
     parser.describe(description, f"panoptic-deeplab convert {name} {example}")
-    parser.add_argument("--output", required=True, help="the folder to write to")
+    parser.add_argument("--save_dir", required=True, help="the folder to write to")
+    parser.former_names["--output"] = "--save_dir"
     parser.add_argument("--name", help="what the result is called; default: as the source is")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
     _add_num_workers(parser)
@@ -147,7 +148,7 @@ def _add_from_cityscapes(commands: Commands) -> None:
         "Cityscapes to COCO panoptic.\n\n"
         "From *_instanceIds.png, or *_polygons.json where these are missing. The 19 classes have "
         "their train ids; the maps are those of csCreatePanopticImgs --use-train-id.",
-        "--dataset_root data/cityscapes --split val --output data/cityscapes_coco",
+        "--dataset_root data/cityscapes --split val --save_dir data/cityscapes_coco",
         _open_cityscapes,
         _coco_panoptic,
     )
@@ -167,7 +168,7 @@ def _add_from_bdd100k(commands: Commands) -> None:
         "from-bdd100k",
         "BDD100K's bitmasks to COCO panoptic.\n\n"
         "All parts of a class of stuff become one segment; what is crowd or ignored is a crowd.",
-        "--folder data/bdd100k/labels/pan_seg/bitmasks/val --output data/bdd100k_coco",
+        "--folder data/bdd100k/labels/pan_seg/bitmasks/val --save_dir data/bdd100k_coco",
         _open_bdd100k,
         _coco_panoptic,
     )
@@ -188,7 +189,7 @@ def _add_from_scalabel(commands: Commands) -> None:
         "RLE masks or polygons of BDD100K's classes. Later labels cover earlier ones; all "
         "parts of a class of stuff become one segment.",
         "--json data/bdd100k/labels/pan_seg/polygons/pan_seg_val.json "
-        "--output data/bdd100k_coco --name val",
+        "--save_dir data/bdd100k_coco --name val",
         _open_scalabel,
         _coco_panoptic,
     )
@@ -219,7 +220,7 @@ def _add_from_kitti(commands: Commands) -> None:
         commands,
         "from-kitti",
         "KITTI panoptic to COCO panoptic.\n\nAt the size of its PNGs.",
-        "--dataset_root data/kitti --split validation --output data/kitti_coco",
+        "--dataset_root data/kitti --split validation --save_dir data/kitti_coco",
         _open_kitti,
         _coco_panoptic,
     )
@@ -241,7 +242,7 @@ def _add_from_coco_instances(commands: Commands) -> None:
         "CVAT and others export them. Categories are things unless the JSON says isthing 0. "
         "Semantic PNGs, one value a pixel, tell what lies beneath the objects; 255 is void.",
         "--json instances_train.json --semantic semantic_train "
-        "--stuff_classes road,sidewalk,sky --output data/mine --name train",
+        "--stuff_classes road,sidewalk,sky --save_dir data/mine --name train",
         _open_coco_instances,
         _coco_panoptic,
     )
@@ -279,7 +280,7 @@ def _add_from_labelme(commands: Commands) -> None:
         "Polygons, rectangles, circles and masks; those of one label and group_id are one object. "
         "A crowd is what has the flag `crowd`, or a label such as cargroup where car is a class. "
         "__ignore__ and _background_ are void, as is what nothing covers.",
-        "--folder labels --things car,person --stuff road,sky --output data/mine --name train",
+        "--folder labels --things car,person --stuff road,sky --save_dir data/mine --name train",
         _open_labelme,
         _coco_panoptic,
     )
@@ -318,7 +319,7 @@ def _add_to_cityscapes(commands: Commands) -> None:
         "COCO panoptic to Cityscapes.\n\n"
         "Writes *_labelIds.png and *_instanceIds.png as gtFine has them. Classes are matched by "
         "name. The crowds of a class become one, as do parts of stuff.",
-        "--json data/cityscapes_coco/val.json --output data/cityscapes_again",
+        "--json data/cityscapes_coco/val.json --save_dir data/cityscapes_again",
         _open_coco_panoptic,
         _cityscapes,
     )
@@ -330,7 +331,7 @@ def _add_to_bdd100k(commands: Commands) -> None:
         commands,
         "to-bdd100k",
         "COCO panoptic to BDD100K's bitmasks.\n\nClasses are matched by name.",
-        "--json data/bdd100k_coco/val.json --output data/bdd100k_again",
+        "--json data/bdd100k_coco/val.json --save_dir data/bdd100k_again",
         _open_coco_panoptic,
         _bdd100k,
     )
@@ -389,19 +390,19 @@ def _prepare_cityscapes(args: argparse.Namespace) -> None:
 def _coco_panoptic(args: argparse.Namespace, source: Source, name: str) -> Target:
     from panoptic_deeplab.convert.targets import CocoPanopticTarget
 
-    return CocoPanopticTarget(Path(args.output), name, source.info)
+    return CocoPanopticTarget(Path(args.save_dir), name, source.info)
 
 
 def _cityscapes(args: argparse.Namespace, source: Source, name: str) -> Target:
     from panoptic_deeplab.convert.targets import CityscapesTarget
 
-    return CityscapesTarget(Path(args.output), name, source.info, args.ignore_unknown)
+    return CityscapesTarget(Path(args.save_dir), name, source.info, args.ignore_unknown)
 
 
 def _bdd100k(args: argparse.Namespace, source: Source, name: str) -> Target:
     from panoptic_deeplab.convert.targets import Bdd100kTarget
 
-    return Bdd100kTarget(Path(args.output), name, source.info, args.ignore_unknown)
+    return Bdd100kTarget(Path(args.save_dir), name, source.info, args.ignore_unknown)
 
 
 if __name__ == "__main__":

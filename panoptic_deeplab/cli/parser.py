@@ -19,7 +19,8 @@ class Parser(argparse.ArgumentParser):
 
     Attributes:
         commands: name -> parser of each subcommand; empty where there are none.
-        former_names: former name -> present name of flags; both are taken, help shows the present.
+        former_names: former flag -> present flag. Former flags are taken, with a note; the help
+            shows the present ones alone.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -73,7 +74,9 @@ class Parser(argparse.ArgumentParser):
 
     def _present_flag(self, word: str) -> str:
         flag, equals, value = word.partition("=")
-        flag = self.former_names.get(flag, flag)
+        if flag in self.former_names:
+            print(f"note: {flag} is called {self.former_names[flag]} now", file=sys.stderr)
+            flag = self.former_names[flag]
         flags = [option for action in self._actions for option in action.option_strings]
         if not any(known.startswith(flag) for known in flags):
             # The dashes, which all have, would make any two flags look alike.

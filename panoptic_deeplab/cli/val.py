@@ -24,10 +24,11 @@ from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
+    from panoptic_deeplab.engine.views import Augmentation
+    from panoptic_deeplab.inference.location import ModelFiles
 
 _OF_A_MODEL = ("oracle", "aug_eval", "threshold", "nms_kernel", "top_k")
 _RECORDED = (
-    "config",
     "opts",
     "model_path",
     "predictions",
@@ -52,12 +53,11 @@ def add_arguments(parser: Parser) -> None:
         "Evaluate a model, or predictions in files: panoptic quality, mean IoU and instance AP in "
         "one pass. For a model the mean IoU is that of its semantic branch, for files that of the "
         "classes of their segments.",
-        "panoptic-deeplab val --config configs/demo/panoptic_deeplab_lite_scenes.yml "
-        "--model_path output/demo/model --json scores.json",
+        "panoptic-deeplab val --model_path output/best_model --json scores.json",
     )
-    add_common_arguments(parser)
+    add_common_arguments(parser, needs_config=False)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--model_path", help="weights: a .pdparams file or the folder of one")
+    source.add_argument("--model_path", help="a checkpoint: its folder, a .pdparams file, or a URL")
     source.add_argument(
         "--predictions",
         metavar="PATH",
@@ -91,14 +91,16 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Evaluates what the command line names and tells the result."""
+    """Evaluate what the command line names and tell the result."""
     if arguments.json and (arguments.json.is_dir() or not arguments.json.parent.is_dir()):
         raise UsageError(f"--json {arguments.json}: expected a file in a folder that exists")
     given = [getattr(arguments, name) for name in _OF_A_MODEL]
     if arguments.predictions and any(value is not None and value is not False for value in given):
         flags = ", ".join(f"--{name}" for name in _OF_A_MODEL)
         raise UsageError(f"--predictions are scored as they are; leave out {flags}")
-    config = load_config(arguments)
+    views = chosen_views(arguments)
+    files = _model_files(arguments)
+    config = load_config(arguments, path=files and files.config)
 
     from panoptic_deeplab.engine import distributed
     from panoptic_deeplab.evaluation import format_table
@@ -106,8 +108,10 @@ def run(arguments: argparse.Namespace) -> None:
 
     config.info = config.classes_of("val_dataset")  # the training split need not be here
     start, watch = time.perf_counter(), Stopwatch()
-    score = _score_files if arguments.predictions else _score_model
-    results = score(arguments, config, watch)
+    if files is None:
+        results = _score_files(arguments, config, watch)
+    else:
+        results = _score_model(files.weights, views, arguments, config, watch)
     if distributed.is_main():
         print(format_table(results, config.info))
         if arguments.profile:
@@ -115,7 +119,25 @@ def run(arguments: argparse.Namespace) -> None:
             print(format_profile(watch.seconds, total, count, "picture"))
         if arguments.json:
             evaluated = {name: getattr(arguments, name) for name in _RECORDED}
+            evaluated["config"] = config.path
             write_json(arguments.json, {**results, "evaluated": evaluated}, indent=2)
+
+
+def _model_files(arguments: argparse.Namespace) -> ModelFiles | None:
+    """Where the model lies; None where predictions are scored."""
+    from panoptic_deeplab.inference.location import locate_model
+
+    if arguments.predictions:
+        if arguments.config is None:
+            raise UsageError("--predictions: --config is needed, which names the data set")
+        return None
+    files = locate_model(arguments.model_path, arguments.config)
+    if files.is_exported:
+        raise UsageError(
+            f"{files.weights}: an exported file is not evaluated; predict with it, then score the "
+            "results by --predictions"
+        )
+    return files
 
 
 def _score_files(arguments: argparse.Namespace, config: Config, watch: Stopwatch) -> dict[str, Any]:
@@ -128,13 +150,20 @@ def _score_files(arguments: argparse.Namespace, config: Config, watch: Stopwatch
     )
 
 
-def _score_model(arguments: argparse.Namespace, config: Config, watch: Stopwatch) -> dict[str, Any]:
+def _score_model(
+    weights: Path,
+    views: Augmentation | None,
+    arguments: argparse.Namespace,
+    config: Config,
+    watch: Stopwatch,
+) -> dict[str, Any]:
+    """The scores of a model with these weights."""
     from panoptic_deeplab.engine.evaluator import evaluate_model
 
     return evaluate_model(
         config,
-        arguments.model_path,
-        views=chosen_views(arguments),
+        weights,
+        views=views,
         oracle_names=arguments.oracle or (),
         num_workers=arguments.num_workers,
         watch=watch,

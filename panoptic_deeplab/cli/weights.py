@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "convert published weights of other frameworks"
 EXAMPLE = (
-    "panoptic-deeplab weights convert --weights efficientps.pth --config "
-    "configs/efficientps/efficientps_b5_cityscapes.yml --output weights/efficientps"
+    "panoptic-deeplab weights convert --model_path efficientps.pth --config "
+    "configs/efficientps/efficientps_b5_cityscapes.yml --save_dir weights/efficientps"
 )
 CONVERSION = """
 Make published weights (EfficientPS, EfficientNets) a checkpoint of this project.
@@ -57,14 +57,15 @@ def add_arguments(parser: Parser) -> None:
 def add_convert(parser: Parser) -> None:
     """Describe `weights convert` and its flags."""
     parser.describe(CONVERSION, EXAMPLE)
-    parser.add_argument("--weights", type=Path, required=True, help="the published file")
+    parser.add_argument("--model_path", type=Path, required=True, help="the published file")
     parser.add_argument("--config", required=True, help="of the network that gets them (YAML)")
-    parser.add_argument("--output", type=Path, required=True, help="the folder to write")
+    parser.add_argument("--save_dir", type=Path, required=True, help="the folder to write")
     parser.add_argument(
         "--opts", nargs="+", default=[], metavar="A.B=VALUE", help="changes to the configuration"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier conversion")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    parser.former_names.update({"--weights": "--model_path", "--output": "--save_dir"})
     parser.set_defaults(command=convert)
 
 
@@ -75,19 +76,19 @@ def run(args: argparse.Namespace) -> None:
 
 def convert(args: argparse.Namespace) -> None:
     """Convert a file of weights and tell what became of its entries."""
-    check_output(args.output, args.overwrite)
+    check_output(args.save_dir, args.overwrite)
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.weights import conversion
 
-    with conversion.published_entries(args.weights) as (entries, others):
+    with conversion.published_entries(args.model_path) as (entries, others):
         config = Config(args.config, args.opts)
-        weights, origin, report = conversion.convert(entries, config.model, args.weights)
+        weights, origin, report = conversion.convert(entries, config.model, args.model_path)
     report.dropped |= others
-    refuse_other_classes(origin, config, args.weights)
+    refuse_other_classes(origin, config, args.model_path)
     write(args, config, weights, origin, report)
-    print(f"{args.weights}: {origin.name}", *report.lines(), sep="\n")
+    print(f"{args.model_path}: {origin.name}", *report.lines(), sep="\n")
     print(f"licence: {origin.licence}")
-    print(f"written and loaded into the network: {args.output}")
+    print(f"written and loaded into the network: {args.save_dir}")
 
 
 def check_output(output: Path, overwrite: bool) -> None:
@@ -98,17 +99,17 @@ def check_output(output: Path, overwrite: bool) -> None:
             something else than a conversion).
     """
     if output.exists() and not output.is_dir():
-        raise UsageError(f"--output {output}: expected a folder to make, but a file stands there")
+        raise UsageError(f"--save_dir {output}: expected a folder to make, but a file stands there")
     held = {path.name for path in output.iterdir()} if output.is_dir() else set()
     if held and not overwrite:
         raise UsageError(
-            f"--output {output}: expected a new or empty folder, but it holds files; choose "
+            f"--save_dir {output}: expected a new or empty folder, but it holds files; choose "
             "another or add --overwrite"
         )
     if held - FILES or (held and REPORT_FILE not in held):
         raise UsageError(
-            f"--output {output}: --overwrite replaces conversions, but this folder is none; choose "
-            "another"
+            f"--save_dir {output}: --overwrite replaces conversions, but this folder is none; "
+            "choose another"
         )
 
 
@@ -140,7 +141,7 @@ def write(
     from panoptic_deeplab.weights.loading import NOTE_ENDING, load_weights
 
     part = getattr(config.model, origin.part) if origin.part else config.model
-    with replacing_folder(args.output) as folder:
+    with replacing_folder(args.save_dir) as folder:
         with open(folder / "model.pdparams", "wb") as file:
             pickle.dump(weights | {f"licence{NOTE_ENDING}": origin.licence}, file, protocol=4)
         load_weights(part, folder / "model.pdparams")
@@ -148,8 +149,8 @@ def write(
         if origin.info is not None:
             write_json(folder / "dataset_info.json", origin.info.to_dict(), indent=2)
         source = {
-            "file": args.weights.name,
-            "sha256": _checksum(args.weights),
+            "file": args.model_path.name,
+            "sha256": _checksum(args.model_path),
             "origin": origin.name,
             "licence": origin.licence,
             "config": args.config,

@@ -93,7 +93,8 @@ def _check_results(target: Target, overwrite: bool) -> None:
     present = [path for path in target.results if path.exists()]
     if present and not overwrite:
         raise UsageError(
-            f"{present[0]}: is there already; choose another --output or --name, or add --overwrite"
+            f"{present[0]}: is there already; choose another --save_dir or --name, or add "
+            "--overwrite"
         )
     if not target.folder.exists():
         return
@@ -104,7 +105,7 @@ def _check_results(target: Target, overwrite: bool) -> None:
     if other is not None:
         raise UsageError(
             f"--overwrite replaces {target.folder}, but {other} was not made by a conversion; "
-            "choose another --output or --name"
+            "choose another --save_dir or --name"
         )
 
 

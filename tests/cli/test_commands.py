@@ -101,6 +101,25 @@ def test_evaluation_writes_a_table_and_json(
     assert "motorcycle" in capsys.readouterr().out
 
 
+def test_the_configuration_beside_the_weights_is_enough(
+    tiny_config: Path, tmp_path: Path, trained: Path
+) -> None:
+    results = []
+    for number, config in enumerate([[], ["--config", str(tiny_config)]]):
+        path = tmp_path / f"{number}.json"
+        assert val.main([*config, *CPU, "--model_path", str(trained), "--json", str(path)]) == 0
+        results.append(json.loads(path.read_text()))
+    evaluated = [result.pop("evaluated") for result in results]
+    assert results[0] == results[1]
+    assert evaluated[0]["config"] == str(trained / "config.yml")
+    assert evaluated[1]["config"] == str(tiny_config)
+
+
+def test_scoring_files_needs_a_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    assert val.main(["--predictions", "results"]) == 2
+    assert "--config is needed, which names the data set" in capsys.readouterr().err
+
+
 @pytest.fixture
 def inputs(scenes: Path, tmp_path: Path) -> Path:
     """Pictures of equal names in different folders and of different sizes, and a text file."""
@@ -349,7 +368,7 @@ REFUSED: dict[str, tuple[Callable[[list[str]], int], Setup, int, str]] = {
     "an id in the PNG and not in the JSON": (val.main, _id_not_in_json, 1, "is not in the JSON"),
     "a wrong value of a key": (
         val.main,
-        lambda c, f, w: ["--model_path", "x", "--opts", "postprocessor.top_k=0"],
+        lambda c, f, w: ["--model_path", str(w), "--opts", "postprocessor.top_k=0"],
         2,
         "'postprocessor': top_k must be at least 1",
     ),

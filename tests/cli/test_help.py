@@ -140,3 +140,14 @@ def test_a_wrong_command_line_is_told_in_one_line(
     message, command = MISTAKES[words]
     told = f"error: {message}; see panoptic-deeplab{command} --help\n"
     assert capsys.readouterr().err == told
+
+
+def test_a_former_flag_is_taken_with_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["convert", "from-bdd100k", "--folder", "a", "--output", "b", "--workers=3"]
+    arguments = build_parser().parse_args(words)
+    assert (arguments.save_dir, arguments.num_workers) == ("b", 3)
+    notes = capsys.readouterr().err.splitlines()
+    assert notes == [
+        "note: --output is called --save_dir now",
+        "note: --workers is called --num_workers now",
+    ]

@@ -116,7 +116,7 @@ def nothing_left(folder: Path) -> bool:
 
 
 def test_to_cityscapes_and_back(coco: Path, tmp_path: Path) -> None:
-    assert convert("to-cityscapes", "--json", coco, "--output", tmp_path / "there") == 0
+    assert convert("to-cityscapes", "--json", coco, "--save_dir", tmp_path / "there") == 0
     folder = tmp_path / "there" / "gtFine" / "val"
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png")) == [
         "images/one_gtFine_instanceIds.png",
@@ -124,17 +124,17 @@ def test_to_cityscapes_and_back(coco: Path, tmp_path: Path) -> None:
         "town/town_000003_000019_gtFine_instanceIds.png",
         "town/town_000003_000019_gtFine_labelIds.png",
     ]
-    back = ("--dataset_root", tmp_path / "there", "--split", "val", "--output", tmp_path / "back")
+    back = ("--dataset_root", tmp_path / "there", "--split", "val", "--save_dir", tmp_path / "back")
     assert convert("from-cityscapes", *back) == 0
     assert read_coco(tmp_path / "back" / "val.json") == read_coco(coco)
 
 
 def test_to_bdd100k_and_back(coco: Path, tmp_path: Path) -> None:
-    assert convert("to-bdd100k", "--json", coco, "--output", tmp_path / "there") == 0
+    assert convert("to-bdd100k", "--json", coco, "--save_dir", tmp_path / "there") == 0
     bitmasks = tmp_path / "there/labels/pan_seg/bitmasks/val"
-    assert convert("from-bdd100k", "--folder", bitmasks, "--output", tmp_path / "back") == 0
+    assert convert("from-bdd100k", "--folder", bitmasks, "--save_dir", tmp_path / "back") == 0
     assert read_coco(tmp_path / "back" / "val.json") == read_coco(coco)
-    again = ("--json", tmp_path / "back" / "val.json", "--output", tmp_path / "again")
+    again = ("--json", tmp_path / "back" / "val.json", "--save_dir", tmp_path / "again")
     assert convert("to-bdd100k", *again) == 0
     for path in bitmasks.iterdir():
         second = tmp_path / "again/labels/pan_seg/bitmasks/val" / path.name
@@ -145,7 +145,7 @@ def test_scalabel_and_bitmasks_give_the_same(tmp_path: Path) -> None:
     panoptic = random_map(np.random.default_rng(1), BDD100K)
     write_bitmask(tmp_path / "bitmasks" / "a.png", panoptic)
     write_frames(tmp_path / "a.json", [frame_entry("a.jpg", panoptic, BDD100K)])
-    out = ("--output", tmp_path / "out")
+    out = ("--save_dir", tmp_path / "out")
     assert convert("from-bdd100k", "--folder", tmp_path / "bitmasks", *out) == 0
     assert convert("from-scalabel", "--json", tmp_path / "a.json", *out) == 0
     expected = {"a": described(panoptic, BDD100K)}
@@ -165,7 +165,7 @@ def test_cityscapes_gives_what_cityscapesscripts_gives(
     convert2panoptic(str(root / "gtFine"), str(tmp_path), useTrainId=True, setNames=["val"])
     for path in root.rglob("*_instanceIds.png" if source == "polygons" else "*_polygons.json"):
         path.unlink()
-    arguments = ["--dataset_root", root, "--split", "val", "--output", tmp_path]
+    arguments = ["--dataset_root", root, "--split", "val", "--save_dir", tmp_path]
     arguments += ["--num_workers", workers]
     assert convert_dataset.main(["from-cityscapes", *map(str, arguments)]) == 0
     official = json.loads((tmp_path / "cityscapes_panoptic_val_trainId.json").read_text())
@@ -190,7 +190,7 @@ def test_kitti_keeps_crowds_and_instances(tmp_path: Path) -> None:
     road, car = 7, 26
     ids = np.array([[road, road, car, 0], [car * 1000, car * 1000 + 1, 1, 3]], np.int32)
     write_ids(tmp_path / "training" / "annotations" / "000001_10.png", ids)
-    out = ("--output", tmp_path / "out")
+    out = ("--save_dir", tmp_path / "out")
     assert convert("from-kitti", "--dataset_root", tmp_path, "--split", "training", *out) == 0
     assert read_coco(tmp_path / "out" / "training.json") == {
         "000001_10": [
@@ -210,7 +210,9 @@ def test_parts_of_stuff_in_a_bitmask_become_one_segment_and_none_is_lost(tmp_pat
     ]
     (tmp_path / "val").mkdir()
     Image.fromarray(np.array(rgba, np.uint8)).save(tmp_path / "val" / "a.png")
-    assert convert("from-bdd100k", "--folder", tmp_path / "val", "--output", tmp_path / "out") == 0
+    assert (
+        convert("from-bdd100k", "--folder", tmp_path / "val", "--save_dir", tmp_path / "out") == 0
+    )
     assert read_coco(tmp_path / "out" / "val.json")["a"] == [
         ("car", False, [[0, 0, 0], [1, 0, 0]]),
         ("car", True, [[0, 0, 0], [0, 1, 0]]),
@@ -227,12 +229,12 @@ def test_the_classes_of_a_json_without_categories_come_from_another(
     shutil.copytree(coco.with_suffix(""), tmp_path / "val")
     bare = tmp_path / "val.json"
     bare.write_text(json.dumps(content))
-    arguments = ("to-bdd100k", "--json", bare, "--output", tmp_path / "there")
+    arguments = ("to-bdd100k", "--json", bare, "--save_dir", tmp_path / "there")
     assert convert(*arguments) == 1
     assert "expected a list under 'categories'" in capsys.readouterr().err
     assert convert(*arguments, "--classes", tmp_path / "classes.json") == 0
     bitmasks = tmp_path / "there/labels/pan_seg/bitmasks/val"
-    assert convert("from-bdd100k", "--folder", bitmasks, "--output", tmp_path / "back") == 0
+    assert convert("from-bdd100k", "--folder", bitmasks, "--save_dir", tmp_path / "back") == 0
     assert read_coco(tmp_path / "back" / "val.json") == read_coco(coco)
 
 
@@ -275,7 +277,7 @@ SMALL = {"segmentation": [box(1, 0, 2, 1), box(3, 0, 4, 2)], "category_id": 8}
 )
 def test_who_covers_whom(tmp_path: Path, overlap: str, objects: list, cat: list[int]) -> None:
     source = instances(tmp_path / "a.json", *objects)
-    out = ("--output", tmp_path / "out", "--overlap", overlap)
+    out = ("--save_dir", tmp_path / "out", "--overlap", overlap)
     assert convert("from-coco-instances", "--json", source, *out) == 0
     content = read_coco(tmp_path / "out" / "a.json")["5"]
     masks = {name: mask for name, _, mask in content}
@@ -288,7 +290,7 @@ def test_categories_that_the_json_calls_stuff_are_joined(tmp_path: Path) -> None
     parts = [{"segmentation": [box(x, 0, x + 1, 1)]} for x in (0, 2)]
     grass = [{"id": 3, "name": "grass", "isthing": 0}]
     source = instances(tmp_path / "a.json", *parts, categories=grass)
-    assert convert("from-coco-instances", "--json", source, "--output", tmp_path / "out") == 0
+    assert convert("from-coco-instances", "--json", source, "--save_dir", tmp_path / "out") == 0
     whole = ("grass", False, [[1, 0, 1, 0], [0, 0, 0, 0]])
     assert read_coco(tmp_path / "out" / "a.json") == {"5": [whole]}
 
@@ -298,7 +300,7 @@ def test_instances_over_a_semantic_map(tmp_path: Path) -> None:
     (tmp_path / "semantic").mkdir()
     values = np.array([[0, 0, 1, 1], [2, 2, 255, 0]], np.uint8)  # 2 is the cat, beside the object
     Image.fromarray(values).save(tmp_path / "semantic" / "a.png")
-    out = ("--output", tmp_path / "out", "--semantic", tmp_path / "semantic")
+    out = ("--save_dir", tmp_path / "out", "--semantic", tmp_path / "semantic")
     stuff = ("--stuff_classes", "grass,sky,cat")
     assert convert("from-coco-instances", "--json", source, *out, *stuff) == 0
     assert read_coco(tmp_path / "out" / "a.json")["5"] == [
@@ -320,7 +322,7 @@ def test_names_of_a_semantic_map_in_a_json(tmp_path: Path) -> None:
     (tmp_path / "semantic").mkdir()
     Image.fromarray(np.array([[7] * 4, [9] * 4], np.uint8)).save(tmp_path / "semantic" / "a.png")
     (tmp_path / "names.json").write_text('{"7": "sky"}')
-    out = ("--output", tmp_path / "out", "--semantic", tmp_path / "semantic")
+    out = ("--save_dir", tmp_path / "out", "--semantic", tmp_path / "semantic")
     arguments = ("--json", source, *out, "--stuff_classes", tmp_path / "names.json")
     assert convert("from-coco-instances", *arguments) == 1  # 9 has no name
     assert nothing_left(tmp_path / "out")
@@ -352,7 +354,7 @@ def test_labelme_shapes_groups_crowds_and_gaps(tmp_path: Path) -> None:
         ("car", [3, 1, 3, 1], {"flags": {"crowd": True}}),  # one crowd with it
         ("__ignore__", [0, 1, 0, 1], {}),  # a hole in the road
     )
-    out = ("--output", tmp_path / "out", "--name", "train")
+    out = ("--save_dir", tmp_path / "out", "--name", "train")
     classes = ("--things", "car,person", "--stuff", "road")
     assert convert("from-labelme", "--folder", tmp_path / "labels", *classes, *out) == 0
     assert read_coco(tmp_path / "out" / "train.json") == {
@@ -375,7 +377,7 @@ def test_an_unknown_label_is_named_or_left_out(
         "categories: [{name: road, isthing: 0, color: [1, 2, 3]}, {name: car, isthing: 1}]"
     )
     arguments = ("--folder", tmp_path / "labels", "--classes", tmp_path / "classes.yml")
-    out = ("--output", tmp_path / "out")
+    out = ("--save_dir", tmp_path / "out")
     assert convert("from-labelme", *arguments, *out) == 1
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
     assert "a.json: shape 1 has the label 'cra', which is none of the 2 classes" in line
@@ -400,7 +402,7 @@ def test_a_class_that_the_target_lacks_is_named_or_made_void(
         [Segment(1, names.index("car")), Segment(2, names.index("lane divider"))],
     )
     source = write_coco(tmp_path, "val", BDD100K, {"a": panoptic})
-    arguments = ("to-cityscapes", "--json", source, "--output", tmp_path / "out")
+    arguments = ("to-cityscapes", "--json", source, "--save_dir", tmp_path / "out")
     assert convert(*arguments) == 1
     assert "a.jpg: segment 2 is of the class 'lane divider'" in capsys.readouterr().err
     assert nothing_left(tmp_path / "out")
@@ -417,7 +419,7 @@ def test_a_name_that_leaves_its_folder_is_refused(
 ) -> None:
     image = {"id": 5, "file_name": name, "height": 2, "width": 4}
     source = instances(tmp_path / "a.json", images=[image])
-    assert convert("from-coco-instances", "--json", source, "--output", tmp_path / "out") == 1
+    assert convert("from-coco-instances", "--json", source, "--save_dir", tmp_path / "out") == 1
     assert "names must be relative and without '..'" in capsys.readouterr().err
     assert nothing_left(tmp_path / "out")
 
@@ -428,7 +430,7 @@ def test_a_link_out_of_the_folder_is_refused(
     png = coco.with_suffix("") / "one.png"
     png.rename(tmp_path / "elsewhere.png")
     png.symlink_to(tmp_path / "elsewhere.png")
-    assert convert("to-bdd100k", "--json", coco, "--output", tmp_path / "out") == 1
+    assert convert("to-bdd100k", "--json", coco, "--save_dir", tmp_path / "out") == 1
     assert "points outside" in capsys.readouterr().err
 
 
@@ -440,17 +442,17 @@ def test_two_pictures_of_one_name_are_refused(
         for number, name in enumerate(["a.jpg", "a.png"])
     ]
     source = instances(tmp_path / "a.json", images=images)
-    assert convert("from-coco-instances", "--json", source, "--output", tmp_path / "out") == 1
+    assert convert("from-coco-instances", "--json", source, "--save_dir", tmp_path / "out") == 1
     assert "'a.jpg' and 'a.png' would be written to one PNG" in capsys.readouterr().err
 
 
 def test_nothing_is_overwritten_unless_asked(
     coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    arguments = ("to-bdd100k", "--json", coco, "--output", tmp_path / "out")
+    arguments = ("to-bdd100k", "--json", coco, "--save_dir", tmp_path / "out")
     assert convert(*arguments) == 0
     assert convert(*arguments) == 2
-    assert "is there already; choose another --output or --name" in capsys.readouterr().err
+    assert "is there already; choose another --save_dir or --name" in capsys.readouterr().err
     assert convert(*arguments, "--overwrite") == 0
     (tmp_path / "out/labels/pan_seg/bitmasks/val/notes.txt").write_text("mine")
     assert convert(*arguments, "--overwrite") == 2
@@ -461,7 +463,7 @@ def test_a_broken_file_is_named_and_nothing_is_written(
     coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (coco.with_suffix("") / "town_000003_000019.png").write_bytes(b"no picture")
-    assert convert("to-cityscapes", "--json", coco, "--output", tmp_path / "out") == 1
+    assert convert("to-cityscapes", "--json", coco, "--save_dir", tmp_path / "out") == 1
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
     assert "town_000003_000019.png: not a readable picture" in line
     assert nothing_left(tmp_path / "out")
@@ -473,7 +475,7 @@ def test_without_room_for_the_json_the_pngs_do_not_appear_either(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    convert("to-bdd100k", "--json", coco, "--output", tmp_path / "bdd")
+    convert("to-bdd100k", "--json", coco, "--save_dir", tmp_path / "bdd")
     folder = tmp_path / "bdd" / "labels" / "pan_seg" / "bitmasks" / coco.stem
 
     def full(target: CocoPanopticTarget, entries: list, path: Path) -> None:
@@ -481,7 +483,7 @@ def test_without_room_for_the_json_the_pngs_do_not_appear_either(
 
     monkeypatch.setattr(CocoPanopticTarget, "summarize", full)
     capsys.readouterr()
-    assert convert("from-bdd100k", "--folder", folder, "--output", tmp_path / "out") == 1
+    assert convert("from-bdd100k", "--folder", folder, "--save_dir", tmp_path / "out") == 1
     assert f"error: {tmp_path}/out/{coco.stem}.json: no space left" in capsys.readouterr().err
     assert nothing_left(tmp_path / "out")
 
@@ -514,7 +516,7 @@ def test_mistakes_are_told_in_one_line(
     capsys: pytest.CaptureFixture,
 ) -> None:
     given = [argument.replace("{root}", str(tmp_path)) for argument in arguments]
-    assert convert_dataset.main([*given, "--output", str(tmp_path / "out")]) == code
+    assert convert_dataset.main([*given, "--save_dir", str(tmp_path / "out")]) == code
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert message in told
@@ -528,7 +530,7 @@ def test_an_unknown_label_of_scalabel(tmp_path: Path, capsys: pytest.CaptureFixt
         {"id": "2", "category": "spaceship", "rle": rle},
     ]
     (tmp_path / "a.json").write_text(json.dumps([{"name": "a.jpg", "labels": labels}]))
-    arguments = ("from-scalabel", "--json", tmp_path / "a.json", "--output", tmp_path / "out")
+    arguments = ("from-scalabel", "--json", tmp_path / "a.json", "--save_dir", tmp_path / "out")
     assert convert(*arguments) == 1
     assert "frame a.jpg: 'spaceship' is no class of BDD100K" in capsys.readouterr().err
     assert convert(*arguments, "--ignore_unknown") == 0
@@ -539,7 +541,7 @@ def test_polygons_of_scalabel_need_the_size(tmp_path: Path) -> None:
     outline = {"vertices": [[0, 0], [2, 0], [2, 1], [0, 1]], "types": "LLLL", "closed": True}
     label = {"id": "x-01", "category": "sky", "poly2d": [outline]}
     (tmp_path / "a.json").write_text(json.dumps([{"name": "a.jpg", "labels": [label]}]))
-    out = ("--output", tmp_path / "out", "--size", 3, 2)
+    out = ("--save_dir", tmp_path / "out", "--size", 3, 2)
     assert convert("from-scalabel", "--json", tmp_path / "a.json", *out) == 0
     sky = ("sky", False, [[1, 1, 0], [0, 0, 0]])
     assert read_coco(tmp_path / "out" / "a.json") == {"a": [sky]}

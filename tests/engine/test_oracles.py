@@ -137,8 +137,12 @@ def test_evaluation_names_the_oracle(
     assert json.loads((tmp_path / "r.json").read_text())["miou"] == 1
 
 
-def test_a_wrong_oracle_is_one_line(tiny_config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--config", str(tiny_config), "--device", "cpu", "--model_path", "none"]
+def test_a_wrong_oracle_is_one_line(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "model.pdparams"
+    weights.touch()
+    flags = ["--config", str(tiny_config), "--device", "cpu", "--model_path", str(weights)]
     assert val.main([*flags, "--oracle", "heat"]) == 2
     error = capsys.readouterr().err
     assert error == "error: --oracle heat: CenterGrouping knows semantic, center, offset\n"

@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two training and fifty validation scenes."""
     root = tmp_path_factory.mktemp("made") / "scenes"
     size = ("--height", 128, "--width", 256)
-    assert make(root, "--train", 2, "--val", 50, *size, "--workers", 1) == 0
+    assert make(root, "--train", 2, "--val", 50, *size, "--num_workers", 1) == 0
     return root
 
 
@@ -196,9 +196,9 @@ def test_sizes_are_in_proportion() -> None:
 def test_seed_and_number_make_the_scene_and_nothing_else(tmp_path: Path) -> None:
     size = ("--height", 48, "--width", 96)
     few, many, other = (tmp_path / name for name in ("few", "many", "other"))
-    assert make(few, "--train", 2, "--val", 1, *size, "--workers", 1, "--seed", 7) == 0
-    assert make(many, "--train", 5, "--val", 2, *size, "--workers", 2, "--seed", 7) == 0
-    assert make(other, "--train", 2, "--val", 1, *size, "--workers", 1, "--seed", 8) == 0
+    assert make(few, "--train", 2, "--val", 1, *size, "--num_workers", 1, "--seed", 7) == 0
+    assert make(many, "--train", 5, "--val", 2, *size, "--num_workers", 2, "--seed", 7) == 0
+    assert make(other, "--train", 2, "--val", 1, *size, "--num_workers", 1, "--seed", 8) == 0
     first, more, changed = contents(few), contents(many), contents(other)
     per_scene = [name for name in first if not name.endswith("trainId.json")]
     assert len(per_scene) == 3 * 7
@@ -274,7 +274,7 @@ def test_what_lies_outside_the_picture_has_no_polygon() -> None:
         (("--height", 31), "--height: expected 32..8192, got 31"),
         (("--width", 0), "--width: expected 32..8192, got 0"),
         (("--width", 100_000), "--width: expected 32..8192, got 100000"),
-        (("--workers", 0), "--workers: expected 1..256, got 0"),
+        (("--num_workers", 0), "--num_workers: expected 1..256, got 0"),
     ],
 )
 def test_bad_numbers_are_told_in_one_line(
@@ -296,7 +296,7 @@ def test_what_argparse_refuses(argv: list[str], capsys: pytest.CaptureFixture) -
     assert "error: " in capsys.readouterr().err
 
 
-TINY = ("--train", 1, "--val", 0, "--height", 32, "--width", 48, "--workers", 1)
+TINY = ("--train", 1, "--val", 0, "--height", 32, "--width", 48, "--num_workers", 1)
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def released(network: paddle.nn.Layer) -> Arrays:
 
 def run(config: Path, weights: Path, *more: str) -> tuple[int, Path]:
     output = weights.parent / "converted"
-    paths = {"--config": config, "--weights": weights, "--output": output}
+    paths = {"--config": config, "--model_path": weights, "--save_dir": output}
     return main(
         ["convert"] + [str(part) for pair in paths.items() for part in pair] + list(more)
     ), output
@@ -546,4 +546,6 @@ def test_other_archives(
 def test_help_names_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["convert", "--help"])
-    assert "panoptic-deeplab weights convert --weights efficientps.pth" in capsys.readouterr().out
+    assert (
+        "panoptic-deeplab weights convert --model_path efficientps.pth" in capsys.readouterr().out
+    )
