@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import paddle
 from paddle import nn
+from paddle.optimizer.lr import LRScheduler
 
 from panoptic_deeplab.engine import checkpoint, distributed
 from panoptic_deeplab.engine.averaging import WeightAverage
@@ -55,6 +56,7 @@ class Trainer:
         criterion: outputs and targets -> named losses.
         preprocess: pictures -> images.
         optimizer: over the model's parameters.
+        schedule: the optimizer's learning rate.
         dataset: the training split.
         targets: sample -> sample with targets.
         postprocessor: outputs and frames -> predictions, for evaluation and pictures.
@@ -75,6 +77,7 @@ class Trainer:
         criterion: Callable[..., Losses],
         preprocess: Preprocess,
         optimizer: paddle.optimizer.Optimizer,
+        schedule: LRScheduler,
         dataset: Any,
         targets: Callable[..., Any],
         postprocessor: Callable[..., Any],
@@ -92,6 +95,7 @@ class Trainer:
         model, optimizer = precision.prepare(model, optimizer)
         average = WeightAverage(model, ema_decay) if ema_decay is not None else None
         self.state = TrainingState(model, optimizer, precision, average)
+        self.schedule = schedule
         self.criterion = criterion
         self.preprocess = preprocess
         self.dataset = dataset
@@ -103,7 +107,7 @@ class Trainer:
         self.validation = validation
         self.watch = watch or Stopwatch()
         self.position = Position(seed=plan.seed, samples_a_step=plan.samples_a_step)
-        self.guard = FinitenessGuard(model.parameters())
+        self.guard = FinitenessGuard()
 
     def resume(self, folder: str | Path) -> None:
         """Goes on from a checkpoint."""
@@ -158,7 +162,8 @@ class Trainer:
                 losses, norm = self._step(network, batches, image_ids)
                 self._count_step()
                 with self.watch.timing("logging"):
-                    log.end_step(self.position.iteration, losses, self._learning_rate(), norm)
+                    log.end_step(self.position.iteration, losses, self.schedule.get_lr(), norm)
+                    self.schedule.step()
                     bar.update()
                 with self.watch.timing("keeping"):
                     self._look_around(log, interruption)
@@ -210,10 +215,13 @@ class Trainer:
     def _update(self, losses: Losses, image_ids: Sequence[str]) -> paddle.Tensor | None:
         """Applies the gradients and forgets them; their norm, where it has a meaning."""
         precision, optimizer = self.state.precision, self.state.optimizer
-        norm = None
-        if not precision.overflow_is_handled:
-            norm = gradient_norm(self.guard.parameters)
-        self.guard.step(losses, norm, image_ids, lambda: precision.step(optimizer))
+        if precision.overflow_is_handled:
+            norm, terms = None, losses
+        else:
+            norm = gradient_norm(self.state.model.parameters())
+            terms = losses | {"gradient": norm}
+        self.guard.watch(terms, image_ids)
+        precision.step(optimizer)
         optimizer.clear_grad(set_to_zero=False)  # no gradients held through the next forward pass
         if self.state.average is not None:
             self.state.average.update()
@@ -238,14 +246,6 @@ class Trainer:
 
     def _count_step(self) -> None:
         self.position = replace(self.position, iteration=self.position.iteration + 1)
-
-    def _learning_rate(self) -> float:
-        """The rate of the step just done; the schedule moves on."""
-        rate = self.state.optimizer.get_lr()
-        scheduler = self.state.optimizer._learning_rate
-        if isinstance(scheduler, paddle.optimizer.lr.LRScheduler):
-            scheduler.step()
-        return rate
 
     def _look_around(self, log: RunLog, interruption: Interruption) -> None:
         """What is due after a step: checks, checkpoints, evaluation, the wish to stop.

@@ -49,6 +49,7 @@ def train(config: Any, plan: TrainingPlan) -> None:
         criterion=config.criterion,
         preprocess=config.preprocess,
         optimizer=config.optimizer,
+        schedule=config.lr_scheduler,
         dataset=dataset,
         targets=config.targets,
         postprocessor=config.postprocessor,

@@ -61,7 +61,7 @@ class View:
         below, beside = (a - b for a, b in zip(self.size, self.shown_size, strict=True))
         return F.pad(shown, [0, beside, 0, below])
 
-    def turn_back(self, maps: paddle.Tensor) -> paddle.Tensor:
+    def invert(self, maps: paddle.Tensor) -> paddle.Tensor:
         """[N, C, *size] -> [N, C, *input_size], 0 outside the valid box."""
         top, left, bottom, right = self.box
         inside = maps[:, :, : self.shown_size[0], : self.shown_size[1]]
@@ -71,14 +71,14 @@ class View:
         below, beside = self.input_size[0] - bottom, self.input_size[1] - right
         return F.pad(inside, [left, beside, top, below])
 
-    def turn_back_vectors(self, vectors: paddle.Tensor) -> paddle.Tensor:
-        """`turn_back` of [N, 2, *size] (y, x) in pixels of the view, made pixels of the input."""
+    def invert_vectors(self, vectors: paddle.Tensor) -> paddle.Tensor:
+        """`invert` of [N, 2, *size] (y, x) in pixels of the view, made pixels of the input."""
         factors = self._factors()
         if self.mirrored:
             factors[1] = -factors[1]
-        return self.turn_back(vectors) * paddle.to_tensor(factors).reshape([1, 2, 1, 1])
+        return self.invert(vectors) * paddle.to_tensor(factors).reshape([1, 2, 1, 1])
 
-    def turn_back_boxes(self, boxes: np.ndarray) -> np.ndarray:
+    def invert_boxes(self, boxes: np.ndarray) -> np.ndarray:
         """[K, 4] (x0, y0, x1, y1) between points of the view, made such of the input."""
         rows, columns = self._factors()
         x0, y0, x1, y1 = boxes.T

@@ -115,7 +115,7 @@ class AdaptiveFusion:
             views: the way back from each.
         """
         logits = [
-            view.turn_back(resize_map(output["semantic"], view.size, align_corners=False))
+            view.invert(resize_map(output["semantic"], view.size, align_corners=False))
             for output, view in zip(outputs, views, strict=True)
         ]
         seen = [
@@ -156,7 +156,7 @@ class AdaptiveFusion:
         """What a view shows, on the unscaled input, boxes being between points."""
         return replace(
             instances,
-            boxes=view.turn_back_boxes(self._with_edges(instances.boxes, 1)),
+            boxes=view.invert_boxes(self._with_edges(instances.boxes, 1)),
             masks=instances.masks[:, :, ::-1] if view.mirrored else instances.masks,
         )
 

@@ -112,9 +112,9 @@ class CenterGrouping:
         """Probabilities, heat and offsets of one view on the unscaled input."""
         seen = resize_outputs(dict(outputs), view.size, align_corners=self.align_corners)
         return {
-            "semantic": F.softmax(view.turn_back(seen["semantic"]), axis=1),
-            "center": view.turn_back(seen["center"]),
-            "offset": view.turn_back_vectors(seen["offset"]),
+            "semantic": F.softmax(view.invert(seen["semantic"]), axis=1),
+            "center": view.invert(seen["center"]),
+            "offset": view.invert_vectors(seen["offset"]),
         }
 
     def oracle(

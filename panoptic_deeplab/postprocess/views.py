@@ -19,11 +19,11 @@ class View(Protocol):
     def mirrored(self) -> bool:
         """Whether left and right are swapped."""
 
-    def turn_back(self, maps: paddle.Tensor) -> paddle.Tensor:
+    def invert(self, maps: paddle.Tensor) -> paddle.Tensor:
         """[N, C, *size] -> [N, C, H, W] on the unscaled input, 0 outside its valid box."""
 
-    def turn_back_vectors(self, vectors: paddle.Tensor) -> paddle.Tensor:
+    def invert_vectors(self, vectors: paddle.Tensor) -> paddle.Tensor:
         """The same for (y, x) in pixels, which the way back also scales and mirrors."""
 
-    def turn_back_boxes(self, boxes: np.ndarray) -> np.ndarray:
+    def invert_boxes(self, boxes: np.ndarray) -> np.ndarray:
         """The same for boxes [K, 4] (x0, y0, x1, y1) between points, a pixel being a point."""

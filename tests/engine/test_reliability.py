@@ -172,7 +172,7 @@ def test_a_bad_loss_stops_the_run_and_names_term_and_images(
     rate = ["--learning_rate", "1e30", "--log_iters", "3", "--save_interval", "1"]
     assert run_train(tiny_config, run, "--iters", "9", *rate, "--keep_checkpoint_max", "0") == 1
     error = capsys.readouterr().err
-    assert "became infinite or NaN; that step was not applied. Images since the last look:" in error
+    assert "became infinite or NaN; nothing was saved since. Images since the last check:" in error
     for folder in run.glob("iter_*"):
         assert all(np.isfinite(value).all() for value in read_weights(folder).values())
 

@@ -34,7 +34,7 @@ def test_a_mirrored_view_has_its_padding_at_the_right_again() -> None:
     """Three columns in four: the picture is mirrored, the padding (8) is not."""
     view = View.of(Frame((1, 3), (1, 4), (1.0, 1.0), (0, 0, 1, 3)), mirrored=True)
     assert view.show(tensor([[1, 2, 3, 8]])).numpy().tolist() == [[[[3, 2, 1, 0]]]]
-    assert view.turn_back(tensor([[30, 20, 10, 99]])).numpy().tolist() == [[[[10, 20, 30, 0]]]]
+    assert view.invert(tensor([[30, 20, 10, 99]])).numpy().tolist() == [[[[10, 20, 30, 0]]]]
 
 
 def test_scaling_by_two_puts_a_point_between_any_two() -> None:
@@ -42,21 +42,21 @@ def test_scaling_by_two_puts_a_point_between_any_two() -> None:
     assert (view.shown_size, view.size) == ((1, 5), (1, 35))  # 35 = 3 + 32
     shown = view.show(tensor([[0, 2, 6]]))
     assert shown.numpy()[0, 0, 0, :6].tolist() == [0, 1, 2, 4, 6, 0]
-    assert view.turn_back(shown).numpy().tolist() == [[[[0, 2, 6]]]]
+    assert view.invert(shown).numpy().tolist() == [[[[0, 2, 6]]]]
 
 
 def test_a_box_inside_the_input_comes_back_to_its_place() -> None:
     view = View.of(Frame((1, 2), (3, 4), (1.0, 1.0), (1, 1, 2, 3)), mirrored=True)
     shown = view.show(paddle.arange(12, dtype="float32").reshape([1, 1, 3, 4]))
     assert shown.numpy()[0, 0].tolist() == [[6, 5, 0, 0], [0] * 4, [0] * 4]
-    assert view.turn_back(shown).numpy()[0, 0].tolist() == [[0] * 4, [0, 5, 6, 0], [0] * 4]
+    assert view.invert(shown).numpy()[0, 0].tolist() == [[0] * 4, [0, 5, 6, 0], [0] * 4]
 
 
 @pytest.mark.parametrize(("mirrored", "expected"), [(False, [2, 3]), (True, [2, -3])])
 def test_vectors_rescale_and_their_x_changes_sign(mirrored: bool, expected: list[float]) -> None:
     view = View.of(Frame.whole(2, 3), 2.0, mirrored)
     seen = paddle.to_tensor([4.0, 6.0]).reshape([1, 2, 1, 1]).expand([1, 2, *view.size])
-    turned = view.turn_back_vectors(seen).numpy()
+    turned = view.invert_vectors(seen).numpy()
     assert turned.shape == (1, 2, 2, 3)
     assert (turned == np.reshape(expected, (1, 2, 1, 1))).all()
 
@@ -85,7 +85,7 @@ def test_the_view_of_scale_one_is_the_input() -> None:
     image[:, :, 7:] = 0
     view = View.of(Frame((7, 14), (9, 14), (1.0, 1.0), (0, 0, 7, 14)))
     assert (view.show(image) == image).all()
-    assert (view.turn_back(image) == image).all()
+    assert (view.invert(image) == image).all()
 
 
 # --- a network whose outputs turn and scale with the picture, by construction ---

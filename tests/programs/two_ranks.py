@@ -74,11 +74,13 @@ def main(output: str, batch_size: int, kind: str) -> None:
     paddle.seed(0)
     model = Small()
     plan = TrainingPlan(4, batch_size, Path(output).parent / "run", log_iters=1)
+    schedule = paddle.optimizer.lr.StepDecay(1e-3, step_size=100)
     trainer = Trainer(
         model=model,
         criterion=PanopticDeepLabLoss(top_k_percent_pixels=0.3),
         preprocess=Preprocess(),
-        optimizer=paddle.optimizer.SGD(1e-3, model.parameters()),
+        optimizer=paddle.optimizer.SGD(schedule, model.parameters()),
+        schedule=schedule,
         dataset=MadeUp(kind),
         targets=CenterOffsetTargets(CITYSCAPES.thing_ids, sigma=2),
         postprocessor=lambda outputs, frames: [],

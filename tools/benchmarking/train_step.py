@@ -116,6 +116,7 @@ def prepare_ours(recipe: Recipe, folder: Path, instances: int = INSTANCES) -> Ca
         criterion=config.criterion,
         preprocess=config.preprocess,
         optimizer=config.optimizer,
+        schedule=config.lr_scheduler,
         dataset=None,
         targets=config.targets,
         postprocessor=None,
