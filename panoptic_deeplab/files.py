@@ -147,7 +147,12 @@ def read_json(path: str | Path) -> Any:
 def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:
     """Writes `content`, NaN as null, in place of `path`."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(_without_nan(content), indent=indent) + "\n", "utf-8")
+        temporary.write_text(as_json(content, indent) + "\n", "utf-8")
+
+
+def as_json(content: Any, indent: int | None = None) -> str:
+    """The JSON text of `content`, with null for what is NaN or infinite."""
+    return json.dumps(_without_nan(content), indent=indent)
 
 
 def _without_nan(content: Any) -> Any:

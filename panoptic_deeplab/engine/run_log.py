@@ -20,6 +20,7 @@ from paddleseg.utils import calculate_eta
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from panoptic_deeplab.engine import distributed
+from panoptic_deeplab.engine.metrics import MetricsFile
 from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.environment import describe_environment
@@ -38,13 +39,18 @@ class RunLog:
         plan: how often lines are due and where files go.
         config_yaml: the configuration as text.
         steps_per_epoch: for the epoch in the line.
+        done: iterations that an earlier run has done.
     """
 
-    def __init__(self, plan: TrainingPlan, config_yaml: str, steps_per_epoch: int) -> None:
+    def __init__(
+        self, plan: TrainingPlan, config_yaml: str, steps_per_epoch: int, done: int = 0
+    ) -> None:
         self.plan = plan
+        self.done = done
         self.config_yaml = config_yaml
         self.steps_per_epoch = max(steps_per_epoch, 1)
         self.writer: Any = None
+        self.metrics: MetricsFile | None = None
         self.totals: dict[str, paddle.Tensor] = {}
         self.steps = 0
         self.reader_seconds = self.step_seconds = 0.0
@@ -55,6 +61,8 @@ class RunLog:
         if distributed.is_main():
             self._describe_run()
             self._contexts.enter_context(_log_file(self.plan.save_dir / "train.log"))
+            self.metrics = MetricsFile(self.plan.save_dir, self.done)
+            self._contexts.callback(self.metrics.close)
             if self.plan.use_vdl:
                 self.writer = _visualdl_writer(self.plan.save_dir)
                 self._hyper_parameters()
@@ -104,6 +112,7 @@ class RunLog:
         }
         line = ", ".join(f"{name}: {value:.4f}" for name, value in figures.items())
         _log.info("[EVAL] iter=%d, %s (%.0f s)", iteration, line, seconds)
+        self._measured("eval", iteration, seconds=seconds, results=results)
         for name, value in figures.items():
             self._scalar(f"Evaluate/{name}", value, iteration)
         for name, values in results.get("per_class", {}).items():
@@ -150,18 +159,19 @@ class RunLog:
     ) -> None:
         loss = sum(means.values())
         batch_cost, reader_cost = self.step_seconds / self.steps, self.reader_seconds / self.steps
-        samples = self.plan.batch_size * self.plan.accumulate_steps
+        ips = self.plan.batch_size * self.plan.accumulate_steps / batch_cost
+        epoch = (iteration - 1) // self.steps_per_epoch + 1
         _log.info(
             "[TRAIN] epoch=%d, iter=%d/%d, loss=%.4f, lr=%.6f, batch_cost=%.4f, reader_cost=%.5f, "
             "ips=%.4f samples/sec | ETA %s",
-            (iteration - 1) // self.steps_per_epoch + 1,
+            epoch,
             iteration,
             self.plan.iters,
             loss,
             lr,
             batch_cost,
             reader_cost,
-            samples / batch_cost,
+            ips,
             calculate_eta(self.plan.iters - iteration, batch_cost),
         )
         parts = ", ".join(f"{name}={value:.4f}" for name, value in means.items())
@@ -172,9 +182,26 @@ class RunLog:
         self._scalar("Train/lr", lr, iteration)
         self._scalar("Train/batch_cost", batch_cost, iteration)
         self._scalar("Train/reader_cost", reader_cost, iteration)
-        self._scalar("Train/ips", samples / batch_cost, iteration)
-        if gradient_norm is not None:
-            self._scalar("Train/gradient_norm", float(gradient_norm), iteration)
+        self._scalar("Train/ips", ips, iteration)
+        norm = None if gradient_norm is None else float(gradient_norm)
+        if norm is not None:
+            self._scalar("Train/gradient_norm", norm, iteration)
+        self._measured(
+            "train",
+            iteration,
+            epoch=epoch,
+            loss=loss,
+            losses=means,
+            lr=lr,
+            gradient_norm=norm,
+            batch_cost=batch_cost,
+            reader_cost=reader_cost,
+            ips=ips,
+        )
+
+    def _measured(self, kind: str, iteration: int, **values: Any) -> None:
+        if self.metrics is not None:
+            self.metrics.write(kind, iteration, **values)
 
     def _scalar(self, tag: str, value: float, iteration: int) -> None:
         if self.writer is not None and math.isfinite(value):

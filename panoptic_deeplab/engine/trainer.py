@@ -150,7 +150,7 @@ class Trainer:
         network = self._network()
         with (
             Interruption() as interruption,
-            RunLog(plan, self.config_yaml, order.steps_per_epoch // plan.accumulate_steps) as log,
+            RunLog(plan, self.config_yaml, self._steps_per_epoch(order), first) as log,
             progress_bar(
                 title="training", total=plan.iters, unit="steps", hidden=not _has_terminal()
             ) as bar,
@@ -180,6 +180,9 @@ class Trainer:
             distributed.rank(),
             distributed.world_size(),
         )
+
+    def _steps_per_epoch(self, order: TrainingOrder) -> int:
+        return order.steps_per_epoch // self.plan.accumulate_steps
 
     def _network(self) -> Callable[..., dict[str, paddle.Tensor]]:
         model = self.state.model

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from panoptic_deeplab.engine.metrics import read_metrics
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import read_json, write_json
 
@@ -32,8 +33,6 @@ CHECKPOINTS = 10
 
 _LENGTHS = ("warmup_iters", "decay_steps", "T_max", "step_size")
 """Arguments of schedules that are numbers of steps."""
-
-_LINE = re.compile(r"\[TRAIN\] .*\biter=(\d+)/\d+, .*\bbatch_cost=([\d.]+)")
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def train_for(seconds: float, recipe: Recipe, folder: Path) -> Path:
     Args:
         seconds: wall time of the steps.
         recipe: what to train.
-        folder: for checkpoints, log and `schedule.json`. What another schedule left is removed.
+        folder: for checkpoints, metrics and `schedule.json`. What another schedule left is removed.
 
     Returns:
         The checkpoint's folder.
@@ -145,14 +144,14 @@ def schedule_overrides(recipe: Recipe, iters: int) -> list[str]:
 
 
 def told_training(checkpoint: Path) -> Training | None:
-    """What log and description of a run tell of the training up to a checkpoint.
+    """What metrics and description of a run tell of the training up to a checkpoint.
 
     Args:
         checkpoint: `iter_N` or another folder of a run, or a file of weights in one.
     """
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     number = re.fullmatch(r"iter_(\d+)", folder.name)
-    costs = _costs(folder.parent / "train.log", int(number[1]) if number else None)
+    costs = _costs(folder.parent, int(number[1]) if number else None)
     if not costs:
         return None
     run = read_json(folder.parent / "run.json") if (folder.parent / "run.json").exists() else {}
@@ -200,7 +199,7 @@ def _schedule_of(folder: Path, seconds: float, recipe: Recipe) -> Schedule | Non
 def _measure_step(recipe: Recipe, folder: Path) -> float:
     """Seconds of a step, by a short training that is thrown away."""
     _train(recipe, folder, "--iters", RATE_STEPS, "--log_iters", RATE_LINE, opts=[])
-    costs = list(_costs(folder / "train.log").values())[1:]
+    costs = list(_costs(folder).values())[1:]
     shutil.rmtree(folder)
     return statistics.median(costs)
 
@@ -217,12 +216,7 @@ def _train(recipe: Recipe, folder: Path, *options: object, opts: Sequence[str]) 
     call(*command, "--save_dir", folder, *options, *opts_flag)
 
 
-def _costs(log: Path, last: int | None = None) -> dict[int, float]:
-    """Step -> seconds a step since the line before, in order; of repeated steps the later count."""
-    if not log.exists():
-        return {}
-    costs: dict[int, float] = {}
-    for match in map(_LINE.search, log.read_text("utf-8", "replace").splitlines()):
-        if match and (last is None or int(match[1]) <= last):
-            costs[int(match[1])] = float(match[2])
-    return dict(sorted(costs.items()))
+def _costs(folder: Path, last: int | None = None) -> dict[int, float]:
+    """Step -> seconds a step since the row before, in order, up to `last`."""
+    rows = read_metrics(folder, "train")
+    return {row["iter"]: row["batch_cost"] for row in rows if last is None or row["iter"] <= last}

@@ -1,0 +1,80 @@
+"""`metrics.jsonl`: what a training measured, one JSON object a line, for programs to read.
+
+    {"kind": "train", "iter": 20, "epoch": 1, "loss": 3.2, "losses": {...}, "lr": 0.001,
+     "batch_cost": 0.3, "reader_cost": 0.01, "ips": 3.3}
+    {"kind": "eval", "iter": 1000, "seconds": 41.0, "results": {...}}
+
+Times are seconds a step, `ips` is samples a second, `results` are those of the evaluators. What
+cannot be said is null.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.files import as_json, open_file, replacing
+
+METRICS = "metrics.jsonl"
+
+
+class MetricsFile:
+    """Appends rows to the `metrics.jsonl` of a run; a context, to close it.
+
+    Args:
+        folder: of the run.
+        done: iterations that are done. Later rows, which an earlier run left that was stopped
+            after its last checkpoint, are dropped.
+    """
+
+    def __init__(self, folder: Path, done: int) -> None:
+        path = folder / METRICS
+        if path.exists():
+            kept = [row for row in read_metrics(folder) if row["iter"] <= done]
+            with replacing(path) as temporary:
+                temporary.write_text("".join(f"{as_json(row)}\n" for row in kept), "utf-8")
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, kind: str, iteration: int, **values: Any) -> None:
+        """Append a row and hand it to the system, so that a killed run keeps it."""
+        self._file.write(f"{as_json({'kind': kind, 'iter': iteration, **values})}\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file, its rows on the disk."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def read_metrics(folder: Path, kind: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a run's `metrics.jsonl`; none where the run has no such file.
+
+    Args:
+        folder: of the run.
+        kind: "train" or "eval"; None for both.
+
+    Raises:
+        DataError: a line is no row. A torn last line, which a kill can leave, is passed over.
+    """
+    path = folder / METRICS
+    if not path.exists():
+        return
+    with open_file(path) as file:
+        lines = file.read().decode("utf-8", "replace").splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        if not line.endswith("\n"):
+            return
+        try:
+            row = json.loads(line)
+            found, _ = row["kind"], int(row["iter"])
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise DataError(
+                f"{path}: line {number}: expected a JSON object with kind and iter, got "
+                f"{line.strip()!r:.80}; delete the line"
+            ) from error
+        if kind in (None, found):
+            yield row
