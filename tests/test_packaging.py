@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from importlib import metadata, util
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,13 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Left out of the lock on purpose. opencv-python: the headless build gives the same `cv2`, without
 # libGL and the old image libraries. typing: a backport that Python has had built in since 3.5.
 LEFT_OUT = {"opencv-python", "typing"}
-# Rooms of the package that need an extra: room -> extra.
-EXTRAS = {"export": "deploy", "inference": "deploy", "cli": "deploy"}
+# Rooms of the package that need extras.
+EXTRAS = {
+    "export": ["deploy"],
+    "inference": ["deploy", "supervision"],
+    "results": ["supervision"],
+    "cli": ["deploy"],
+}
 
 
 def _lock() -> list[Requirement]:
@@ -72,7 +78,7 @@ def test_each_distribution_is_locked_once_for_each_python(python):
 def test_the_lock_satisfies_pyproject(python):
     pins = _pins(python)
     extras = PROJECT["optional-dependencies"]
-    for text in [*PROJECT["dependencies"], *extras["test"], *extras["lint"]]:
+    for text in [*PROJECT["dependencies"], *chain.from_iterable(extras.values())]:
         requirement = Requirement(text)
         name = canonicalize_name(requirement.name)
         if name not in LEFT_OUT:
@@ -108,7 +114,8 @@ def test_the_package_imports_only_what_it_declares():
     undeclared = set()
     for path in (ROOT / "panoptic_deeplab").rglob("*.py"):
         room = path.relative_to(ROOT / "panoptic_deeplab").parts[0]
-        declared = always | _declared(PROJECT["optional-dependencies"].get(EXTRAS.get(room), []))
+        extras = (PROJECT["optional-dependencies"][name] for name in EXTRAS.get(room, []))
+        declared = always | _declared(list(chain.from_iterable(extras)))
         for package in _imported_packages(path):
             if package in sys.stdlib_module_names or package == "panoptic_deeplab":
                 continue
@@ -243,7 +250,7 @@ def test_an_unfinished_environment_is_built_anew(setup_environment, monkeypatch,
     setup_environment.update(None, this_python=False)
     assert built[4:] == []  # stays a GPU environment without being told again
 
-    monkeypatch.setattr(setup_environment, "digest", lambda path: "changed")
+    monkeypatch.setattr(setup_environment, "digest", lambda *paths: "changed")
     setup_environment.update(None, this_python=False)
     assert built[4:] == ["gpu", "package"]
 

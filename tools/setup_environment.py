@@ -104,7 +104,7 @@ def update(device, this_python: bool) -> None:
         check_machine()
         note = dict(wanted, interpreter=os.path.realpath(sys.executable))
         build(device)
-    project = digest(ROOT / "pyproject.toml")
+    project = digest(ROOT / "pyproject.toml", ROOT / "setup.py")
     if note.get("project") != project:
         install_package()
         verify(device)
@@ -129,9 +129,9 @@ def write_note(note: dict) -> None:
     os.replace(str(draft), str(NOTE))
 
 
-def digest(path: Path) -> str:
-    """Name a file's content."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def digest(*paths: Path) -> str:
+    """Name the content of files."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def check_machine() -> None:
