@@ -31,9 +31,9 @@ LEFT_OUT = {"opencv-python", "typing"}
 # Rooms of the package that need extras.
 EXTRAS = {
     "export": ["deploy"],
-    "inference": ["deploy", "supervision"],
-    "results": ["supervision"],
+    "inference": ["deploy"],
     "cli": ["deploy"],
+    "result.py": ["supervision"],
 }
 
 

@@ -12,7 +12,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panoptic_deeplab.cli.parser import Parser, fraction, odd, positive
 from panoptic_deeplab.environment import check_environment, explain_import_error
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 ENDED_BY_SIGNAL = 128
 """A shell reports this plus the signal's number."""
+
+GROUPING_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "threshold": (fraction, "heatmap value that a center must exceed, 0..1"),
+    "nms_kernel": (odd, "window of a center in pixels, odd"),
+    "top_k": (positive, "maximum number of centers in an image"),
+}
+"""Settings of the postprocessor that are flags of their own, as the reference's: type and help."""
 
 
 def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
@@ -105,9 +112,14 @@ def add_common_arguments(parser: argparse.ArgumentParser, needs_config: bool = T
 def add_grouping_arguments(parser: argparse.ArgumentParser) -> None:
     """The reference's flags for post-processing; each overrides a key of the configuration."""
     group = parser.add_argument_group("post-processing (default: what the configuration says)")
-    group.add_argument("--threshold", type=fraction, help="heat that a centre must exceed, 0..1")
-    group.add_argument("--nms_kernel", type=odd, help="window of a centre in pixels, odd")
-    group.add_argument("--top_k", type=positive, help="most centres in an image")
+    for name, (kind, text) in GROUPING_FLAGS.items():
+        group.add_argument(f"--{name}", type=kind, help=text)
+
+
+def grouping_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Those of `GROUPING_FLAGS` that the command line gives, by name."""
+    given = {name: getattr(arguments, name, None) for name in GROUPING_FLAGS}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def add_profile_argument(parser: argparse.ArgumentParser) -> None:
@@ -154,26 +166,22 @@ def load_config(arguments: argparse.Namespace, *overrides: str, path: str | None
         overrides: changes beside those of --opts.
         path: the configuration, if not --config; such as the one beside the weights.
     """
-    log = _log_to_standard_output()
+    start_log()
     from paddleseg.utils import logger as paddleseg_log
 
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine import distributed
 
     paddleseg_log.log_level = 1  # what it loads is ours to tell
-    _end_quietly_when_terminated()
-    grouping = [
-        f"postprocessor.{name}={getattr(arguments, name)}"
-        for name in ("threshold", "nms_kernel", "top_k")
-        if getattr(arguments, name, None) is not None
-    ]
+    end_quietly_when_terminated()
+    settings = grouping_settings(arguments)
+    grouping = [f"postprocessor.{name}={value}" for name, value in settings.items()]
     config = Config(path or arguments.config, [*arguments.opts, *overrides, *grouping])
     distributed.start(arguments.device)
-    log.setLevel(logging.INFO if distributed.is_main() else logging.ERROR)
     return config
 
 
-def _end_quietly_when_terminated() -> None:
+def end_quietly_when_terminated() -> None:
     """SIGTERM ends as Ctrl-C does. Paddle, once imported, would print a page about it."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
@@ -183,15 +191,17 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
 
 
-def _log_to_standard_output() -> logging.Logger:
-    """Lines in PaddleSeg's form: time [LEVEL] message."""
+def start_log() -> None:
+    """Log to standard output in PaddleSeg's form; all ranks but the first log errors alone."""
+    from panoptic_deeplab.engine import distributed
+
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         logging.Formatter("%(asctime)s [%(levelname)s]\t%(message)s", "%Y-%m-%d %H:%M:%S")
     )
     log = logging.getLogger("panoptic_deeplab")
     log.handlers, log.propagate = [handler], False
-    return log
+    log.setLevel(logging.INFO if distributed.is_main() else logging.ERROR)
 
 
 def _quieten() -> None:

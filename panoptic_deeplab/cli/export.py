@@ -238,10 +238,10 @@ def in_int8(model: onnx.ModelProto, deployment: Deployment, pictures: str) -> on
     """The network quantised, its ranges learnt from pictures."""
     from panoptic_deeplab.export.quantization import quantized
     from panoptic_deeplab.formats.images import read_image
-    from panoptic_deeplab.inference.sources import find_pictures
+    from panoptic_deeplab.inference.sources import find_images
     from panoptic_deeplab.progress import progress_bar
 
-    found = find_pictures(pictures)
+    found = find_images(pictures)
     chosen = found[:: max(1, len(found) // CALIBRATION_PICTURES)][:CALIBRATION_PICTURES]
 
     def inputs() -> Iterator[np.ndarray]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panoptic_deeplab.cli.command_line import (
+    GROUPING_FLAGS,
     add_common_arguments,
     add_grouping_arguments,
     add_profile_argument,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from panoptic_deeplab.engine.views import Augmentation
     from panoptic_deeplab.inference.location import ModelFiles
 
-_OF_A_MODEL = ("oracle", "aug_eval", "threshold", "nms_kernel", "top_k")
+_OF_A_MODEL = ("oracle", "aug_eval", *GROUPING_FLAGS)
 _RECORDED = (
     "opts",
     "model_path",

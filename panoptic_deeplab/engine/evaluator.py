@@ -66,7 +66,9 @@ def evaluate_model(
     if oracle_names:
         oracle = Oracle(oracle_names, config.targets, config.postprocessor)
     dataset = config.val_dataset
-    predictor = Predictor(config.model, config.preprocess, (), config.postprocessor, views)
+    predictor = Predictor(
+        config.model, config.preprocess, (), config.postprocessor, config.info, views
+    )
     load_weights(config.model, weights, num_classes=config.info.num_classes, way_out=_OTHER_CLASSES)
     return evaluate(predictor, dataset, config.evaluators, num_workers, oracle, watch)
 

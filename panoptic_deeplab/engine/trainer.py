@@ -285,7 +285,9 @@ class Trainer:
         """Scores the model, or its average, and keeps it if none before was better."""
         average = self.state.average
         with average.applied() if average is not None else nullcontext():
-            predictor = Predictor(self.state.model, self.preprocess, (), self.postprocessor)
+            predictor = Predictor(
+                self.state.model, self.preprocess, (), self.postprocessor, self.info
+            )
             log.pictures(self.position.iteration, predictor, self._shown_dataset(), self.info)
             if self.validation is not None:
                 self._score(log, predictor, self.validation)

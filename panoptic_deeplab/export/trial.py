@@ -81,21 +81,22 @@ def sample_picture(deployment: Deployment) -> np.ndarray:
 def try_pictures(written: Written, config: Config, image: np.ndarray) -> Trial:
     """A file with the grouping, and the same model with its own."""
     recorder = Recorder(config.model)
-    parts = (config.preprocess, config.val_transforms, config.postprocessor)
-    prediction = Predictor(recorder, *parts)(image)
+    parts = (config.preprocess, config.val_transforms, config.postprocessor, config.info)
+    (prediction,) = Predictor(recorder, *parts).predict([image])
     given = written.network(image[None])
-    regrouped = Predictor(Replay(given), *parts)(image) if given else None
+    regrouped = Predictor(Replay(given), *parts).predict([image])[0] if given else None
     agreement = agreement_of_maps(
         written(image[None]), prediction, given, recorder.outputs, regrouped
     )
     model = Predictor(config.model, *parts)
-    return agreement, lambda: model(image), lambda: written(image[None])
+    return agreement, lambda: model.predict([image]), lambda: written(image[None])
 
 
 def try_network(written: Written, config: Config, image: np.ndarray) -> Trial:
     """A file of the network, on what the model's own preprocessing gives it."""
     recorder = Recorder(config.model)
-    Predictor(recorder, config.preprocess, config.val_transforms, config.postprocessor)(image)
+    parts = (config.preprocess, config.val_transforms, config.postprocessor, config.info)
+    Predictor(recorder, *parts).predict([image])
     batch = recorder.images
     agreement = Agreement(deviations(recorder.outputs, written(batch)))
 

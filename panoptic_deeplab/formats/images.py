@@ -95,8 +95,13 @@ def _ids(rgba: np.ndarray) -> np.ndarray:
 
 def write_ids(path: str | Path, ids: np.ndarray) -> None:
     """Inverse of `read_ids`, for ids in 0..2^24-1."""
+    write_image(path, ids_to_rgb(ids))
+
+
+def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
+    """[H, W] ids in 0..2^24-1 as [H, W, 3] uint8: id = R + 256 G + 65536 B."""
     rgba = np.ascontiguousarray(ids, "<u4")[..., None].view(np.uint8)
-    write_image(path, cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB))
+    return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:

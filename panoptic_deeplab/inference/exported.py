@@ -1,18 +1,17 @@
-"""Runs an exported ONNX file in place of a checkpoint."""
+"""An exported ONNX file as a predictor, without Paddle."""
 
 from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import paddle
-from paddle import nn
 
+from panoptic_deeplab.batching import map_by_shape
 from panoptic_deeplab.errors import DataError, UsageError
-from panoptic_deeplab.export.description import MODEL, Deployment, read_deployment
+from panoptic_deeplab.export.description import Deployment, read_deployment
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.inference.sessions import RUNTIMES, Session
 from panoptic_deeplab.structures import Prediction, Segment, smallest_label_type
@@ -59,36 +58,38 @@ class ExportedModel:
         return dict(zip(self.deployment.output_names, values, strict=True))
 
 
-class ExportedNetwork(nn.Layer):
-    """An ONNX file without the grouping, with the face of the model it was made of."""
-
-    def __init__(self, exported: ExportedModel) -> None:
-        super().__init__()
-        self._exported = exported
-
-    def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        """[N, 3, H, W] -> `semantic`, `center` and `offset`."""
-        outputs = self._exported.run(images.numpy())
-        return {name: paddle.to_tensor(value) for name, value in outputs.items()}
-
-
 class ExportedPredictor:
     """An ONNX file with the grouping, with the face of `engine.predictor.Predictor`.
 
     Attributes:
+        info: the classes it predicts.
         seconds: time spent so far in the file, which is network and grouping in one.
     """
 
     def __init__(self, exported: ExportedModel) -> None:
         self._exported = exported
+        self.info = exported.deployment.info
         self.seconds = {"network and grouping": 0.0}
 
-    def __call__(self, image: np.ndarray) -> Prediction:
-        """The prediction of one [H, W, 3] uint8 RGB picture, in its own pixels."""
+    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        """Predict images in their own pixels; those of equal size go together.
+
+        Args:
+            images: each [H, W, 3] uint8 RGB.
+
+        Raises:
+            DataError: the file cannot be run on them.
+        """
+        return map_by_shape(self._predict_batch, images)
+
+    def _predict_batch(self, batch: np.ndarray, places: list[int]) -> list[Prediction]:
         start = time.perf_counter()
-        outputs = self._exported.run(np.ascontiguousarray(image)[None])
+        outputs = self._exported.run(batch)
         self.seconds["network and grouping"] += time.perf_counter() - start
-        return prediction_of(outputs, 0, self._exported.deployment, str(self._exported.path))
+        source = str(self._exported.path)
+        return [
+            prediction_of(outputs, i, self._exported.deployment, source) for i in range(len(batch))
+        ]
 
 
 def prediction_of(
@@ -124,15 +125,6 @@ def prediction_of(
     ]
     labels = outputs["semantic_map"][index].astype(smallest_label_type(len(categories)))
     return Prediction(np.array(ids), segments, labels)
-
-
-def exported_file(model_path: str | Path) -> Path | None:
-    """The ONNX file that `model_path` names, itself or as its folder; None for a checkpoint."""
-    path = Path(model_path)
-    if path.suffix == ".onnx":
-        return path
-    is_export = path.is_dir() and not (path / "model.pdparams").exists()
-    return path / MODEL if is_export and (path / MODEL).exists() else None
 
 
 def _installed(runtime: str) -> str:

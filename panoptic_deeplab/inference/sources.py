@@ -1,24 +1,49 @@
-"""Which pictures a path means, and what their results are called."""
+"""What a model is given: one image of any kind, or a source of many, read one after the other."""
 
 from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import files_below
-from panoptic_deeplab.formats.images import IMAGE_SUFFIXES
+from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, decode_image, read_image, to_rgb
+from panoptic_deeplab.result import OVERLAY_ENDING
+from panoptic_deeplab.weights.download import read_url
 
-OVERLAY_ENDING = "_overlay"
+COLOR_ORDERS = ("rgb", "bgr")
+"""Of arrays; encoded images say their order themselves."""
+
+_KINDS = "a path, an https URL, bytes, a Pillow image or an array [H, W, 3] uint8"
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An input of a prediction.
+class SourceImage:
+    """An image in memory.
+
+    Attributes:
+        pixels: [H, W, 3] uint8 RGB.
+        path: its file, None where it came from memory or the web.
+        frame_index: its place among the images that came without a file, None for a single one.
+    """
+
+    pixels: np.ndarray
+    path: Path | None = None
+    frame_index: int | None = None
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image to predict into a folder of results.
 
     Attributes:
         path: where it lies.
@@ -29,51 +54,154 @@ class Picture:
     name: str
 
 
-def find_pictures(image_path: str, left_out: Sequence[Path] = ()) -> list[Picture]:
-    """All pictures of a file, a folder (searched through) or a pattern, in the order of names.
+def read_source(source: Any, color: str = "rgb") -> SourceImage:
+    """Read one image.
+
+    Args:
+        source: a path, an https URL, the bytes of an image file, a Pillow image, or an array of
+            uint8: [H, W, 3], gray [H, W] or [H, W, 4] whose alpha is dropped.
+        color: order of an array's channels, `rgb` or `bgr`.
+
+    Raises:
+        DataError: it cannot be read, or is no image.
+        UsageError: there is no such order of colors.
+    """
+    if color not in COLOR_ORDERS:
+        raise UsageError(f"color: expected {' or '.join(COLOR_ORDERS)}, got {color!r:.50}")
+    return _read(source, color)
+
+
+def iterate_source(source: Any, color: str = "rgb") -> Iterator[SourceImage]:
+    """Read the images of a source one after the other, each when it is asked for.
+
+    Args:
+        source: a file, a folder or a pattern; an https URL; an array [N, H, W, 3], or another
+            iterable of what `read_source` takes.
+        color: order of an array's channels, `rgb` or `bgr`.
+
+    Raises:
+        DataError: there is no image, or one cannot be read.
+    """
+    if isinstance(source, (str, Path)) and not _is_url(source):
+        return (read_source(file.path) for file in find_images(source))
+    if isinstance(source, Iterable) and not _is_single(source):
+        return (_numbered_image(i, item, color) for i, item in enumerate(source))
+    return (read_source(item, color) for item in [source])
+
+
+def _is_single(source: Any) -> bool:
+    if isinstance(source, np.ndarray):
+        return source.ndim != 4
+    return isinstance(source, (str, bytes, bytearray, Image.Image))
+
+
+def _numbered_image(index: int, source: Any, color: str) -> SourceImage:
+    image = read_source(source, color)
+    return image if image.path is not None else SourceImage(image.pixels, None, index)
+
+
+@singledispatch
+def _read(source: Any, color: str) -> SourceImage:
+    raise DataError(f"expected an image as {_KINDS}; got {type(source).__name__}")
+
+
+@_read.register
+def _(source: str, color: str) -> SourceImage:
+    if _is_url(source):
+        hint = "check the address, or give a file"
+        return SourceImage(decode_image(read_url(source, hint), source))
+    return SourceImage(read_image(_named(source)), Path(source))
+
+
+@_read.register
+def _(source: Path, color: str) -> SourceImage:
+    return SourceImage(read_image(source), source)
+
+
+@_read.register(bytes)
+@_read.register(bytearray)
+def _(source: bytes | bytearray, color: str) -> SourceImage:
+    return SourceImage(decode_image(bytes(source), f"image of {len(source)} bytes"))
+
+
+@_read.register
+def _(source: Image.Image, color: str) -> SourceImage:
+    try:
+        return SourceImage(to_rgb(source))
+    except Exception as error:  # an image that is read late can raise anything
+        raise DataError(f"image of mode {source.mode}: cannot be used ({error})") from error
+
+
+@_read.register
+def _(source: np.ndarray, color: str) -> SourceImage:
+    channels = source.shape[2] if source.ndim == 3 else 1
+    if source.dtype != np.uint8 or not source.size or source.ndim not in (2, 3):
+        channels = 0
+    if channels not in (1, 3, 4):
+        raise DataError(
+            "expected an image [H, W, 3], [H, W, 4] or [H, W] of uint8, got "
+            f"{source.dtype} {list(source.shape)}"
+        )
+    planes = source.reshape(*source.shape[:2], channels)[..., :3]
+    if color == "bgr":
+        planes = planes[..., ::-1]
+    return SourceImage(np.ascontiguousarray(np.broadcast_to(planes, (*source.shape[:2], 3))))
+
+
+def _is_url(source: str | Path) -> bool:
+    return "://" in str(source)
+
+
+def _named(path: str) -> str:
+    """Refuse the empty path, which would mean the current folder."""
+    if not path:
+        raise UsageError(
+            "--image_path: expected an image, a folder of images or a pattern, got an empty text"
+        )
+    return path
+
+
+def find_images(image_path: str | Path, left_out: Sequence[Path] = ()) -> list[ImageFile]:
+    """Find all images of a file, a folder (searched through) or a pattern, in the order of names.
 
     Folders behind links are searched too, each once; hidden files are passed over.
 
     Args:
         image_path: what to look for.
-        left_out: folders whose pictures are not taken, such as those of results.
+        left_out: folders whose images are not taken, such as those of results.
 
     Raises:
         UsageError: the text is empty, which would mean the current folder.
         DataError: there is none.
     """
-    if not image_path:
-        raise UsageError(
-            "--image_path: expected a picture, a folder of pictures or a pattern, got an empty text"
-        )
-    path = Path(image_path)
+    path = Path(_named(str(image_path)))
     if path.is_dir():
         root, files = path, files_below(path)
     elif path.is_file():
         root, files = path.parent, [path]
     else:
-        found = [Path(file) for file in glob.glob(image_path, recursive=True)]
+        found = [Path(file) for file in glob.glob(str(image_path), recursive=True)]
         root, files = (
-            _fixed_part(image_path),
+            _fixed_part(str(image_path)),
             list({file.resolve(): file for file in found}.values()),
         )
     if not path.is_file():
-        files = [file for file in _outside(files, left_out) if _is_picture(file)]
+        files = [file for file in _outside(files, left_out) if _is_image(file)]
     if not files:
-        what = "a picture, a folder of pictures or a pattern"
-        reason = "holds no picture" if path.is_dir() else "there is nothing"
+        what = "an image, a folder of images or a pattern"
+        reason = "holds no image" if path.is_dir() else "there is nothing"
         raise DataError(
             f"{image_path}: {reason}; expected {what} ({', '.join(sorted(IMAGE_SUFFIXES))})"
         )
     files = sorted(files)
     names = unique_names([file.relative_to(root) for file in files])
-    return [Picture(file, name) for file, name in zip(files, names, strict=True)]
+    return [ImageFile(file, name) for file, name in zip(files, names, strict=True)]
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
     """Names of results: the paths without suffix, with it (a_jpg) where two would be equal.
 
-    No result of one picture has the name of another's, nor that of a folder.
+    No result of one image has the name of another's, nor that of a folder.
     """
     stems = [path.with_suffix("").as_posix() for path in paths]
     folders = {parent.as_posix() for path in paths for parent in path.parents}
@@ -94,11 +222,11 @@ def _numbered(name: str) -> Iterator[str]:
 
 
 def _files(name: str) -> set[str]:
-    """What the results of one picture are called in a folder."""
+    """The files that the results of one image become in a folder."""
     return {f"{name}.png", f"{name}{OVERLAY_ENDING}.png"}
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     hidden = path.name.startswith(".")
     return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not hidden
 

@@ -4,7 +4,7 @@ This page imports nothing, so that a command line can name the forms at once; `w
 """
 
 FORMATS = {
-    "pictures": "overlays, class and instance colours, and ids in COCO panoptic form",
+    "images": "overlays, class and instance colours, and ids in COCO panoptic form",
     "coco": "COCO panoptic PNG and JSON alone, image ids as COCO's",
     "cityscapes": "panoptic, pixel and instance results, zipped as its server takes them",
     "bdd100k": "RGBA bitmasks, and pan_seg.json in Scalabel form",
@@ -15,4 +15,4 @@ FORMATS = {
 """What can be asked for, and what it is."""
 
 FOLDERS = ("panoptic", "semantic", "instance", "coco", "cityscapes", "bdd100k", "kitti", "crops")
-"""Where pictures of results lie below the folder of results."""
+"""Where images of results lie below the folder of results."""

@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.result import Result
 from panoptic_deeplab.stopwatch import Stopwatch
-from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction
+from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 Entry = Any
 
@@ -46,14 +45,12 @@ class ResultFormat:
         """
         return {}
 
-    def write(self, name: str, source: Path, image: np.ndarray, prediction: Prediction) -> Entry:
-        """Writes one picture's files and returns what `finish` needs, in plain types.
+    def write(self, name: str, result: Result) -> Entry:
+        """Write one image's files and return what `finish` needs, in plain types.
 
         Args:
-            name: of the picture, below the folder that was asked for, without suffix.
-            source: its file.
-            image: [H, W, 3] uint8 RGB.
-            prediction: of that image.
+            name: of the image, below the folder that was asked for, without suffix.
+            result: its prediction.
         """
         raise NotImplementedError
 
@@ -102,10 +99,3 @@ def renamed(prediction: PanopticMap, classes: Sequence[int]) -> PanopticMap:
     """The same segments, class i made `classes[i]`."""
     segments = [replace(s, category=classes[s.category]) for s in prediction.segments]
     return PanopticMap(prediction.ids, segments)
-
-
-def semantic_labels(prediction: Prediction, info: DatasetInfo) -> np.ndarray:
-    """[H, W] class indices of the semantic branch, of the fused map where there is none."""
-    if prediction.labels is not None:
-        return prediction.labels
-    return prediction.semantic(info.ignore_index)

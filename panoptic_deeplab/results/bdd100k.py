@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import read_json
 from panoptic_deeplab.formats.bdd100k import BDD100K, write_bitmask
 from panoptic_deeplab.formats.scalabel import frame_entry, write_frames
+from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.base import ResultFormat, matched_classes, renamed
-from panoptic_deeplab.structures import DatasetInfo, Prediction
+from panoptic_deeplab.structures import DatasetInfo
 
 
 class Bdd100k(ResultFormat):
@@ -46,13 +45,11 @@ class Bdd100k(ResultFormat):
             ) from error
         return {key: frame for key, frame in frames.items() if self._bitmask(key).is_file()}
 
-    def write(
-        self, name: str, source: Path, image: np.ndarray, prediction: Prediction
-    ) -> dict[str, Any]:
+    def write(self, name: str, result: Result) -> dict[str, Any]:
         key = self.key(name)
-        panoptic = renamed(prediction, self.classes)
+        panoptic = renamed(result.prediction, self.classes)
         write_bitmask(self._bitmask(key), panoptic)
-        return frame_entry(key + source.suffix, panoptic, BDD100K)
+        return frame_entry(key + Path(result.file_name).suffix, panoptic, BDD100K)
 
     def _bitmask(self, key: str) -> Path:
         return self.folder / "bitmasks" / f"{key}.png"

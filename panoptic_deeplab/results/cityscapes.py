@@ -16,14 +16,14 @@ from panoptic_deeplab.files import replacing, replacing_folder
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS, WITH_LABEL_IDS
 from panoptic_deeplab.formats.images import write_image
 from panoptic_deeplab.progress import progress_bar
+from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.base import (
     ResultFormat,
     matched_classes,
     renamed,
-    semantic_labels,
 )
 from panoptic_deeplab.results.panoptic_files import Entry, PanopticFiles
-from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction
+from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 _IMAGE_ENDING = "_leftImg8bit"
 _UNSURE = 1.0  # the score where a method gives none
@@ -60,16 +60,15 @@ class Cityscapes(ResultFormat):
         wanted = (f"pixel/{key}.png", f"instance/{key}.txt", f"instance/masks/{key}")
         return all((self.folder / path).exists() for path in wanted)
 
-    def write(self, name: str, source: Path, image: np.ndarray, prediction: Prediction) -> Entry:
+    def write(self, name: str, result: Result) -> Entry:
         key = self.key(name)
-        panoptic = renamed(prediction, self.classes)
-        write_image(self.folder / "pixel" / f"{key}.png", self._label_ids(prediction))
+        panoptic = renamed(result.prediction, self.classes)
+        write_image(self.folder / "pixel" / f"{key}.png", self._label_ids(result.semantic))
         self._write_instances(key, panoptic)
-        return self.files.write(key, source.name, panoptic)
+        return self.files.write(key, result.file_name, panoptic)
 
-    def _label_ids(self, prediction: Prediction) -> np.ndarray:
-        """[H, W] uint8, 0 (unlabeled) where void."""
-        labels = semantic_labels(prediction, self.info)
+    def _label_ids(self, labels: np.ndarray) -> np.ndarray:
+        """[H, W] class indices -> label ids, uint8, 0 (unlabeled) where void."""
         table = np.zeros(max(self.info.num_classes, self.info.ignore_index) + 1, np.uint8)
         table[: self.info.num_classes] = np.array(LABEL_IDS)[list(self.classes)]
         return table[labels]

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
-
+from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.base import ResultFormat
 from panoptic_deeplab.results.panoptic_files import Entry, PanopticFiles, listed_name
-from panoptic_deeplab.structures import DatasetInfo, Prediction
+from panoptic_deeplab.structures import DatasetInfo
 
 
 class Coco(ResultFormat):
@@ -26,8 +25,8 @@ class Coco(ResultFormat):
     def written(self) -> dict[str, Entry]:
         return self.files.written()
 
-    def write(self, name: str, source: Path, image: np.ndarray, prediction: Prediction) -> Entry:
-        return self.files.write(name, listed_name(name, source), prediction)
+    def write(self, name: str, result: Result) -> Entry:
+        return self.files.write(name, listed_name(name, result), result.prediction)
 
     def finish(self, entries: Mapping[str, Entry]) -> None:
         ids = image_ids(entries)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from panoptic_deeplab.formats.cityscapes import instance_id_map
 from panoptic_deeplab.formats.images import write_ids
 from panoptic_deeplab.formats.kitti import KITTI
+from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.base import ResultFormat, matched_classes
-from panoptic_deeplab.structures import DatasetInfo, Prediction
+from panoptic_deeplab.structures import DatasetInfo
 
 
 class Kitti(ResultFormat):
@@ -26,5 +25,5 @@ class Kitti(ResultFormat):
         super().__init__(folder / "kitti", info)
         matched_classes(info, KITTI, "--format kitti")
 
-    def write(self, name: str, source: Path, image: np.ndarray, prediction: Prediction) -> None:
-        write_ids(self.folder / f"{name}.png", instance_id_map(prediction, self.info))
+    def write(self, name: str, result: Result) -> None:
+        write_ids(self.folder / f"{name}.png", instance_id_map(result.prediction, self.info))

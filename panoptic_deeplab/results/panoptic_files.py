@@ -10,6 +10,7 @@ from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import read_json
 from panoptic_deeplab.formats.coco import segments_info, write_panoptic_json
 from panoptic_deeplab.formats.images import write_ids
+from panoptic_deeplab.result import Result
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 Entry = dict[str, Any]
@@ -82,6 +83,6 @@ class PanopticFiles:
         write_panoptic_json(self.json_path, images, annotations, self.info)
 
 
-def listed_name(name: str, source: Path) -> str:
-    """The picture's own file name, with the folders that its name has."""
-    return (Path(name).parent / source.name).as_posix()
+def listed_name(name: str, result: Result) -> str:
+    """The image's own file name, with the folders that its name has."""
+    return (Path(name).parent / result.file_name).as_posix()

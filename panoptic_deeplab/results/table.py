@@ -11,9 +11,8 @@ import numpy as np
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import open_file, replacing
-from panoptic_deeplab.formats.coco import bounding_boxes
+from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.base import ResultFormat
-from panoptic_deeplab.structures import Prediction
 
 Row = list[str]
 
@@ -61,18 +60,16 @@ class Table(ResultFormat):
             entries.setdefault(row[0] if row else "", []).append(row)
         return entries
 
-    def write(
-        self, name: str, source: Path, image: np.ndarray, prediction: Prediction
-    ) -> list[Row]:
-        boxes, centers = bounding_boxes(prediction.ids), mass_centers(prediction.ids)
+    def write(self, name: str, result: Result) -> list[Row]:
+        centers = mass_centers(result.ids)
         rows = []
-        for segment in prediction.segments:
-            top, left, bottom, right = boxes[segment.id]
+        for segment in result:
+            x0, y0, x1, y1 = segment.box
             y, x = centers[segment.id]
-            category = self.info.categories[segment.category]
+            official_id = self.info.categories[segment.category].official_id
             score = "" if segment.score is None else f"{segment.score:.6f}"
-            box = (left, top, right - left, bottom - top)
-            what = (category.name, category.official_id, int(category.is_thing), score)
+            box = (x0, y0, x1 - x0, y1 - y0)
+            what = (segment.label, official_id, int(segment.is_thing), score)
             values = (name, segment.id, *what, segment.area, *box, f"{x:.2f}", f"{y:.2f}")
             rows.append([str(value) for value in values])
         return rows

@@ -6,22 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.base import ResultFormat
 from panoptic_deeplab.results.bdd100k import Bdd100k
 from panoptic_deeplab.results.cityscapes import Cityscapes
 from panoptic_deeplab.results.coco import Coco
 from panoptic_deeplab.results.crops import Crops
+from panoptic_deeplab.results.images import Images
 from panoptic_deeplab.results.kitti import Kitti
-from panoptic_deeplab.results.pictures import Pictures
 from panoptic_deeplab.results.table import Table
 from panoptic_deeplab.stopwatch import Stopwatch
-from panoptic_deeplab.structures import DatasetInfo, Prediction
+from panoptic_deeplab.structures import DatasetInfo
 
 WRITERS: dict[str, type[ResultFormat]] = {
-    "pictures": Pictures,
+    "images": Images,
     "coco": Coco,
     "cityscapes": Cityscapes,
     "bdd100k": Bdd100k,
@@ -56,7 +55,7 @@ class ResultWriter:
         self,
         folder: str | Path,
         info: DatasetInfo,
-        formats: Sequence[str] = ("pictures",),
+        formats: Sequence[str] = ("images",),
         names: Sequence[str] = (),
     ) -> None:
         self.formats = {name: WRITERS[name](Path(folder), info) for name in formats}
@@ -74,13 +73,10 @@ class ResultWriter:
         total = self._stopwatch.seconds.get("writing", 0.0)
         return apart | {"writing": total - sum(apart.values())}
 
-    def write(self, name: str, source: Path, image: np.ndarray, prediction: Prediction) -> Entry:
-        """Writes one picture's files and returns its entries for `finish`."""
+    def write(self, name: str, result: Result) -> Entry:
+        """Write one image's files and return its entries for `finish`."""
         with self._stopwatch.timing("writing"):
-            return name, {
-                kind: form.write(name, source, image, prediction)
-                for kind, form in self.formats.items()
-            }
+            return name, {kind: form.write(name, result) for kind, form in self.formats.items()}
 
     def finish(self, entries: Sequence[Entry]) -> None:
         """Writes what all pictures share, those of earlier runs in the folder included."""

@@ -21,7 +21,7 @@ from panoptic_deeplab.evaluation import PanopticQuality
 from panoptic_deeplab.formats.cityscapes import LABEL_IDS
 from panoptic_deeplab.formats.coco import read_annotations, read_panoptic_map
 from panoptic_deeplab.formats.images import read_ids
-from panoptic_deeplab.inference.sources import find_pictures, unique_names
+from panoptic_deeplab.inference.sources import find_images, unique_names
 from panoptic_deeplab.weights.loading import read_weights
 
 ROOT = Path(__file__).parents[2]
@@ -210,7 +210,7 @@ def test_a_corrupt_picture_is_told_and_the_others_are_done(
     assert run_predict(tiny_config, trained, inputs, results) == 1
     assert len(json.loads((results / "panoptic.json").read_text())["annotations"]) == 3
     last = capsys.readouterr().err.strip().split("\n")[-1]
-    assert last.startswith("error: 1 of 4 pictures failed; the first: ")
+    assert last.startswith("error: 1 of 4 images failed; the first: ")
     assert "broken.png: not a readable picture" in last
 
 
@@ -417,12 +417,12 @@ REFUSED: dict[str, tuple[Callable[[list[str]], int], Setup, int, str]] = {
         "these weights are of another network",
     ),
     "an empty data set": (val.main, _empty_data_set, 1, "there is no image to evaluate on"),
-    "no image in the folder": (predict.main, _empty_folder, 1, "holds no picture"),
+    "no image in the folder": (predict.main, _empty_folder, 1, "holds no image"),
     "an empty path": (
         predict.main,
         lambda c, f, w: ["--model_path", str(w), "--image_path", ""],
         2,
-        "--image_path: expected a picture, a folder of pictures or a pattern, got an empty text",
+        "--image_path: expected an image, a folder of images or a pattern, got an empty text",
     ),
     "a form whose classes are others": (predict.main, _other_classes, 2, "has no class 'cow'"),
     "a best model to resume from": (
@@ -443,7 +443,7 @@ REFUSED: dict[str, tuple[Callable[[list[str]], int], Setup, int, str]] = {
         predict.main,
         lambda c, f, w: ["--model_path", str(w), "--image_path", str(f / "none.png")],
         1,
-        "none.png: there is nothing; expected a picture",
+        "none.png: there is nothing; expected an image",
     ),
 }
 
@@ -581,9 +581,9 @@ def test_a_folder_is_searched_through_links_and_without_its_own_results(tmp_path
     (inputs / "linked").symlink_to(elsewhere)
     (inputs / "loop").symlink_to(inputs)
     Image.new("RGB", (4, 4)).save(inputs / "._x.png")
-    found = find_pictures(str(inputs), left_out=[inputs / "panoptic"])
+    found = find_images(str(inputs), left_out=[inputs / "panoptic"])
     assert [p.name for p in found] == ["linked/a"]
-    assert [p.name for p in find_pictures(str(inputs))] == ["linked/a", "panoptic/a"]
+    assert [p.name for p in find_images(str(inputs))] == ["linked/a", "panoptic/a"]
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,9 @@ def test_scenes_are_solved_by_all_oracles(
 ) -> None:
     """The pictures are padded from 64 x 128 to 80 x 144; the truth covers all of them."""
     oracle = Oracle(ALL, config.targets, config.postprocessor)
-    predictor = Predictor(config.model, config.preprocess, (), config.postprocessor, augmentation)
+    predictor = Predictor(
+        config.model, config.preprocess, (), config.postprocessor, config.info, augmentation
+    )
     results = evaluate(predictor, config.val_dataset, config.evaluators, 1, oracle)
     assert results["Things"]["pq"] == 1
     assert results["Stuff"]["pq"] == 1

@@ -20,7 +20,12 @@ from panoptic_deeplab.engine.views import Augmentation, View
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.postprocess import CenterGrouping
 from panoptic_deeplab.preprocess import Preprocess
-from panoptic_deeplab.structures import Frame, Prediction
+from panoptic_deeplab.structures import Category, DatasetInfo, Frame, Prediction
+
+INFO = DatasetInfo(
+    "street",
+    tuple(Category(n, n != "sky", (i, i, i), i) for i, n in enumerate(("sky", "car", "bus"))),
+)
 
 
 def tensor(rows: list[list[float]]) -> paddle.Tensor:
@@ -159,7 +164,7 @@ def outputs_and_prediction(
     grouping = CenterGrouping(
         3, (CAR, BUS), min_stuff_area=1, nms_kernel=5, align_corners=network.align_corners
     )
-    predictor = Predictor(network, Preprocess((0.0,), (1.0,)), (), grouping, augmentation)
+    predictor = Predictor(network, Preprocess((0.0,), (1.0,)), (), grouping, INFO, augmentation)
     seen: dict[str, np.ndarray] = {}
 
     def remember(outputs: dict[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
@@ -245,7 +250,7 @@ def test_views_of_a_batch_equal_those_of_its_images() -> None:
     pictures = [padded(street(24, 30), (32, 40)), padded(street(28, 37), (32, 40))]
     grouping = CenterGrouping(3, (CAR, BUS), min_stuff_area=1, nms_kernel=5)
     views = Augmentation((1.0, 1.5), flip_horizontal=True)
-    predictor = Predictor(ColorNetwork(), Preprocess((0.0,), (1.0,)), (), grouping, views)
+    predictor = Predictor(ColorNetwork(), Preprocess((0.0,), (1.0,)), (), grouping, INFO, views)
     images, frames = zip(*pictures, strict=True)
     together = predictor.predict_batch(np.stack(images), frames)
     for prediction, image, frame in zip(together, images, frames, strict=True):
@@ -381,4 +386,4 @@ class Ungrouped:
 
 def test_a_method_without_merging_refuses_by_name() -> None:
     with pytest.raises(UsageError, match=r"^Ungrouped cannot merge views; leave out --aug_eval$"):
-        Predictor(ColorNetwork(), Preprocess(), (), Ungrouped(), FLIP)
+        Predictor(ColorNetwork(), Preprocess(), (), Ungrouped(), INFO, FLIP)

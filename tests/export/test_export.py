@@ -40,7 +40,7 @@ from panoptic_deeplab.export.onnx_file import unsupported_operators  # noqa: E40
 from panoptic_deeplab.export.onnx_grouping import grouping, preparation  # noqa: E402
 from panoptic_deeplab.export.quantization import last_convolutions, quantized  # noqa: E402
 from panoptic_deeplab.export.trial import judge  # noqa: E402
-from panoptic_deeplab.inference.exported import ExportedModel, exported_file, prediction_of  # noqa: E402
+from panoptic_deeplab.inference.exported import ExportedModel, prediction_of  # noqa: E402
 
 RUNNER = Path(__file__).parents[2] / "tools" / "deploy" / "run_onnx.py"
 SAMPLE = "sample.png"
@@ -103,7 +103,8 @@ def copy_program(source: Path, target: Path) -> None:
 def predictor(checkpoint: tuple[Path, Path]) -> Predictor:
     config = Config(checkpoint[0])
     config.model.set_state_dict(paddle.load(str(checkpoint[1] / "model.pdparams")))
-    return Predictor(config.model, config.preprocess, config.val_transforms, config.postprocessor)
+    parts = (config.preprocess, config.val_transforms, config.postprocessor, config.info)
+    return Predictor(config.model, *parts)
 
 
 def picture(size: tuple[int, int], seed: int = 0) -> np.ndarray:
@@ -236,7 +237,7 @@ def test_the_file_agrees_with_prediction_at_any_size_and_batch(
     for batch in (pictures[:1], pictures):
         outputs = exported.run(np.stack(batch))
         for i, image in enumerate(batch):
-            expected = predictor(image)
+            (expected,) = predictor.predict([image])
             assert any(segment.is_thing for segment in expected.segments)
             assert_equal(prediction_of(outputs, i, exported.deployment, "file"), expected)
 
@@ -249,7 +250,7 @@ def test_openvino_runs_the_file(whole: Path, predictor: Predictor) -> None:
         outputs = exported.run(np.stack(pictures))
         for i, image in enumerate(pictures):
             found = prediction_of(outputs, i, exported.deployment, "file")
-            assert_equal(found, predictor(image), tolerance=1e-3)
+            assert_equal(found, predictor.predict([image])[0], tolerance=1e-3)
 
 
 @pytest.mark.parametrize("form", ["whole", "plain"])
@@ -278,8 +279,6 @@ def test_what_is_written(whole: Path, plain: Path) -> None:
     assert not read_deployment(plain).with_postprocess
     assert deployment.least_size == (80, 144)  # the configuration's padding
     assert Deployment.from_dict(deployment.to_dict(), "again") == deployment
-    assert exported_file(whole) == whole / "model.onnx"
-    assert exported_file(whole / "inference.json") is None
 
 
 def test_a_paddle_program_with_the_grouping(
@@ -291,7 +290,7 @@ def test_a_paddle_program_with_the_grouping(
     outputs = dict(zip((*NAMES, "semantic_map"), values, strict=True))
     deployment = read_deployment(tmp_path / "program")
     found = prediction_of(outputs, 0, deployment, "program")
-    assert_equal(found, predictor(picture(SIZES[1])))
+    assert_equal(found, predictor.predict([picture(SIZES[1])])[0])
 
 
 def test_eight_bits(plain: Path) -> None:

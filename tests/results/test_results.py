@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -26,7 +27,6 @@ from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
 from PIL import Image
 
 from panoptic_deeplab.cli import predict
-from panoptic_deeplab.engine.predictor import predict_pictures
 from panoptic_deeplab.errors import DataError, UserError
 from panoptic_deeplab.evaluation import (
     evaluate_bdd100k_files,
@@ -37,7 +37,9 @@ from panoptic_deeplab.formats.bdd100k import BDD100K, read_bitmask, write_bitmas
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.kitti import KITTI, read_annotation
 from panoptic_deeplab.formats.scalabel import decode_mask, read_frames
-from panoptic_deeplab.inference.sources import Picture
+from panoptic_deeplab.inference.run import predict_images
+from panoptic_deeplab.inference.sources import ImageFile
+from panoptic_deeplab.result import Result
 from panoptic_deeplab.results import FOLDERS, FORMATS
 from panoptic_deeplab.results.coco import image_ids
 from panoptic_deeplab.results.writer import WRITERS, ResultWriter
@@ -80,7 +82,7 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
 def write_all(folder: Path, form: str, streets: dict[str, Prediction] = STREETS) -> Path:
     writer = ResultWriter(folder, INFO, [form], list(streets))
     entries = [
-        writer.write(name, Path(f"{name}_leftImg8bit.jpg"), IMAGE, prediction)
+        writer.write(name, Result(IMAGE, prediction, INFO, f"{name}_leftImg8bit.jpg"))
         for name, prediction in streets.items()
     ]
     writer.finish(entries)
@@ -89,7 +91,7 @@ def write_all(folder: Path, form: str, streets: dict[str, Prediction] = STREETS)
 
 def test_every_form_has_a_writer_and_its_folder_is_no_input() -> None:
     assert list(WRITERS) == list(FORMATS)
-    assert {*FOLDERS} >= {*FORMATS} - {"pictures", "csv"}
+    assert {*FOLDERS} >= {*FORMATS} - {"images", "csv"}
 
 
 # --- COCO ---
@@ -342,14 +344,14 @@ def test_a_class_name_cannot_leave_the_folder_of_crops(tmp_path: Path) -> None:
     info = DatasetInfo("odd", (Category("../../x y", True, (0, 0, 0), 1),))
     writer = ResultWriter(tmp_path, info, ["crops"])
     prediction = Prediction(np.ones(SIZE, np.int32), [Segment(1, 0)])
-    writer.write("a", Path("a.png"), IMAGE, prediction)
+    writer.write("a", Result(IMAGE, prediction, info, "a.png"))
     assert [path.name for path in tmp_path.rglob("*.png")] == ["_.._x_y_1.png"]
 
 
 # --- several runs into one folder ---
 
 
-@pytest.mark.parametrize("form", ["pictures", "coco", "cityscapes", "bdd100k", "csv"])
+@pytest.mark.parametrize("form", ["images", "coco", "cityscapes", "bdd100k", "csv"])
 def test_a_second_run_adds_to_the_lists(form: str, tmp_path: Path) -> None:
     """One picture a run, the second of them twice, leaves what one run leaves."""
     first, second = ({name: STREETS[name]} for name in NAMES)
@@ -376,7 +378,7 @@ def test_pictures_that_were_removed_leave_the_list(tmp_path: Path) -> None:
 
 SPOILT = {
     "coco": ("coco/panoptic.json", "[]", "not what a prediction leaves"),
-    "pictures": ("panoptic.json", "{", "cannot be read as JSON"),
+    "images": ("panoptic.json", "{", "cannot be read as JSON"),
     "bdd100k": ("bdd100k/pan_seg.json", '{"frames": 1}', "expected a list of frames"),
     "csv": ("segments.csv", "a,b\n1,2\n", "has the columns 'a,b'"),
     "cityscapes": ("cityscapes/panoptic.json", '{"annotations": []}', "not what a prediction"),
@@ -448,7 +450,7 @@ def test_what_does_not_fit_is_refused_before_the_first_picture(kind: str, tmp_pa
 
 
 def test_results_of_other_classes_are_refused(tmp_path: Path) -> None:
-    write_all(tmp_path, "pictures")
+    write_all(tmp_path, "images")
     with pytest.raises(UserError, match="lists results of a model with other classes"):
         ResultWriter(tmp_path, BDD100K)
 
@@ -460,34 +462,35 @@ class FakePredictor:
     """Predicts a street; before the picture `at` something happens."""
 
     def __init__(self, at: int = -1, event: Any = None) -> None:
+        self.info = INFO
         self.seconds = {"network": 0.0}
         self.calls, self.at, self.event = 0, at, event
 
-    def __call__(self, image: np.ndarray) -> Prediction:
+    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         if self.calls == self.at:
             self.event()
         self.calls += 1
-        return street(0)
+        return [street(0) for _ in images]
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> list[Picture]:
+def images(tmp_path: Path) -> list[ImageFile]:
     paths = [tmp_path / f"{i}.png" for i in range(9)]
     for path in paths:
         Image.fromarray(IMAGE).save(path)
-    return [Picture(path, path.stem) for path in paths]
+    return [ImageFile(path, path.stem) for path in paths]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_signal_leaves_a_list_of_what_is_done(
-    number: int, num_workers: int, pictures: list[Picture], tmp_path: Path
+    number: int, num_workers: int, images: list[ImageFile], tmp_path: Path
 ) -> None:
     """The picture at hand, the third, is finished; the others are not begun."""
     predictor = FakePredictor(2, lambda: os.kill(os.getpid(), number))
     writer = ResultWriter(tmp_path, INFO, ["coco"])
-    with pytest.raises(UserError, match=f"stopped by signal {number}; 3 of 9 pictures") as error:
-        predict_pictures(predictor, pictures, writer, num_workers)
+    with pytest.raises(UserError, match=f"stopped by signal {number}; 3 of 9 images") as error:
+        predict_images(predictor, images, writer, num_workers)
     assert error.value.exit_code == 128 + number
     content = json.loads((tmp_path / "coco" / "panoptic.json").read_text())
     assert [a["image_id"] for a in content["annotations"]] == [0, 1, 2]
@@ -495,24 +498,24 @@ def test_a_signal_leaves_a_list_of_what_is_done(
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_full_disk_ends_it_and_one_broken_result_does_not(
-    num_workers: int, pictures: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    num_workers: int, images: list[ImageFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = ResultWriter(tmp_path, INFO, ["coco"])
     problems = {"3": OSError(errno.ENAMETOOLONG, "too long"), "5": DataError("odd")}
     write = writer.write
 
-    def failing(name: str, *rest: Any) -> Any:
+    def failing(name: str, result: Result) -> Any:
         if name in problems:
             raise problems[name]
-        return write(name, *rest)
+        return write(name, result)
 
     monkeypatch.setattr(writer, "write", failing)
-    with pytest.raises(DataError, match=r"2 of 9 pictures failed; the first: .*3.png: its results"):
-        predict_pictures(FakePredictor(), pictures, writer, num_workers)
+    with pytest.raises(DataError, match=r"2 of 9 images failed; the first: .*3.png: its results"):
+        predict_images(FakePredictor(), images, writer, num_workers)
     assert len(list((tmp_path / "coco" / "panoptic").iterdir())) == 7
     problems["6"] = OSError(errno.ENOSPC, "No space left on device", "x.png")
     with pytest.raises(OSError, match="No space left"):
-        predict_pictures(FakePredictor(), pictures, writer, num_workers)
+        predict_images(FakePredictor(), images, writer, num_workers)
 
 
 def test_predict_names_all_forms(capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,9 +76,9 @@ def prepare_predictor(recipe: Recipe, weights: Path) -> Call:
     from panoptic_deeplab.engine.predictor import Predictor
 
     config, image = configuration(recipe, weights), picture(recipe)
-    parts = (config.preprocess, config.val_transforms, config.postprocessor)
+    parts = (config.preprocess, config.val_transforms, config.postprocessor, config.info)
     predictor = Predictor(config.model, *parts)
-    return lambda: predictor(image).ids
+    return lambda: predictor.predict([image])[0].ids
 
 
 def prepare_dygraph(recipe: Recipe, weights: Path) -> Call:

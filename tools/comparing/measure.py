@@ -51,7 +51,7 @@ def measure(arguments: argparse.Namespace) -> None:
     load_weights(
         config.model, arguments.model_path, num_classes=config.info.num_classes, way_out=way_out
     )
-    predictor = Predictor(config.model, config.preprocess, (), config.postprocessor)
+    predictor = Predictor(config.model, config.preprocess, (), config.postprocessor, config.info)
     costs = count_costs(config, predictor)
     scores = score(config, predictor, arguments.save_dir, arguments.num_workers)
     write_json(arguments.save_dir / "measured.json", costs | scores, indent=2)

@@ -1,21 +1,20 @@
-"""The form that is written unless another is asked for: pictures to look at, and their ids."""
+"""The form that is written unless another is asked for: overlays to look at, and ids."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from panoptic_deeplab.formats.images import write_image
-from panoptic_deeplab.results.base import ResultFormat, semantic_labels
+from panoptic_deeplab.result import OVERLAY_ENDING, Result
+from panoptic_deeplab.results.base import ResultFormat
 from panoptic_deeplab.results.panoptic_files import Entry, PanopticFiles, listed_name
-from panoptic_deeplab.structures import DatasetInfo, Prediction
-from panoptic_deeplab.visualization import draw_instances, draw_panoptic, draw_semantic
+from panoptic_deeplab.structures import DatasetInfo
+from panoptic_deeplab.visualization import draw_instances, draw_semantic
 
 
-class Pictures(ResultFormat):
-    """Four pictures of each.
+class Images(ResultFormat):
+    """Four files of each image.
 
     - `panoptic/NAME.png`: ids as R + 256 G + 65536 B, described in `panoptic.json`;
     - `panoptic/NAME_overlay.png`: the picture with names, outlines and a legend;
@@ -30,17 +29,16 @@ class Pictures(ResultFormat):
     def written(self) -> dict[str, Entry]:
         return self.files.written()
 
-    def write(self, name: str, source: Path, image: np.ndarray, prediction: Prediction) -> Entry:
-        labels = semantic_labels(prediction, self.info)
+    def write(self, name: str, result: Result) -> Entry:
         with self.stopwatch.timing("drawing"):
             pictures = {
-                f"panoptic/{name}_overlay.png": draw_panoptic(image, prediction, self.info),
-                f"semantic/{name}.png": draw_semantic(labels, self.info),
-                f"instance/{name}.png": draw_instances(prediction, self.info),
+                f"panoptic/{name}{OVERLAY_ENDING}.png": result.plot(),
+                f"semantic/{name}.png": draw_semantic(result.semantic, self.info),
+                f"instance/{name}.png": draw_instances(result.prediction, self.info),
             }
         for path, picture in pictures.items():
             write_image(self.folder / path, picture)
-        return self.files.write(name, listed_name(name, source), prediction)
+        return self.files.write(name, listed_name(name, result), result.prediction)
 
     def finish(self, entries: Mapping[str, Entry]) -> None:
         self.files.finish(entries.values())

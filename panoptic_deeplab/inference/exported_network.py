@@ -1,0 +1,80 @@
+"""An exported network without its grouping, run as the model it was made of; this needs Paddle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import paddle
+from paddle import nn
+
+from panoptic_deeplab.config import Config
+from panoptic_deeplab.engine import distributed
+from panoptic_deeplab.engine.predictor import Predictor
+from panoptic_deeplab.engine.views import Augmentation
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.inference.exported import ExportedModel
+from panoptic_deeplab.postprocess import CenterGrouping
+from panoptic_deeplab.preprocess import Preprocess
+from panoptic_deeplab.transforms import Padding
+
+
+class ExportedNetwork(nn.Layer):
+    """An ONNX file without the grouping, with the face of the model it was made of."""
+
+    def __init__(self, exported: ExportedModel) -> None:
+        super().__init__()
+        self._exported = exported
+
+    def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        """[N, 3, H, W] -> `semantic`, `center` and `offset`."""
+        outputs = self._exported.run(images.numpy())
+        return {name: paddle.to_tensor(value) for name, value in outputs.items()}
+
+
+def network_predictor(
+    exported: ExportedModel,
+    config: str | None,
+    device: str,
+    opts: Sequence[str],
+    grouping: Mapping[str, Any],
+    views: Augmentation | None,
+) -> Predictor:
+    """Predict with the file's network; classes, padding and normalization are the file's.
+
+    Args:
+        exported: the file, without its grouping.
+        config: whose postprocessor is used; None for the settings that the file was exported with.
+        device: where the grouping runs.
+        opts: changes to the configuration.
+        grouping: settings of the postprocessor that go before all others.
+        views: the views of each image that are merged, if any.
+
+    Raises:
+        UsageError: the options need a configuration, or do not fit it.
+    """
+    distributed.start(device)
+    deployment = exported.deployment
+    height, width = deployment.least_size
+    return Predictor(
+        ExportedNetwork(exported),
+        Preprocess(deployment.mean, deployment.std),
+        [Padding([width, height])],
+        _postprocessor(exported, config, opts, grouping),
+        deployment.info,
+        views,
+    )
+
+
+def _postprocessor(
+    exported: ExportedModel, config: str | None, opts: Sequence[str], grouping: Mapping[str, Any]
+) -> Any:
+    if config is not None:
+        changes = [f"postprocessor.{name}={value}" for name, value in grouping.items()]
+        chosen = Config(config, [*opts, *changes])
+        chosen.info = exported.deployment.info
+        return chosen.postprocessor
+    if opts:
+        raise UsageError(f"{exported.path}: --opts change a configuration; give it by --config")
+    return CenterGrouping(**(asdict(exported.deployment.grouping) | grouping))

@@ -1,0 +1,128 @@
+"""A trained model as a function: images in, results out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from panoptic_deeplab.errors import UserError
+from panoptic_deeplab.inference.loading import load_predictor
+from panoptic_deeplab.inference.location import locate_model
+from panoptic_deeplab.inference.sources import SourceImage, iterate_source, read_source
+from panoptic_deeplab.result import Result
+from panoptic_deeplab.structures import DatasetInfo, Prediction
+
+LIST_BATCH_SIZE = 8
+"""Images of a list that are in the network at a time, at most."""
+
+
+class Predictor(Protocol):
+    """What runs a model: `engine.predictor.Predictor` and `inference.exported.ExportedPredictor`.
+
+    Attributes:
+        info: the classes it predicts.
+        seconds: time spent so far, by step.
+    """
+
+    info: DatasetInfo
+    seconds: dict[str, float]
+
+    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        """Predict images [H, W, 3] uint8 RGB, those of equal size together."""
+
+
+class Model:
+    """A trained model, from a checkpoint or an exported file alike; see `load_model`.
+
+    Args:
+        predictor: what runs it.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+
+    @property
+    def info(self) -> DatasetInfo:
+        """The classes it predicts."""
+        return self.predictor.info
+
+    def __call__(self, source: Any, color: str = "rgb") -> Result | list[Result]:
+        """Predict one image, or each of a list.
+
+        Args:
+            source: a path, an https URL, the bytes of an image file, a Pillow image, an array of
+                uint8 ([H, W, 3], gray [H, W], or [H, W, 4] whose alpha is dropped); or a list of
+                these, for which a list comes back.
+            color: order of an array's channels, `rgb` or `bgr`.
+
+        Raises:
+            DataError: an image cannot be read.
+            UsageError: there is no such order of colors.
+        """
+        if isinstance(source, (list, tuple)):
+            return list(self.predict(source, LIST_BATCH_SIZE, color))
+        (result,) = self._results([read_source(source, color)])
+        return result
+
+    def predict(self, source: Any, batch_size: int = 1, color: str = "rgb") -> Iterator[Result]:
+        """Predict the images of a source one after the other; nothing is read before it is needed.
+
+        Args:
+            source: an image file, a folder, a pattern, an https URL, or an iterable of what the
+                call takes.
+            batch_size: images that are predicted at a time; those of equal size go through the
+                network together.
+            color: order of an array's channels, `rgb` or `bgr`.
+
+        Raises:
+            DataError: there is no image, or one cannot be read; those before it come first.
+        """
+        images, error = iterate_source(source, color), None
+        while error is None:
+            batch, error = _next_batch(images, batch_size)
+            if not batch:
+                break
+            yield from self._results(batch)
+        if error is not None:
+            raise error
+
+    def _results(self, images: Sequence[SourceImage]) -> list[Result]:
+        predictions = self.predictor.predict([image.pixels for image in images])
+        return [
+            Result(image.pixels, prediction, self.info, image.path, image.frame_index)
+            for image, prediction in zip(images, predictions, strict=True)
+        ]
+
+
+def load_model(
+    model_path: str | Path, device: str = "auto", config: str | Path | None = None
+) -> Model:
+    """Load a trained model.
+
+    Args:
+        model_path: the folder of a checkpoint or an export, a file of weights, an ONNX file, or an
+            https URL of weights.
+        device: `auto` (a GPU if Paddle sees one), `cpu` or `gpu`.
+        config: path or name of the configuration, needed where none lies beside the weights.
+
+    Raises:
+        DataError: there is no model, or it cannot be used.
+        UsageError: a configuration or a package is missing, or there is no such device.
+    """
+    return Model(load_predictor(locate_model(model_path, config), device))
+
+
+def _next_batch(
+    images: Iterator[SourceImage], batch_size: int
+) -> tuple[list[SourceImage], UserError | None]:
+    """Up to `batch_size` images, and what the reading of the next one raised, if it did."""
+    batch: list[SourceImage] = []
+    try:
+        while len(batch) < batch_size and (image := next(images, None)) is not None:
+            batch.append(image)
+    except UserError as error:
+        return batch, error
+    return batch, None

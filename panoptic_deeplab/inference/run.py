@@ -1,0 +1,187 @@
+"""From image files to files of results: reading, prediction and writing beside each other."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import chain, takewhile
+from operator import itemgetter
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from panoptic_deeplab.batching import batched
+from panoptic_deeplab.engine import distributed
+from panoptic_deeplab.engine.interruption import Interruption, StoppedError
+from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.formats.images import read_image
+from panoptic_deeplab.inference.model import Predictor
+from panoptic_deeplab.inference.sources import ImageFile
+from panoptic_deeplab.parallel import read_ahead
+from panoptic_deeplab.progress import progress_bar
+from panoptic_deeplab.result import Result
+from panoptic_deeplab.stopwatch import Stopwatch, format_profile
+
+_log = logging.getLogger(__name__)
+
+
+class Writer(Protocol):
+    """What takes the results; see `panoptic_deeplab.results.writer.ResultWriter`."""
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time spent so far, by step."""
+
+    def write(self, name: str, result: Result) -> Any:
+        """Write one image's results and return what `finish` needs of them."""
+
+    def finish(self, entries: list[Any]) -> None:
+        """Write what all images share."""
+
+
+class _Read(NamedTuple):
+    """An image's position among all, and its pixels or why it cannot be read."""
+
+    index: int
+    pixels: np.ndarray | DataError
+
+
+class _Predicted(NamedTuple):
+    """An image's position among all, and its result or why it has none."""
+
+    index: int
+    result: Result | DataError
+
+
+def predict_images(
+    predictor: Predictor,
+    images: Sequence[ImageFile],
+    writer: Writer,
+    num_workers: int = 1,
+    batch_size: int = 1,
+    *,
+    profile: bool = False,
+) -> None:
+    """Predict image files and write their results; the processes share them.
+
+    An image that cannot be read, or whose results cannot be written, is told and passed over. At
+    Ctrl-C or SIGTERM the images at hand are finished and listed.
+
+    Args:
+        predictor: the model.
+        images: what to predict.
+        writer: where to.
+        num_workers: threads that read ahead, and as many that write.
+        batch_size: images that are predicted at a time; those of equal size go through the network
+            together.
+        profile: tell at the end, in a table, where the time went.
+
+    Raises:
+        StoppedError: by a signal, after what is done has been listed.
+        DataError: at the end, if some images failed.
+    """
+    start, watch = time.perf_counter(), Stopwatch()
+    mine = range(distributed.rank(), len(images), distributed.world_size())
+    with (
+        Interruption() as interruption,
+        progress_bar(
+            title="predicting", total=len(mine), unit="images", hidden=not distributed.is_main()
+        ) as bar,
+    ):
+        read = read_ahead(lambda i: _Read(i, _pixels_of(images[i], watch)), mine, num_workers)
+        read = takewhile(lambda _: interruption.signal is None, read)
+        batches = (_predict_batch(predictor, batch, images) for batch in batched(read, batch_size))
+        predicted = chain.from_iterable(batches)
+        written, failures = _write_all(predicted, images, writer, num_workers, bar)
+        number = interruption.agreed()
+        everything = sorted(chain.from_iterable(distributed.gather(written)), key=itemgetter(0))
+        failures = list(chain.from_iterable(distributed.gather(failures)))
+        if distributed.is_main():
+            writer.finish([entry for _, entry in everything])
+    if distributed.is_main():
+        seconds = watch.seconds | predictor.seconds | writer.seconds
+        tell = _tell_profile if profile else _tell_times
+        tell(seconds, time.perf_counter() - start, len(written))
+    if number is not None and len(everything) + len(failures) < len(images):
+        raise StoppedError(number, f"{len(everything)} of {len(images)} images are done and listed")
+    if failures:
+        raise DataError(f"{len(failures)} of {len(images)} images failed; the first: {failures[0]}")
+
+
+def _pixels_of(image: ImageFile, watch: Stopwatch) -> np.ndarray | DataError:
+    try:
+        with watch.timing("reading"):
+            return read_image(image.path)
+    except DataError as error:
+        return error
+
+
+def _predict_batch(
+    predictor: Predictor, batch: Sequence[_Read], images: Sequence[ImageFile]
+) -> list[_Predicted]:
+    """The results of the readable images of a batch, in order."""
+    readable = [one.pixels for one in batch if not isinstance(one.pixels, DataError)]
+    predictions = iter(predictor.predict(readable) if readable else [])
+    return [
+        _Predicted(
+            one.index,
+            one.pixels
+            if isinstance(one.pixels, DataError)
+            else Result(one.pixels, next(predictions), predictor.info, images[one.index].path),
+        )
+        for one in batch
+    ]
+
+
+def _write_all(
+    predicted: Iterator[_Predicted],
+    images: Sequence[ImageFile],
+    writer: Writer,
+    num_workers: int,
+    bar: tqdm,
+) -> tuple[list[tuple[int, Any]], list[str]]:
+    """What the writer returned for each position, and why other images have no result.
+
+    Threads write what has been predicted while the network is at the next.
+    """
+
+    def write(work: _Predicted) -> tuple[int, Any]:
+        index, result = work
+        failed = isinstance(result, DataError)
+        return index, result if failed else _write(images[index], result, writer)
+
+    written: list[tuple[int, Any]] = []
+    failures: list[str] = []
+    for index, entry in read_ahead(write, predicted, num_workers):
+        if isinstance(entry, DataError):
+            failures.append(str(entry))
+            bar.write(f"skipped: {entry}", file=sys.stderr)
+        else:
+            written.append((index, entry))
+        bar.update()
+    return written, failures
+
+
+def _write(image: ImageFile, result: Result, writer: Writer) -> Any:
+    """What the writer returns, or why this image alone has no result."""
+    try:
+        return writer.write(image.name, result)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise  # the next would fare no better
+        return DataError(f"{image.path}: its results cannot be written ({error})")
+    except DataError as error:
+        return DataError(f"{image.path}: its results cannot be written ({error})")
+
+
+def _tell_times(seconds: dict[str, float], total: float, count: int) -> None:
+    parts = ", ".join(f"{name} {value / max(count, 1):.3f} s" for name, value in seconds.items())
+    _log.info("%d images in %.1f s; for each: %s", count, total, parts)
+
+
+def _tell_profile(seconds: dict[str, float], total: float, count: int) -> None:
+    _log.info("%d images:\n%s", count, format_profile(seconds, total, count, "image"))

@@ -1,0 +1,251 @@
+"""One image's prediction with where it came from: what writers, pages and other tools take."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.files import usable_folder, write_json
+from panoptic_deeplab.formats.coco import bounding_boxes, segments_info
+from panoptic_deeplab.formats.images import ids_to_rgb, write_image
+from panoptic_deeplab.structures import DatasetInfo, Prediction
+from panoptic_deeplab.visualization import draw_panoptic
+
+if TYPE_CHECKING:
+    import supervision
+
+OVERLAY_ENDING = "_overlay"
+
+
+@dataclass(frozen=True)
+class ResultSegment:
+    """One segment of a result.
+
+    Attributes:
+        id: its value in the result's id map.
+        label: name of its class.
+        category: index of its class.
+        score: 0..1, how sure the method is; None where it does not say.
+        area: pixels.
+        box: (x0, y0, x1, y1) in pixels, end exclusive.
+        is_thing: whether its class is counted in instances.
+        track_id: its identity over the frames of a video, None without tracking.
+    """
+
+    id: int
+    label: str
+    category: int
+    score: float | None
+    area: int
+    box: tuple[int, int, int, int]
+    is_thing: bool
+    track_id: int | None = None
+    _ids: np.ndarray = field(repr=False, compare=False, kw_only=True)
+
+    @property
+    def mask(self) -> np.ndarray:
+        """[H, W] bool, made anew at each access."""
+        return self._ids == self.id
+
+
+class CocoPanoptic(NamedTuple):
+    """A prediction in COCO panoptic form.
+
+    Attributes:
+        png: [H, W, 3] uint8 RGB, id = R + 256 G + 65536 B, to be saved as `file_name`.
+        annotation: `image_id`, `file_name` and `segments_info`, ready for JSON.
+    """
+
+    png: np.ndarray
+    annotation: dict[str, Any]
+
+
+class Result:
+    """The prediction of one image; iterate over it for its segments.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        prediction: of that image, in its own pixels.
+        info: the model's classes.
+        path: the image's file, None for one that came from memory.
+        frame_index: its place in a video, None for a single image.
+
+    Attributes:
+        ids: [H, W] int32, 0 void, else the id of a segment.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        prediction: Prediction,
+        info: DatasetInfo,
+        path: str | Path | None = None,
+        frame_index: int | None = None,
+    ) -> None:
+        self.image = image
+        self.prediction = prediction
+        self.info = info
+        self.path = None if path is None else Path(path)
+        self.frame_index = frame_index
+
+    @property
+    def ids(self) -> np.ndarray:
+        return self.prediction.ids
+
+    @property
+    def semantic(self) -> np.ndarray:
+        """[H, W] class indices of the semantic branch, of the fused map where there is none."""
+        if self.prediction.labels is not None:
+            return self.prediction.labels
+        return self.prediction.semantic(self.info.ignore_index)
+
+    @property
+    def name(self) -> str:
+        """What files of this result are called: the image file's stem, with the frame's number."""
+        stem = "image" if self.path is None else self.path.stem
+        return stem if self.frame_index is None else f"{stem}_{self.frame_index:06d}"
+
+    @property
+    def file_name(self) -> str:
+        """The image's file, `NAME.png` for a frame and for an image that came from memory."""
+        is_file = self.path is not None and self.frame_index is None
+        return self.path.name if is_file else f"{self.name}.png"
+
+    @cached_property
+    def segments(self) -> list[ResultSegment]:
+        boxes = bounding_boxes(self.ids)
+        return [self._segment(segment, boxes[segment.id]) for segment in self.prediction.segments]
+
+    def _segment(self, segment: Any, box: tuple[int, int, int, int]) -> ResultSegment:
+        top, left, bottom, right = box
+        category = self.info.categories[segment.category]
+        return ResultSegment(
+            segment.id,
+            category.name,
+            segment.category,
+            segment.score,
+            int(segment.area),
+            (left, top, right, bottom),
+            category.is_thing,
+            _ids=self.ids,
+        )
+
+    def __iter__(self) -> Iterator[ResultSegment]:
+        return iter(self.segments)
+
+    def __len__(self) -> int:
+        return len(self.prediction.segments)
+
+    def __repr__(self) -> str:
+        height, width = self.ids.shape
+        where = self.name if self.path is None else self.path
+        return f"Result({where}, {height}x{width}, {len(self)} segments)"
+
+    def __str__(self) -> str:
+        """A table of the segments."""
+        rows = [("id", "class", "score", "area", "box (x0, y0, x1, y1)")]
+        rows += [
+            (
+                str(s.id),
+                s.label,
+                "" if s.score is None else f"{s.score:.3f}",
+                str(s.area),
+                ", ".join(map(str, s.box)),
+            )
+            for s in self
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        return "\n".join([repr(self), *lines])
+
+    def print(self) -> None:
+        """Print a table of the segments."""
+        print(self)
+
+    def plot(self) -> np.ndarray:
+        """[H', W', 3] uint8 RGB: the image under colors, outlines, names and a legend."""
+        return draw_panoptic(self.image, self.prediction, self.info)
+
+    def _repr_png_(self) -> bytes:
+        """The overlay as notebooks show it."""
+        content = io.BytesIO()
+        Image.fromarray(self.plot()).save(content, "PNG")
+        return content.getvalue()
+
+    def save_to_img(self, folder: str | Path) -> Path:
+        """Write the overlay as `NAME_overlay.png` and return its path.
+
+        Raises:
+            DataError: the folder cannot be made or written to.
+        """
+        path = usable_folder(folder) / f"{self.name}{OVERLAY_ENDING}.png"
+        write_image(path, self.plot())
+        return path
+
+    def save_to_json(self, folder: str | Path) -> Path:
+        """Write size and segments as `NAME.json` and return its path.
+
+        The segments' `category_id` and `bbox` (x, y, width, height) are COCO's.
+
+        Raises:
+            DataError: the folder cannot be made or written to.
+        """
+        path = usable_folder(folder) / f"{self.name}.json"
+        height, width = self.ids.shape
+        entries = segments_info(self.ids, self.prediction.segments, self.info)
+        content = {
+            "image": None if self.path is None else str(self.path),
+            "frame_index": self.frame_index,
+            "height": height,
+            "width": width,
+            "segments": [
+                {"label": segment.label, "track_id": segment.track_id} | entry
+                for segment, entry in zip(self, entries, strict=True)
+            ],
+        }
+        write_json(path, content, indent=2)
+        return path
+
+    def to_coco(self) -> CocoPanoptic:
+        """The prediction in COCO panoptic form: an id map as RGB, and its annotation."""
+        entries = segments_info(self.ids, self.prediction.segments, self.info)
+        annotation = {
+            "image_id": self.name,
+            "file_name": f"{self.name}.png",
+            "segments_info": entries,
+        }
+        return CocoPanoptic(ids_to_rgb(self.ids), annotation)
+
+    def to_supervision(self) -> supervision.Detections:
+        """All segments as the `Detections` of https://supervision.roboflow.com.
+
+        `class_id` is the class index; `data["class_name"]` names it.
+
+        Raises:
+            UsageError: supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise UsageError(
+                "to_supervision needs supervision; pip install 'panoptic-deeplab[supervision]'"
+            ) from error
+        if not len(self):
+            return supervision.Detections.empty()
+        scores, tracks = [s.score for s in self], [s.track_id for s in self]
+        return supervision.Detections(
+            xyxy=np.array([s.box for s in self], np.float32),
+            mask=np.stack([s.mask for s in self]),
+            confidence=None if None in scores else np.array(scores, np.float32),
+            class_id=np.array([s.category for s in self]),
+            tracker_id=None if None in tracks else np.array(tracks),
+            data={"class_name": np.array([s.label for s in self])},
+        )
