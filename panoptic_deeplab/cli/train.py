@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def add_arguments(parser: Parser) -> None:
     """Describe the verb and its flags."""
     parser.describe(
-        "Train a panoptic segmentation model. On several GPUs, put `python -m "
-        "paddle.distributed.launch` in front; it takes train.py and the command alike.",
+        "Train a panoptic segmentation model.\n\n"
+        "On several GPUs: python -m paddle.distributed.launch panoptic-deeplab train --config ...",
         "panoptic-deeplab train --config configs/demo/panoptic_deeplab_lite_scenes.yml "
         "--do_eval --use_vdl --save_dir output",
     )

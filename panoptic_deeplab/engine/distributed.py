@@ -35,8 +35,12 @@ def start(device: str) -> None:
 def join() -> None:
     """Under `paddle.distributed.launch`, connect to the other processes, once."""
     if world_size() > 1:
+        import paddle
         import paddle.distributed as dist
 
+        if paddle.device.get_device() == "cpu":
+            # The launcher says so itself, but not where CUDA_VISIBLE_DEVICES is set.
+            os.environ.setdefault("PADDLE_DISTRI_BACKEND", "gloo")
         if not dist.is_initialized():
             dist.init_parallel_env()
 
