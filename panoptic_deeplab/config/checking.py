@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
-
-from paddle import nn
 
 from panoptic_deeplab.config.files import KeyPath, Layer, Tree, dotted, origin
 from panoptic_deeplab.errors import UsageError, nearest
@@ -117,10 +116,34 @@ def takes(part: Part) -> dict[str, inspect.Parameter]:
     """
     parameters = dict(inspect.signature(part).parameters)
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        for target in _classes_called(part):
-            parameters |= _handed_on(target)
+        module = sys.modules[part.__module__]
+        if part.__module__ in _CLASSES:
+            parameters |= _handed_on(getattr(module, _CLASSES[part.__module__]))
     return {name: p for name, p in parameters.items() if p.kind in _NAMED and name != "self"}
 
+
+_PADDLESEG = "paddleseg.models.backbones"
+_CLASSES = {
+    f"{_PADDLESEG}.ghostnet": "GhostNet",
+    f"{_PADDLESEG}.hrformer": "HighResolutionTransformer",
+    f"{_PADDLESEG}.hrnet": "HRNet",
+    f"{_PADDLESEG}.lite_hrnet": "LiteHRNet",
+    f"{_PADDLESEG}.mix_transformer": "MixVisionTransformer",
+    f"{_PADDLESEG}.mobilenetv2": "MobileNetV2",
+    f"{_PADDLESEG}.mobilenetv3": "MobileNetV3",
+    f"{_PADDLESEG}.mscan": "MSCAN",
+    f"{_PADDLESEG}.resnet_vd": "ResNet_vd",
+    f"{_PADDLESEG}.shufflenetv2": "ShuffleNet",
+    f"{_PADDLESEG}.stdcnet": "STDCNet",
+    f"{_PADDLESEG}.strideformer": "StrideFormer",
+    f"{_PADDLESEG}.swin_transformer": "SwinTransformer",
+    f"{_PADDLESEG}.top_transformer": "TopTransformer",
+    f"{_PADDLESEG}.uhrnet": "UHRNet",
+    f"{_PADDLESEG}.vision_transformer": "VisionTransformer",
+    f"{_PADDLESEG}.vit_adapter": "ViTAdapter",
+    f"{_PADDLESEG}.xception_deeplab": "XceptionDeeplab",
+}
+"""Module of PaddleSeg -> the class that its backbones, functions of **kwargs, make."""
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -132,13 +155,6 @@ def _handed_on(target: Part) -> dict[str, inspect.Parameter]:
         for name, p in inspect.signature(target).parameters.items()
         if p.kind in _NAMED
     }
-
-
-def _classes_called(part: Part) -> list[type]:
-    code = getattr(part, "__code__", None)
-    names = code.co_names if code else ()
-    candidates = (part.__globals__.get(name) for name in names)
-    return [c for c in candidates if inspect.isclass(c) and issubclass(c, nn.Layer)]
 
 
 def is_part(node: Any) -> bool:

@@ -64,11 +64,6 @@ def parse_override(text: str) -> Override:
         return keys, value
 
 
-def reaches(tree: Tree, override: Override) -> bool:
-    """Whether an override's place is in the tree already; its last key may be new."""
-    return _has(tree, tuple(override[0][:-1]))
-
-
 def override_layer(overrides: Sequence[Override]) -> Layer:
     """The overrides as a layer, for `origin`."""
     tree: Tree = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from panoptic_deeplab.errors import UsageError
@@ -9,6 +10,9 @@ from panoptic_deeplab.errors import UsageError
 Tree = dict[str, Any]
 
 _TARGET_KEYS = ("ignore_stuff_in_offset", "small_instance_area", "small_instance_weight")
+_OLD_DATASET_KEYS = (*_TARGET_KEYS, "stuff_area")
+_OLD_SECTIONS = ("loss", "learning_rate")
+_DATASETS = ("train_dataset", "val_dataset")
 _PROCESSES = 8  # of the published trainings
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
 
@@ -22,7 +26,8 @@ def upgrade(tree: Tree, source: str) -> Tree:
       0 after normalisation);
     - `loss` with its three types and coefficients becomes one `criterion`;
     - `learning_rate` with a poly decay becomes an `lr_scheduler`;
-    - the optimizers' old names become the registered ones.
+    - the optimizers' old names become the registered ones;
+    - `recipe_batch_size` becomes that of the published training, on eight processes.
 
     A tree in today's form comes back equal. `tree` is not changed.
 
@@ -31,10 +36,11 @@ def upgrade(tree: Tree, source: str) -> Tree:
     """
     tree = dict(tree)
     old_form = "loss" in tree
-    for name in ("train_dataset", "val_dataset"):
+    for name in _DATASETS:
         if isinstance(tree.get(name), dict):
             tree |= _split_dataset(tree, name, source)
     if old_form:
+        tree.setdefault("recipe_batch_size", _PROCESSES * tree.get("batch_size", 1))
         tree["criterion"] = _criterion(tree.pop("loss"), source)
         tree.setdefault("targets", {"type": "CenterOffsetTargets"})
         tree.setdefault("postprocessor", {"type": "CenterGrouping"})
@@ -45,15 +51,10 @@ def upgrade(tree: Tree, source: str) -> Tree:
     return tree
 
 
-def with_recipe(tree: Tree) -> Tree:
-    """An old form with the samples a step of its published training, on eight processes.
-
-    To be taken of the file as it is written, before the command line changes its batch_size.
-    """
-    batch_size = tree.get("batch_size", 1)
-    if "loss" not in tree or "recipe_batch_size" in tree or not isinstance(batch_size, int):
-        return tree
-    return tree | {"recipe_batch_size": _PROCESSES * batch_size}
+def is_old_key(keys: Sequence[str]) -> bool:
+    """Whether a dotted key, such as ["loss", "coef"], is one of the old form alone."""
+    section, last = keys[0], keys[-1]
+    return section in _OLD_SECTIONS or (section in _DATASETS and last in _OLD_DATASET_KEYS)
 
 
 def _split_dataset(tree: Tree, name: str, source: str) -> Tree:

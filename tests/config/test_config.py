@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from panoptic_deeplab.config import Config
+from panoptic_deeplab.config import Config, find_config
 from panoptic_deeplab.config.upgrade import upgrade
 from panoptic_deeplab.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yml"))
-REFERENCE = ROOT / "configs" / "panoptic_deeplab"
+REFERENCE = Path(__file__).parent / "data" / "paddleseg" / "panoptic_deeplab"
 LARGE = REFERENCE / "panoptic_deeplab_resnet50_os32_cityscapes_2049x1025_bs1_90k_lr00005.yml"
 CROPPED = REFERENCE / "panoptic_deeplab_resnet50_os32_cityscapes_1025x513_bs8_90k_lr00005.yml"
 
@@ -50,6 +52,55 @@ def test_the_reference_files_keep_their_meaning() -> None:
 def test_the_recipe_is_the_files_whatever_the_command_line_says(opts: list[str]) -> None:
     assert Config(CROPPED, opts).recipe_factor(64) == 1
     assert Config(LARGE, opts).recipe_factor(4) == 0.5
+
+
+@pytest.mark.parametrize("reference", [LARGE, CROPPED], ids=lambda path: path.stem)
+def test_the_shipped_file_says_what_the_references_says(reference: Path) -> None:
+    """Today's form spells out less: what it leaves to the defaults is compared on the objects."""
+    ours, theirs = Config(reference.stem), Config(reference)
+    assert {"loss", "learning_rate"}.isdisjoint(ours.tree)
+    assert ours.path != theirs.path
+    for section in {*ours.tree, *theirs.tree} - {"model", "preprocess"}:
+        assert ours.tree[section] == theirs.tree[section]
+    assert theirs.tree["preprocess"] == ours.tree.get("preprocess", {}) == {}
+    shapes = [
+        {name: value.shape for name, value in config.model.state_dict().items()}
+        for config in (ours, theirs)
+    ]
+    assert shapes[0] == shapes[1]
+
+
+def test_a_shipped_configuration_is_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = find_config("panoptic_deeplab_lite_scenes")
+    assert path == find_config("panoptic_deeplab_lite_scenes.yml") == find_config(path)
+    monkeypatch.chdir(tmp_path)
+    Path("own_data").write_text("a file here goes before a name")
+    assert find_config("own_data") == Path("own_data")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("panoptic_deeplab_lite_scene", "did you mean the shipped panoptic_deeplab_lite_scenes"),
+        ("zzz", "shipped are efficientps_b0_scenes, "),
+        ("nowhere/panoptic_deeplab_lite_scenes.yml", "no such configuration file"),
+        ("_base_/own_data", "no such configuration file"),
+    ],
+)
+def test_a_wrong_name_lists_near_ones(name: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=name) as failure:
+        find_config(name)
+    assert hint in str(failure.value)
+
+
+def test_finding_a_configuration_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from panoptic_deeplab.config import find_config; find_config('own_data'); "
+        "assert not {'paddle', 'numpy', 'cv2', 'yaml'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_base_is_merged_and_lists_are_replaced() -> None:

@@ -1,0 +1,359 @@
+"""A YAML file made objects, each part built when it is first asked for.
+
+`_base_` names files to build upon (dictionaries are merged, lists replaced, `_inherited_: false`
+stops the merging), `type:` names a registered class and the keys beside it are its arguments.
+Arguments that follow from the classes or the model (num_classes, thing_ids, align_corners, ...)
+are filled in where a part takes them and the file does not give them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from paddleseg.cvlibs import manager
+
+from panoptic_deeplab import (  # noqa: F401  (importing a room registers its parts)
+    datasets,
+    evaluation,
+    losses,
+    models,
+    postprocess,
+    targets,
+    transforms,
+)
+from panoptic_deeplab.config.checking import Checker, is_part, takes
+from panoptic_deeplab.config.contracts import check_contracts
+from panoptic_deeplab.config.files import (
+    KeyPath,
+    Override,
+    Tree,
+    apply_override,
+    dotted,
+    merge,
+    origin,
+    override_layer,
+    parse_override,
+    read_layers,
+)
+from panoptic_deeplab.config.schedule import LENGTHS, SCHEDULES, WARMUP, build_lr_scheduler, scaled
+from panoptic_deeplab.config.shipped import find_config
+from panoptic_deeplab.config.upgrade import is_old_key, upgrade
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.preprocess import Preprocess
+from panoptic_deeplab.registry import (
+    BACKBONES,
+    CRITERIA,
+    DATASETS,
+    EVALUATORS,
+    MODELS,
+    POSTPROCESSORS,
+    TARGETS,
+    TRANSFORMS,
+)
+from panoptic_deeplab.structures import DatasetInfo
+
+_SECTIONS = {
+    "batch_size": int,
+    "iters": int,
+    "recipe_batch_size": int,
+    "name": str,
+    "ignore_index": int,
+    "categories": list,
+    "train_dataset": dict,
+    "val_dataset": dict,
+    "preprocess": dict,
+    "targets": dict,
+    "model": dict,
+    "criterion": dict,
+    "optimizer": dict,
+    "lr_scheduler": dict,
+    "postprocessor": dict,
+    "evaluators": list,
+}
+
+_KINDS = {
+    "train_dataset": DATASETS.components_dict,
+    "val_dataset": DATASETS.components_dict,
+    "transforms": TRANSFORMS.components_dict,
+    "targets": TARGETS.components_dict,
+    "model": MODELS.components_dict,
+    "backbone": BACKBONES.components_dict,
+    "criterion": CRITERIA.components_dict,
+    "optimizer": manager.OPTIMIZERS.components_dict,
+    "postprocessor": POSTPROCESSORS.components_dict,
+    "evaluators": EVALUATORS.components_dict,
+}
+
+# What constructors, ours and Paddle's, raise for numbers they cannot work with.
+_BAD_VALUES = (ArithmeticError, AssertionError, LookupError, MemoryError, TypeError, ValueError)
+
+_DEFAULT_EVALUATORS = [{"type": "PanopticQuality"}, {"type": "SemanticIoU"}, {"type": "InstanceAP"}]
+
+
+class Config:
+    """The parts that one YAML file describes.
+
+    Args:
+        path: the file, or the name of a shipped configuration.
+        opts: changes, each `a.b=value`; a number in the path is a place in a list.
+
+    Raises:
+        UsageError: the file is missing or no YAML, a key is unknown or a value of the wrong type;
+            the message names the key, the file and the nearest known key.
+    """
+
+    def __init__(self, path: str | Path, opts: Sequence[str] = ()) -> None:
+        path = find_config(path)
+        self.path = str(path)
+        layers = read_layers(path)
+        overrides = [parse_override(text) for text in opts]
+        self._layers = [override_layer(overrides), *layers]
+        self._checker = Checker(self._layers, _KINDS, filled=self._facts)
+        self.tree: Tree = self._overridden(merge(layers), overrides)
+        self._check()
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of a step on each process."""
+        return self.tree.get("batch_size", 1)
+
+    @property
+    def iters(self) -> int:
+        """Steps of the whole training."""
+        return self.tree.get("iters", 1000)
+
+    def recipe_factor(self, samples_a_step: int) -> float:
+        """How many times the samples a step that the learning rate and iterations were set for.
+
+        1 where the configuration does not say (`recipe_batch_size`).
+        """
+        return samples_a_step / self.tree.get("recipe_batch_size", samples_a_step)
+
+    def scale_recipe(self, factor: float) -> None:
+        """Learning rate times, iterations divided by `factor` (https://arxiv.org/abs/1706.02677)."""
+        self.tree["iters"] = max(1, round(self.iters / factor))
+        self.tree["lr_scheduler"] = scaled(self._section("lr_scheduler"), factor)
+
+    @cached_property
+    def info(self) -> DatasetInfo:
+        """The classes: of `categories:`, else those of the training split.
+
+        A checkpoint's own classes can be assigned before anything is built.
+        """
+        return self.classes_of("train_dataset" if "train_dataset" in self.tree else "val_dataset")
+
+    def classes_of(self, split: str) -> DatasetInfo:
+        """The classes of `categories:`, else those the data set of a section knows."""
+        if "categories" in self.tree:
+            own = {
+                key: self.tree[key] for key in ("categories", "ignore_index") if key in self.tree
+            }
+            name = self.tree.get("name", Path(self.path).stem)
+            return DatasetInfo.from_dict({"name": name} | own, f"{self.path}: categories")
+        node = self._section(split)
+        arguments = {key: value for key, value in node.items() if key != "type"}
+        return DATASETS[node["type"]].describe(**arguments)
+
+    @cached_property
+    def model(self) -> Any:
+        """The network with fresh weights; `pretrained` says where better ones lie."""
+        return self._build("model")
+
+    @property
+    def pretrained(self) -> dict[str, str]:
+        """Weights to start from: attribute of the model ('' for the whole) -> file or URL."""
+        node = self._section("model")
+        parts = {"": node} | {name: value for name, value in node.items() if is_part(value)}
+        return {name: p["pretrained"] for name, p in parts.items() if p.get("pretrained")}
+
+    @cached_property
+    def preprocess(self) -> Preprocess:
+        """The normalisation that training, evaluation and export share."""
+        with self._telling(("preprocess",)):
+            return Preprocess(**self.tree.get("preprocess", {}))
+
+    @cached_property
+    def train_dataset(self) -> Any:
+        """The training split, its samples transformed."""
+        return self._build("train_dataset")
+
+    @cached_property
+    def val_dataset(self) -> Any:
+        """The validation split, its samples transformed."""
+        return self._build("val_dataset")
+
+    @cached_property
+    def val_transforms(self) -> list[Callable[..., Any]]:
+        """The validation split's transforms, which prediction uses without the data set."""
+        return self._value(
+            self._section("val_dataset").get("transforms", []),
+            "transforms",
+            ("val_dataset", "transforms"),
+        )
+
+    @cached_property
+    def targets(self) -> Callable[..., Any]:
+        """What adds the training targets to a sample."""
+        return self._build("targets")
+
+    @cached_property
+    def criterion(self) -> Callable[..., Any]:
+        """Outputs and targets -> named losses."""
+        return self._build("criterion")
+
+    @cached_property
+    def postprocessor(self) -> Callable[..., Any]:
+        """Outputs and frames -> predictions."""
+        return self._build("postprocessor")
+
+    @cached_property
+    def evaluators(self) -> list[Any]:
+        """What a validation is scored with."""
+        nodes = self.tree.get("evaluators", _DEFAULT_EVALUATORS)
+        return self._value(nodes, "evaluators", ("evaluators",))
+
+    @cached_property
+    def lr_scheduler(self) -> Any:
+        """The learning rate over the iterations."""
+        with self._telling(("lr_scheduler",)):
+            return build_lr_scheduler(self._section("lr_scheduler"), self.iters)
+
+    @cached_property
+    def optimizer(self) -> Any:
+        """The optimizer over the model's parameters."""
+        factory = self._build("optimizer")
+        model, schedule = self.model, self.lr_scheduler
+        with self._telling(("optimizer",)):
+            return factory(model, schedule)
+
+    def to_yaml(self) -> str:
+        """The whole configuration as one YAML text without `_base_`."""
+        return yaml.safe_dump(self.tree, sort_keys=False, allow_unicode=True)
+
+    def _section(self, name: str) -> Tree:
+        if name not in self.tree:
+            raise UsageError(f"{self.path}: has no section '{name}', which is needed here")
+        return self.tree[name]
+
+    def _build(self, section: str) -> Any:
+        return self._make(self._section(section), section, (section,))
+
+    def _make(self, node: Tree, kind: str, path: KeyPath) -> Any:
+        """The object that a part's dictionary describes."""
+        part = self._checker.part_class(node, kind, path)
+        if len(path) == 1:
+            self._check_class_count(node, path)
+        arguments = {
+            key: self._value(value, key, (*path, key))
+            for key, value in node.items()
+            if key not in ("type", "pretrained")
+        }
+        for name in takes(part):
+            if name in self._facts and name not in arguments:
+                arguments[name] = self._facts[name]()
+        with self._telling(path):
+            return part(**arguments)
+
+    def _check_class_count(self, node: Tree, path: KeyPath) -> None:
+        """Refuses a model or another part made for other classes than the data set's."""
+        given = node.get("num_classes")
+        if given is not None and given != self.info.num_classes:
+            where = (*path, "num_classes")
+            raise UsageError(
+                f"{origin(self._layers, where)}: '{dotted(where)}' is {given}, but the data set "
+                f"{self.info.name} has {self.info.num_classes} classes; leave the key out"
+            )
+
+    @contextmanager
+    def _telling(self, path: KeyPath) -> Iterator[None]:
+        """Says which key has a value that a part's constructor does not take."""
+        where = f"{origin(self._layers, path)}: '{dotted(path)}'"
+        try:
+            yield
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from error
+        except _BAD_VALUES as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise UsageError(f"{where} cannot be made of these values ({reason})") from error
+
+    def _value(self, value: Any, kind: str, path: KeyPath) -> Any:
+        if is_part(value):
+            return self._make(value, kind, path)
+        if isinstance(value, list):
+            return [self._value(item, kind, (*path, i)) for i, item in enumerate(value)]
+        return value
+
+    @cached_property
+    def _facts(self) -> dict[str, Callable[[], Any]]:
+        """Arguments that follow from the classes or from the model."""
+        return {
+            "info": lambda: self.info,
+            "num_classes": lambda: self.info.num_classes,
+            "thing_ids": lambda: self.info.thing_ids,
+            "ignore_index": lambda: self.info.ignore_index,
+            "align_corners": lambda: self._as_the_model("align_corners"),
+            "legacy_boxes": lambda: self._as_the_model("legacy_boxes"),
+        }
+
+    def _as_the_model(self, name: str) -> bool:
+        """How the model resizes or ends its boxes, so must the losses and the post-processing."""
+        node = self._section("model")
+        argument = takes(MODELS[node["type"]]).get(name)
+        return node.get(name, argument.default if argument else False)
+
+    def _overridden(self, tree: Tree, overrides: Sequence[Override]) -> Tree:
+        """The tree in today's form with the overrides applied.
+
+        An override that names a key of the old form belongs to the file as it is written.
+        """
+        old = [override for override in overrides if is_old_key(override[0])]
+        for override in old:
+            apply_override(tree, override)
+        self._checker.check_types(tree, _SECTIONS)
+        tree = upgrade(tree, self.path)
+        for override in overrides:
+            if override not in old:
+                apply_override(tree, override)
+        return tree
+
+    def _check(self) -> None:
+        check = self._checker
+        check.check_sections(self.tree, _SECTIONS)
+        for section, node in self.tree.items():
+            if section in _KINDS and section != "evaluators":
+                check.check_part(node, section, (section,))
+        for i, node in enumerate(self.tree.get("evaluators", [])):
+            check.check_part(node, "evaluators", ("evaluators", i))
+        self._check_method()
+        check.check_arguments(self.tree.get("preprocess", {}), Preprocess, ("preprocess",))
+        if "lr_scheduler" in self.tree:
+            self._check_schedule(self.tree["lr_scheduler"])
+        for key in ("batch_size", "iters", "recipe_batch_size"):
+            if self.tree.get(key, 1) < 1:
+                where = origin(self._layers, (key,))
+                raise UsageError(f"{where}: '{key}' must be at least 1, got {self.tree[key]}")
+
+    def _check_method(self) -> None:
+        """Refuses a model with another method's targets, criterion or postprocessor."""
+        parts = {
+            section: self._checker.part_class(self.tree[section], section, (section,))
+            for section in ("model", "targets", "criterion", "postprocessor")
+            if section in self.tree
+        }
+        files = [layer.source for layer in self._layers]
+
+        def later_of(*sections: str) -> str:
+            return min((origin(self._layers, (name, "type")) for name in sections), key=files.index)
+
+        check_contracts(parts, later_of)
+
+    def _check_schedule(self, node: Tree) -> None:
+        checker = Checker(self._layers, {"lr_scheduler": SCHEDULES}, LENGTHS.values())
+        schedule = checker.part_class(node, "lr_scheduler", ("lr_scheduler",))
+        own = {key: value for key, value in node.items() if key not in (*WARMUP, "type")}
+        checker.check_arguments(own, schedule, ("lr_scheduler",))
