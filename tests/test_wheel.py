@@ -192,11 +192,11 @@ def test_from_training_to_an_exported_file_by_the_command(
 ) -> None:
     steps = [
         "val --model_path output/best_model --device cpu --json scores.json",
-        "predict --config tiny.yml --model_path output/best_model --device cpu --image_path "
-        "data/own/images/val --save_dir output/trained",
+        "predict --model_path output/best_model --device cpu --image_path data/own/images/val "
+        "--save_dir output/trained",
         "export --config tiny.yml --model_path output/best_model --device cpu --format onnx "
         "--with_postprocess --save_dir output/onnx",
-        "predict --config tiny.yml --model_path output/onnx --image_path data/own/images/val "
+        "predict --model_path output/onnx --image_path data/own/images/val "
         "--save_dir output/exported",
     ]
     for words in steps:

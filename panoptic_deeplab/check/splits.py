@@ -57,6 +57,33 @@ class SplitCheck:
             self.index_of_digest[report.digest] = index
 
 
+def check_splits(
+    config: Config, names: Sequence[str], workers: int, findings: Findings
+) -> list[SplitCheck]:
+    """Read splits of a configuration, alone and beside each other.
+
+    Args:
+        config: names the data sets; a split that cannot be read is taken out of it.
+        names: train, val or both, in this order.
+        workers: threads that read.
+        findings: gets what is wrong.
+
+    Returns:
+        What is known of the splits that could be read.
+    """
+    checks = []
+    for name in names:
+        check = check_split(config, name, workers, findings)
+        if check is not None:
+            checks.append(check)
+        else:
+            del config.tree[f"{name}_dataset"]  # the other split's classes are not asked from it
+    if tuple(check.name for check in checks) == SPLITS:
+        findings.extend(compare_class_tables(config))
+        findings.extend(compare_splits(*checks))
+    return checks
+
+
 def check_split(config: Config, name: str, workers: int, findings: Findings) -> SplitCheck | None:
     """Reads all of a split; None where not even its list of images can be read.
 

@@ -85,6 +85,7 @@ def _kinds(severity: str) -> str:
 
 def run(args: argparse.Namespace) -> None:
     """Check the data set and tell what was found."""
+    from panoptic_deeplab.check.splits import check_splits
     from panoptic_deeplab.check.tables import findings_text, statistics_text
     from panoptic_deeplab.config import Config
 
@@ -116,30 +117,6 @@ def _split_names(config: Config, split: str) -> list[str]:
         wanted = " or ".join(f"'{name}_dataset'" for name in names)
         raise UsageError(f"{config.path}: has no section {wanted} to check")
     return present
-
-
-def check_splits(
-    config: Config, names: Sequence[str], workers: int, findings: Findings
-) -> list[SplitCheck]:
-    """Reads the splits, adds what is wrong to `findings` and returns what could be read."""
-    from panoptic_deeplab.check.splits import (
-        SPLITS,
-        check_split,
-        compare_class_tables,
-        compare_splits,
-    )
-
-    checks = []
-    for name in names:
-        check = check_split(config, name, workers, findings)
-        if check is not None:
-            checks.append(check)
-        else:
-            del config.tree[f"{name}_dataset"]  # the other split's classes are not asked from it
-    if tuple(check.name for check in checks) == SPLITS:
-        findings.extend(compare_class_tables(config))
-        findings.extend(compare_splits(*checks))
-    return checks
 
 
 def _draw(checks: Sequence[SplitCheck], folder: Path, samples: int) -> None:

@@ -1,0 +1,113 @@
+"""A folder of this project's weights, made of a published file of another framework's."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.files import replacing_folder, write_json
+from panoptic_deeplab.weights.conversion import Report, convert, published_entries
+from panoptic_deeplab.weights.loading import NOTE_ENDING, load_weights
+from panoptic_deeplab.weights.origins import Origin
+
+REPORT_FILE = "conversion.json"
+FILES = {"model.pdparams", "dataset_info.json", "config.yml", REPORT_FILE}
+
+
+def convert_published(
+    config: Any, published: Path, folder: Path, overwrite: bool = False
+) -> tuple[Origin, Report]:
+    """Convert a file of weights for a configuration's network and write a folder of them.
+
+    The folder holds the weights (`model.pdparams`), the classes where they are known
+    (`dataset_info.json`), the configuration (`config.yml`) and what became of each entry, with the
+    license (`conversion.json`). It appears whole or not at all, after its weights have been loaded
+    into the network.
+
+    Args:
+        config: a `panoptic_deeplab.config.Config`, or anything that has its parts.
+        published: the file.
+        folder: the folder to write.
+        overwrite: replace an earlier conversion.
+
+    Returns:
+        Whose weights they are, and what became of each entry.
+
+    Raises:
+        UsageError: the folder would be lost.
+        DataError: the file cannot be read, does not fit the network, or is of other classes.
+    """
+    _check_folder(folder, overwrite)
+    with published_entries(published) as (entries, others):
+        weights, origin, report = convert(entries, config.model, published)
+    report.dropped |= others
+    _refuse_other_classes(origin, config, published)
+    _write(folder, config, weights, origin, report, published)
+    return origin, report
+
+
+def _check_folder(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that would be lost, before anything is done."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: expected a folder to make, but a file stands there")
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if held and not overwrite:
+        raise UsageError(
+            f"{folder}: expected a new or empty folder, but it holds files; choose another or add "
+            "--overwrite"
+        )
+    if held - FILES or (held and REPORT_FILE not in held):
+        raise UsageError(
+            f"{folder}: --overwrite replaces conversions, but this folder is none; choose another"
+        )
+
+
+def _refuse_other_classes(origin: Origin, config: Any, published: Path) -> None:
+    """Keep weights from a configuration that only has the same number of classes."""
+    if origin.info is None:
+        return
+    there, here = ([c.name for c in info.categories] for info in (origin.info, config.info))
+    if there != here:
+        raise DataError(
+            f"{published}: was trained for the classes of {origin.info.name}, the configuration "
+            f"has those of {config.info.name}; choose a configuration of {origin.info.name}"
+        )
+
+
+def _write(
+    folder: Path,
+    config: Any,
+    weights: dict[str, np.ndarray],
+    origin: Origin,
+    report: Report,
+    published: Path,
+) -> None:
+    part = getattr(config.model, origin.part) if origin.part else config.model
+    with replacing_folder(folder) as draft:
+        with open(draft / "model.pdparams", "wb") as file:
+            pickle.dump(weights | {f"licence{NOTE_ENDING}": origin.licence}, file, protocol=4)
+        load_weights(part, draft / "model.pdparams")
+        (draft / "config.yml").write_text(config.to_yaml(), "utf-8")
+        if origin.info is not None:
+            write_json(draft / "dataset_info.json", origin.info.to_dict(), indent=2)
+        source = {
+            "file": published.name,
+            "sha256": _checksum(published),
+            "origin": origin.name,
+            "licence": origin.licence,
+            "config": config.path,
+        }
+        write_json(draft / REPORT_FILE, source | vars(report), indent=2)
+
+
+def _checksum(path: Path) -> str:
+    checksum = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            checksum.update(block)
+    return checksum.hexdigest()
