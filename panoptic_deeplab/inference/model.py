@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from panoptic_deeplab.errors import UserError
+from panoptic_deeplab.errors import UsageError, UserError
 from panoptic_deeplab.inference.loading import load_predictor
 from panoptic_deeplab.inference.location import locate_model
 from panoptic_deeplab.inference.sources import SourceImage, iterate_source, read_source
@@ -79,8 +79,14 @@ class Model:
 
         Raises:
             DataError: there is no image, or one cannot be read; those before it come first.
+            UsageError: the batch size is below 1, or there is no such order of colors.
         """
-        images, error = iterate_source(source, color), None
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be at least 1, got {batch_size}")
+        return self._iterate(iterate_source(source, color), batch_size)
+
+    def _iterate(self, images: Iterator[SourceImage], batch_size: int) -> Iterator[Result]:
+        error = None
         while error is None:
             batch, error = _next_batch(images, batch_size)
             if not batch:
