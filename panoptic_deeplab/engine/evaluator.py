@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -108,12 +107,14 @@ def evaluate(
     samples = read_ahead(read, mine, num_workers)
 
     def predict(sample: dict[str, Any], truth: PanopticMap) -> tuple[Prediction, PanopticMap]:
-        correct = None if oracle is None else partial(oracle.correct, sample=sample)
-        images, frames = sample["image"][None], [sample["frame"]]
-        return predictor.predict_batch(images, frames, correct)[0], truth
+        frames = [sample["frame"]]
+        outputs = predictor.outputs(sample["image"][None], frames)
+        if oracle is not None:
+            outputs = oracle.correct(outputs, sample)
+        return predictor.group(outputs, frames)[0], truth
 
     results = _score((predict(*pair) for pair in samples), evaluators, len(mine), watch)
-    watch.seconds |= predictor.seconds
+    watch.seconds |= predictor.watch.seconds
     return results
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from panoptic_deeplab.batching import map_by_shape
 from panoptic_deeplab.engine.views import Augmentation, View
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.preprocess import Preprocess, valid_boxes
+from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, Frame, Prediction
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Predictor:
         augmentation: the views of each picture that are merged; None shows it once as it is.
 
     Attributes:
-        seconds: time spent so far in `network` and in `grouping`.
+        watch: has the seconds of `network` and `grouping`.
 
     Raises:
         UsageError: views are to be merged and the postprocessor cannot.
@@ -60,7 +60,8 @@ class Predictor:
         self.postprocessor = postprocessor
         self.info = info
         self.augmentation = augmentation
-        self.seconds = {"network": 0.0, "grouping": 0.0}
+        on_gpu = paddle.device.get_device() != "cpu"
+        self.watch = Stopwatch(paddle.device.synchronize) if on_gpu else Stopwatch()
         model.eval()
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
@@ -82,31 +83,27 @@ class Predictor:
             sample = transform(sample, np.random.default_rng(0))
         return sample
 
-    @paddle.no_grad()
-    def predict_batch(
-        self,
-        images: np.ndarray,
-        frames: Sequence[Frame],
-        correct: Callable[[Outputs], Outputs] | None = None,
-    ) -> list[Prediction]:
-        """The predictions of transformed pictures [N, H, W, 3], in original pixels.
+    def predict_batch(self, images: np.ndarray, frames: Sequence[Frame]) -> list[Prediction]:
+        """Predict transformed images [N, H, W, 3]; the predictions are in original pixels.
 
         Args:
-            images: the pictures.
-            frames: where each original lies in its picture.
-            correct: what to change of the outputs before the grouping.
+            images: the images.
+            frames: where each original lies in its image.
         """
-        start = time.perf_counter()
-        batch = self.preprocess(paddle.to_tensor(images), valid_boxes(frames))
-        outputs = self._outputs(batch, frames)
-        if correct is not None:
-            outputs = correct(outputs)
-        paddle.device.synchronize() if batch.place.is_gpu_place() else None
-        grouping = time.perf_counter()
-        predictions = self.postprocessor(outputs, frames)
-        self.seconds["network"] += grouping - start
-        self.seconds["grouping"] += time.perf_counter() - grouping
-        return predictions
+        return self.group(self.outputs(images, frames), frames)
+
+    @paddle.no_grad()
+    def outputs(self, images: np.ndarray, frames: Sequence[Frame]) -> Outputs:
+        """Return what the network gives for transformed images [N, H, W, 3], views merged."""
+        with self.watch.timing("network"):
+            batch = self.preprocess(paddle.to_tensor(images), valid_boxes(frames))
+            return self._outputs(batch, frames)
+
+    @paddle.no_grad()
+    def group(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Prediction]:
+        """Turn outputs into predictions in original pixels."""
+        with self.watch.timing("grouping"):
+            return self.postprocessor(outputs, frames)
 
     def _outputs(self, batch: paddle.Tensor, frames: Sequence[Frame]) -> Outputs:
         """The network's outputs for [N, 3, H, W]; merged ones have the size of the input."""

@@ -10,6 +10,7 @@ import math
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.metrics import MetricsFile
 from panoptic_deeplab.engine.plan import TrainingPlan
-from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.environment import describe_environment
 from panoptic_deeplab.files import write_json
-from panoptic_deeplab.structures import DatasetInfo
-from panoptic_deeplab.visualization import draw_field, draw_panoptic
+from panoptic_deeplab.stopwatch import Stopwatch
 
 _log = logging.getLogger(__name__)
 _package_log = logging.getLogger("panoptic_deeplab")
@@ -39,11 +38,18 @@ class RunLog:
         plan: how often lines are due and where files go.
         config_yaml: the configuration as text.
         steps_per_epoch: for the epoch in the line.
+        watch: has the seconds of `reading` (waiting for samples) and `keeping` (checkpoints and
+            evaluations, which are no part of a step's time).
         done: iterations that an earlier run has done.
     """
 
     def __init__(
-        self, plan: TrainingPlan, config_yaml: str, steps_per_epoch: int, done: int = 0
+        self,
+        plan: TrainingPlan,
+        config_yaml: str,
+        steps_per_epoch: int,
+        watch: Stopwatch,
+        done: int = 0,
     ) -> None:
         self.plan = plan
         self.done = done
@@ -53,8 +59,8 @@ class RunLog:
         self.metrics: MetricsFile | None = None
         self.totals: dict[str, paddle.Tensor] = {}
         self.steps = 0
-        self.reader_seconds = self.step_seconds = 0.0
-        self.waiting_since = time.perf_counter()
+        self.watch = watch
+        self._last_line = self._times()
         self._contexts = ExitStack()
 
     def __enter__(self) -> RunLog:
@@ -74,14 +80,6 @@ class RunLog:
         if self.writer is not None:
             self.writer.close()
 
-    def start_waiting(self) -> None:
-        """The step is over; from here on the reader is waited for."""
-        self.waiting_since = time.perf_counter()
-
-    def start_step(self) -> None:
-        """The batch is there."""
-        self.reader_seconds += time.perf_counter() - self.waiting_since
-
     def end_step(
         self,
         iteration: int,
@@ -94,12 +92,11 @@ class RunLog:
             self.totals[name] = self.totals.get(name, 0) + loss
         self.steps += 1
         due = iteration % self.plan.log_iters == 0 or iteration == self.plan.iters
-        means = self._means() if due else {}  # this waits for the device, so it is timed too
-        self.step_seconds += time.perf_counter() - self.waiting_since
         if due:
-            self._write(iteration, means, lr, gradient_norm)
-            self.totals, self.steps = {}, 0
-            self.reader_seconds = self.step_seconds = 0.0
+            means = self._means()  # this waits for the device, so it is timed too
+            times = self._times()
+            self._write(iteration, means, lr, gradient_norm, times - self._last_line)
+            self.totals, self.steps, self._last_line = {}, 0, times
 
     def evaluation(self, iteration: int, results: dict[str, Any], seconds: float) -> float:
         """Writes the figures of an evaluation and returns PQ, -inf where it has none."""
@@ -119,30 +116,10 @@ class RunLog:
             self._scalar(f"Evaluate/PQ of {name}", values.get("pq", math.nan), iteration)
         return -math.inf if math.isnan(pq) else pq
 
-    def pictures(
-        self, iteration: int, predictor: Predictor, dataset: Any, info: DatasetInfo
-    ) -> None:
-        """VisualDL pictures of the data set's first sample: input, truth, prediction, fields."""
-        if self.writer is None or len(dataset) == 0:
-            return
-        original = dataset.load(0)["image"]
-        sample = dataset.transform(dataset.load(0), np.random.default_rng(0))
-        fields: dict[str, np.ndarray] = {}
-
-        def keep_fields(outputs: Any) -> Any:
-            if hasattr(predictor.postprocessor, "debug_images"):
-                fields.update(predictor.postprocessor.debug_images(outputs))
-            return outputs
-
-        (prediction,) = predictor.predict_batch(
-            sample["image"][None], [sample["frame"]], correct=keep_fields
-        )
-        pictures = {"input": original, "prediction": draw_panoptic(original, prediction, info)}
-        if dataset.records[0].label_path is not None:
-            pictures["truth"] = draw_panoptic(original, dataset.truth(0), info)
-        pictures |= {name: draw_field(field) for name, field in fields.items()}
-        for name, picture in pictures.items():
-            self.writer.add_image(f"Pictures/{name}", picture, iteration)
+    def images(self, iteration: int, images: Mapping[str, np.ndarray]) -> None:
+        """Write images [H, W, 3] uint8 RGB to VisualDL."""
+        for name, image in images.items():
+            self.writer.add_image(f"Pictures/{name}", image, iteration)
 
     def _means(self) -> dict[str, float]:
         """Mean losses since the last line, over all processes."""
@@ -150,15 +127,21 @@ class RunLog:
         of_ranks = distributed.gather(local)
         return {name: sum(means[name] for means in of_ranks) / len(of_ranks) for name in local}
 
+    def _times(self) -> np.ndarray:
+        """Seconds so far: of the steps, and of those the waiting for samples."""
+        reading, keeping = (self.watch.seconds.get(part, 0.0) for part in ("reading", "keeping"))
+        return np.array([time.perf_counter() - keeping, reading])
+
     def _write(
         self,
         iteration: int,
         means: dict[str, float],
         lr: float,
         gradient_norm: paddle.Tensor | None,
+        times: np.ndarray,
     ) -> None:
         loss = sum(means.values())
-        batch_cost, reader_cost = self.step_seconds / self.steps, self.reader_seconds / self.steps
+        batch_cost, reader_cost = (times / self.steps).tolist()
         ips = self.plan.batch_size * self.plan.accumulate_steps / batch_cost
         epoch = (iteration - 1) // self.steps_per_epoch + 1
         _log.info(

@@ -27,6 +27,7 @@ from panoptic_deeplab.engine.loading import TrainingOrder, TrainingSamples, trai
 from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.engine.predictor import Predictor
+from panoptic_deeplab.engine.preview import preview
 from panoptic_deeplab.engine.run_log import RunLog
 from panoptic_deeplab.files import usable_folder
 from panoptic_deeplab.preprocess import Preprocess
@@ -150,15 +151,13 @@ class Trainer:
         network = self._network()
         with (
             Interruption() as interruption,
-            RunLog(plan, self.config_yaml, self._steps_per_epoch(order), first) as log,
+            self._run_log(order) as log,
             progress_bar(
                 title="training", total=plan.iters, unit="steps", hidden=not _has_terminal()
             ) as bar,
         ):
             bar.update(first)
-            log.start_waiting()
             for batches, image_ids in self.watch.waiting("reading", self._steps(order)):
-                log.start_step()
                 losses, norm = self._step(network, batches, image_ids)
                 self._count_step()
                 with self.watch.timing("logging"):
@@ -167,7 +166,6 @@ class Trainer:
                     bar.update()
                 with self.watch.timing("keeping"):
                     self._look_around(log, interruption)
-                log.start_waiting()
 
     def _order(self) -> TrainingOrder:
         plan = self.plan
@@ -181,8 +179,10 @@ class Trainer:
             distributed.world_size(),
         )
 
-    def _steps_per_epoch(self, order: TrainingOrder) -> int:
-        return order.steps_per_epoch // self.plan.accumulate_steps
+    def _run_log(self, order: TrainingOrder) -> RunLog:
+        steps_per_epoch = order.steps_per_epoch // self.plan.accumulate_steps
+        done = self.position.iteration
+        return RunLog(self.plan, self.config_yaml, steps_per_epoch, self.watch, done)
 
     def _network(self) -> Callable[..., dict[str, paddle.Tensor]]:
         model = self.state.model
@@ -288,7 +288,9 @@ class Trainer:
             predictor = Predictor(
                 self.state.model, self.preprocess, (), self.postprocessor, self.info
             )
-            log.pictures(self.position.iteration, predictor, self._shown_dataset(), self.info)
+            if log.writer is not None:
+                images = preview(predictor, self._shown_dataset(), self.info)
+                log.images(self.position.iteration, images)
             if self.validation is not None:
                 self._score(log, predictor, self.validation)
         self.state.model.train()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.export.description import Deployment, read_deployment
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.inference.sessions import RUNTIMES, Session
+from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import Prediction, Segment, smallest_label_type
 
 
@@ -63,13 +63,13 @@ class ExportedPredictor:
 
     Attributes:
         info: the classes it predicts.
-        seconds: time spent so far in the file, which is network and grouping in one.
+        watch: has the seconds of the file, which is network and grouping in one.
     """
 
     def __init__(self, exported: ExportedModel) -> None:
         self._exported = exported
         self.info = exported.deployment.info
-        self.seconds = {"network and grouping": 0.0}
+        self.watch = Stopwatch()
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Predict images in their own pixels; those of equal size go together.
@@ -83,9 +83,8 @@ class ExportedPredictor:
         return map_by_shape(self._predict_batch, images)
 
     def _predict_batch(self, batch: np.ndarray, places: list[int]) -> list[Prediction]:
-        start = time.perf_counter()
-        outputs = self._exported.run(batch)
-        self.seconds["network and grouping"] += time.perf_counter() - start
+        with self.watch.timing("network and grouping"):
+            outputs = self._exported.run(batch)
         source = str(self._exported.path)
         return [
             prediction_of(outputs, i, self._exported.deployment, source) for i in range(len(batch))

@@ -13,6 +13,7 @@ from panoptic_deeplab.inference.loading import load_predictor
 from panoptic_deeplab.inference.location import locate_model
 from panoptic_deeplab.inference.sources import SourceImage, iterate_source, read_source
 from panoptic_deeplab.result import Result
+from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, Prediction
 
 LIST_BATCH_SIZE = 8
@@ -24,11 +25,11 @@ class Predictor(Protocol):
 
     Attributes:
         info: the classes it predicts.
-        seconds: time spent so far, by step.
+        watch: has the seconds of its steps so far.
     """
 
     info: DatasetInfo
-    seconds: dict[str, float]
+    watch: Stopwatch
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Predict images [H, W, 3] uint8 RGB, those of equal size together."""

@@ -103,7 +103,7 @@ def predict_images(
         if distributed.is_main():
             writer.finish([entry for _, entry in everything])
     if distributed.is_main():
-        seconds = watch.seconds | predictor.seconds | writer.seconds
+        seconds = watch.seconds | predictor.watch.seconds | writer.seconds
         tell = _tell_profile if profile else _tell_times
         tell(seconds, time.perf_counter() - start, len(written))
     if number is not None and len(everything) + len(failures) < len(images):

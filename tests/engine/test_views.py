@@ -165,16 +165,11 @@ def outputs_and_prediction(
         3, (CAR, BUS), min_stuff_area=1, nms_kernel=5, align_corners=network.align_corners
     )
     predictor = Predictor(network, Preprocess((0.0,), (1.0,)), (), grouping, INFO, augmentation)
-    seen: dict[str, np.ndarray] = {}
-
-    def remember(outputs: dict[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
-        full = View.of(frame)
-        as_views = outputs if augmentation else grouping.merge_views([outputs], [full])
-        top, left, bottom, right = frame.valid_box
-        seen.update({n: v.numpy()[0, :, top:bottom, left:right] for n, v in as_views.items()})
-        return outputs
-
-    (prediction,) = predictor.predict_batch(image[None], [frame], remember)
+    outputs = predictor.outputs(image[None], [frame])
+    (prediction,) = predictor.group(outputs, [frame])
+    full = outputs if augmentation else grouping.merge_views([outputs], [View.of(frame)])
+    top, left, bottom, right = frame.valid_box
+    seen = {name: value.numpy()[0, :, top:bottom, left:right] for name, value in full.items()}
     return seen, prediction
 
 

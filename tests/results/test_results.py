@@ -43,6 +43,7 @@ from panoptic_deeplab.result import Result
 from panoptic_deeplab.results import FOLDERS, FORMATS
 from panoptic_deeplab.results.coco import image_ids
 from panoptic_deeplab.results.writer import WRITERS, ResultWriter
+from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import Category, DatasetInfo, PanopticMap, Prediction, Segment
 
 CAR, SKY, PERSON, ROAD = range(4)  # in another order than Cityscapes and BDD100K have them
@@ -463,7 +464,7 @@ class FakePredictor:
 
     def __init__(self, at: int = -1, event: Any = None) -> None:
         self.info = INFO
-        self.seconds = {"network": 0.0}
+        self.watch = Stopwatch()
         self.calls, self.at, self.event = 0, at, event
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:

@@ -143,13 +143,13 @@ class Notebook:
         self.counts = ErrorCounts(self.info)
         self.images: list[dict[str, Any]] = []
         self.entries: list[dict[str, Any]] = []
-        self.before = dict(self.predictor.seconds)
+        self.before = dict(self.predictor.watch.seconds)
 
     def update(self, prediction: Prediction, truth: PanopticMap) -> None:
         """Notes the next image of the split."""
         from comparing.errors import find_mistakes
 
-        now = dict(self.predictor.seconds)
+        now = dict(self.predictor.watch.seconds)
         record = self.records[len(self.images)]
         mistakes = find_mistakes(prediction, truth, self.info)
         self.counts.add(mistakes)
@@ -158,8 +158,8 @@ class Notebook:
                 "image_id": record.image_id,
                 "quality": mistakes.quality,
                 "mistakes": mistakes.by_kind(),
-                "network_seconds": now["network"] - self.before["network"],
-                "fusion_seconds": now["grouping"] - self.before["grouping"],
+                "network_seconds": now["network"] - self.before.get("network", 0.0),
+                "fusion_seconds": now["grouping"] - self.before.get("grouping", 0.0),
             }
         )
         self.entries.append(self.files.write(record.image_id, record.image_path.name, prediction))
