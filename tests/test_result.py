@@ -147,9 +147,8 @@ def test_supervision_takes_the_segments() -> None:
     assert detections.confidence.tolist() == [0.75, 0.5, 0.25]
     assert detections.data["class_name"].tolist() == ["road", "car", "car"]
     assert detections.tracker_id is None
-    np.testing.assert_array_equal(
-        detections.xyxy, supervision.mask_to_xyxy(detections.mask) + [0, 0, 1, 1]
-    )
+    inclusive = supervision.mask_to_xyxy(detections.mask)
+    np.testing.assert_array_equal(detections.xyxy, inclusive + np.array([0, 0, 1, 1]))
     np.testing.assert_array_equal(detections.area, [11, 4, 1])
     cars = detections[detections.class_id == 1]
     np.testing.assert_array_equal(cars.mask, [IDS == 2, IDS == 3])
