@@ -1,7 +1,7 @@
-"""From nothing to a panoptic picture on a CPU: scenes, training, evaluation, prediction.
+"""From nothing to panoptic images on a CPU: scenes, training, evaluation, prediction.
 
-Everything goes to one folder: `metrics.json`, `table.txt`, `panoptic.png` (a sheet of pictures),
-`prediction/` (the results of each validation scene), `model/` (the checkpoint), `scenes/`.
+Everything goes to one folder: metrics.json, panoptic.png (a sheet of images), prediction/ (the
+results of each validation scene), model/ (the checkpoint), scenes/.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_deeplab.cli.command_line import run
+from panoptic_deeplab.cli.command_line import add_debug_argument, run, script_parser
 from panoptic_deeplab.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,23 +29,27 @@ SHOWN = 4
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    """Run the demo and return the exit code."""
+    parser = script_parser(__doc__, "python tools/demo.py --save_dir output/demo")
+    parser.former_names["--output"] = "--save_dir"
     parser.add_argument(
-        "--output", type=Path, default=ROOT / "output" / "demo", help="where all goes"
+        "--save_dir",
+        type=Path,
+        default=ROOT / "output" / "demo",
+        help="where everything goes (default: output/demo)",
     )
     parser.add_argument(
         "--processes", type=int, default=2, help="training processes (default: %(default)s)"
     )
     parser.add_argument("--iters", type=int, help="steps (default: as the configuration says)")
     parser.add_argument("--only_scenes", action="store_true", help="make the scenes and stop")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    add_debug_argument(parser)
     return run(demo, parser.parse_args(argv))
 
 
 def demo(arguments: argparse.Namespace) -> None:
-    """Runs the five steps, each the command that a user would type."""
-    output, start = arguments.output.resolve(), time.monotonic()
+    """Run the five steps, each by the command that a user would type."""
+    output, start = arguments.save_dir.resolve(), time.monotonic()
     scenes, training = output / "scenes", output / "training"
     make_scenes(scenes)
     if arguments.only_scenes:
@@ -65,22 +69,23 @@ def demo(arguments: argparse.Namespace) -> None:
     checkpoint.rename(output / "model")
 
     step("3/5 evaluation on the held-out scenes")
-    trained = ["--config", CONFIG, "--device", "cpu", "--model_path", output / "model"]
+    command = ["-m", "panoptic_deeplab"]
+    trained = ["--device", "cpu", "--model_path", output / "model"]
     metrics = output / "metrics.json"
-    call("val.py", *trained, "--num_workers", 1, "--json", metrics, "--opts", *data)
+    call(*command, "val", *trained, "--num_workers", 1, "--json", metrics)
 
     step("4/5 prediction")
-    pictures, predicted = scenes / "leftImg8bit" / "val", output / "prediction"
-    call("predict.py", *trained, "--image_path", pictures, "--save_dir", predicted)
+    images, predicted = scenes / "leftImg8bit" / "val", output / "prediction"
+    call(*command, "predict", *trained, "--image_path", images, "--save_dir", predicted)
 
-    step("5/5 pictures")
+    step("5/5 a sheet of images")
     sheet = output / "panoptic.png"
     draw_sheet(scenes, predicted, sheet)
     tell(output, metrics, sheet, time.monotonic() - start)
 
 
 def make_scenes(folder: Path) -> None:
-    """The pictures to learn from and to be judged on, unless they are there."""
+    """Make the scenes to train and evaluate on, unless they are there."""
     step("1/5 street scenes: 400 to learn from, 50 held out")
     if not folder.exists():
         numbers = ["--train", 400, "--val", 50, "--seed", SEED]
@@ -88,12 +93,12 @@ def make_scenes(folder: Path) -> None:
 
 
 def step(title: str) -> None:
-    """A heading in what is printed."""
+    """Print a heading."""
     print(f"\n=== {title}", flush=True)
 
 
 def call(*command: object) -> None:
-    """Runs a Python command of this checkout; ends the demo if it fails."""
+    """Run a Python command of this clone; end the demo if it fails."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     words = [sys.executable, *map(str, command)]
     finished = subprocess.run(words, cwd=ROOT, env=environment, check=False)
@@ -103,7 +108,7 @@ def call(*command: object) -> None:
 
 
 def draw_sheet(scenes: Path, predicted: Path, path: Path) -> None:
-    """Some validation scenes beside their predictions and their truth."""
+    """Draw some validation scenes beside their predictions and their ground truth."""
     import cv2
     import numpy as np
 
@@ -123,12 +128,12 @@ def draw_sheet(scenes: Path, predicted: Path, path: Path) -> None:
         panels = [cv2.resize(scene, None, fx=factor, fy=factor), overlay, truth]
         height = max(panel.shape[0] for panel in panels)
         rows.append([extend(panel, height) for panel in panels])
-    titles = ["scene", "prediction", "truth"]
+    titles = ["scene", "prediction", "ground truth"]
     write_image(path, np.concatenate([side_by_side(row, titles) for row in rows]))
 
 
 def extend(panel: np.ndarray, height: int) -> np.ndarray:
-    """The panel with white below, up to `height`."""
+    """Add white below a panel, up to `height`."""
     import numpy as np
 
     below = height - panel.shape[0]
@@ -136,7 +141,7 @@ def extend(panel: np.ndarray, height: int) -> np.ndarray:
 
 
 def tell(output: Path, metrics: Path, sheet: Path, seconds: float) -> None:
-    """Where everything is."""
+    """Print where everything is."""
     results = json.loads(metrics.read_text())
     groups = ", ".join(
         f"{group} {100 * results[group]['pq']:.1f}"
@@ -145,13 +150,13 @@ def tell(output: Path, metrics: Path, sheet: Path, seconds: float) -> None:
     )
     print(f"\nDone in {seconds / 60:.1f} minutes. PQ on scenes it has never seen: {groups}")
     print(f"  the table       {metrics}")
-    print(f"  pictures        {sheet}")
+    print(f"  images          {sheet}")
     print(f"  each scene      {output / 'prediction' / 'panoptic'}")
     print(f"  the model       {output / 'model'}")
-    print("Predict pictures of your own:")
+    print("Predict images of your own:")
     print(
-        f"  .venv/bin/python predict.py --config {CONFIG} --model_path {output / 'model'} "
-        "--image_path PICTURE_OR_FOLDER --save_dir output/mine"
+        f"  .venv/bin/panoptic-deeplab predict --model_path {output / 'model'} "
+        "--image_path IMAGE_OR_FOLDER --save_dir output/mine"
     )
 
 

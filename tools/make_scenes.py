@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from panoptic_deeplab.cli.command_line import run, script_parser
+from panoptic_deeplab.cli.command_line import add_debug_argument, run, script_parser
 from panoptic_deeplab.convert.prepare_cityscapes import make_panoptic
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.parallel import MAX_WORKERS, ending_on_sigterm, in_parallel
@@ -25,7 +25,7 @@ _PARTS = {"leftImg8bit", "gtFine"}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = script_parser(
         __doc__, "python tools/make_scenes.py --output data/scenes --train 400 --val 50"
     )
@@ -41,13 +41,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--num_workers", type=int, default=os.cpu_count() or 1, help="processes; default: all cores"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace scenes in --output")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    add_debug_argument(parser)
     parser.former_names["--workers"] = "--num_workers"
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Makes the scenes and returns the exit code."""
+    """Make the scenes and return the exit code."""
     return run(_make, parse_args(argv))
 
 
@@ -67,9 +67,9 @@ def check_numbers(args: argparse.Namespace) -> None:
     """
     _check_range("--train", args.train, 0, 999_999)
     _check_range("--val", args.val, 0, 999_999)
+    _check_range("--num_workers", args.num_workers, 1, MAX_WORKERS)
     _check_range("--height", args.height, SMALLEST_SIZE, LARGEST_SIZE)
     _check_range("--width", args.width, SMALLEST_SIZE, LARGEST_SIZE)
-    _check_range("--num_workers", args.num_workers, 1, MAX_WORKERS)
     if args.train + args.val == 0:
         raise UsageError("--train and --val: expected at least one scene in all, got 0 and 0")
 

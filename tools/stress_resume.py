@@ -1,10 +1,7 @@
-"""Kills a training again and again; it must end as if nothing had happened.
+"""Kill a training again and again; it must end as if nothing had happened.
 
-Trains once without interruption and once with kill -9 at random moments, each
-time going on with `--resume_model auto`, and compares the last checkpoints bit
-for bit.
-
-    python tools/stress_resume.py --kills 20
+It trains once without interruption and once with kill -9 at random moments, each time resumed with
+`--resume_model auto`, and compares the last checkpoints bit for bit.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from panoptic_deeplab.cli.command_line import run
+from panoptic_deeplab.cli.command_line import add_debug_argument, run, script_parser
 from panoptic_deeplab.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,10 +24,8 @@ CONFIG = "configs/demo/panoptic_deeplab_lite_scenes.yml"
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """What the command line says."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Parse the command line."""
+    parser = script_parser(__doc__, "python tools/stress_resume.py --kills 20")
     parser.add_argument("--kills", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--iters", type=int, default=40, help="default: %(default)s")
     parser.add_argument("--save_interval", type=int, default=1, help="default: %(default)s")
@@ -40,17 +35,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--config", default=CONFIG, help="default: %(default)s")
     parser.add_argument("--dataset_root", type=Path, help="default: small scenes, made here")
     parser.add_argument("--opts", nargs="+", default=[], help="changes to the configuration")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    add_debug_argument(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the comparison and return the exit code."""
     return run(stress, parse_arguments(argv))
 
 
 def stress(arguments: argparse.Namespace) -> None:
-    """Both trainings and the comparison."""
+    """Train twice and compare."""
     with tempfile.TemporaryDirectory() as folder:
         root = arguments.dataset_root or make_scenes(Path(folder) / "scenes")
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
@@ -64,7 +59,7 @@ def stress(arguments: argparse.Namespace) -> None:
 
 
 def make_scenes(root: Path) -> Path:
-    """A few small scenes to train on."""
+    """Make a few small scenes to train on."""
     sizes = ["--train", "12", "--val", "2", "--height", "64", "--width", "128"]
     call = [sys.executable, "tools/make_scenes.py", "--output", str(root), *sizes]
     subprocess.run(call, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
@@ -72,7 +67,7 @@ def make_scenes(root: Path) -> Path:
 
 
 def train(arguments: argparse.Namespace, root: Path, save_dir: Path) -> subprocess.Popen:
-    """A training that goes on from whatever lies in `save_dir`."""
+    """Start a training that resumes from whatever lies in `save_dir`."""
     options = {
         "--config": arguments.config,
         "--save_dir": save_dir,
@@ -86,7 +81,17 @@ def train(arguments: argparse.Namespace, root: Path, save_dir: Path) -> subproce
     }
     words = [str(word) for pair in options.items() for word in pair]
     opts = [f"{split}_dataset.dataset_root={root}" for split in ("train", "val")]
-    command = [sys.executable, "train.py", *words, "--use_ema", "--opts", *opts, *arguments.opts]
+    command = [
+        sys.executable,
+        "-m",
+        "panoptic_deeplab",
+        "train",
+        *words,
+        "--use_ema",
+        "--opts",
+        *opts,
+        *arguments.opts,
+    ]
     save_dir.mkdir(parents=True, exist_ok=True)
     with open(save_dir / "output.txt", "ab") as output:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -103,7 +108,7 @@ def train(arguments: argparse.Namespace, root: Path, save_dir: Path) -> subproce
 def kill_and_resume(
     arguments: argparse.Namespace, root: Path, save_dir: Path, seconds: float
 ) -> int:
-    """Kills as often as asked, lets the last one end, and returns how often it killed."""
+    """Kill the training as often as asked, then let it end; return the number of kills."""
     rng, kills = random.Random(arguments.seed), 0
     while True:
         process = train(arguments, root, save_dir)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panoptic_deeplab.check.findings import ERROR, KINDS, WARNING, Findings
-from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.command_line import add_config_arguments, run_script
 from panoptic_deeplab.cli.parser import Parser, not_negative, positive
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import usable_folder, write_json
@@ -47,7 +47,7 @@ def add_arguments(parser: Parser) -> None:
         __doc__.format(errors=_kinds(ERROR), warnings=_kinds(WARNING)),
         "panoptic-deeplab check --config configs/own_data.yml --save_dir output/check",
     )
-    parser.add_argument("--config", required=True, help="the configuration file (YAML)")
+    add_config_arguments(parser)
     parser.add_argument(
         "--split",
         choices=["train", "val", "both"],
@@ -68,14 +68,6 @@ def add_arguments(parser: Parser) -> None:
         default=os.cpu_count() or 1,
         help="threads that read; default: all cores",
     )
-    parser.add_argument(
-        "--opts",
-        nargs="+",
-        default=[],
-        metavar="A.B=VALUE",
-        help="changes to the configuration, such as val_dataset.dataset_root=data/mine",
-    )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
 
 
 def _kinds(severity: str) -> str:

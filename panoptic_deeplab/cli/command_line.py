@@ -80,7 +80,18 @@ def script_parser(description: str, example: str) -> Parser:
 
 
 def add_common_arguments(parser: argparse.ArgumentParser, needs_config: bool = True) -> None:
-    """--config, --opts, --device and --debug.
+    """--config, --opts, --debug and --device; the arguments are those of `add_config_arguments`."""
+    add_config_arguments(parser, needs_config)
+    parser.add_argument(
+        "--device",
+        choices=["auto", "cpu", "gpu"],
+        default="auto",
+        help="where to compute; auto takes a GPU if Paddle sees one (default: %(default)s)",
+    )
+
+
+def add_config_arguments(parser: argparse.ArgumentParser, needs_config: bool = True) -> None:
+    """--config, --opts and --debug.
 
     Args:
         parser: gets the flags.
@@ -98,14 +109,13 @@ def add_common_arguments(parser: argparse.ArgumentParser, needs_config: bool = T
         nargs="+",
         default=[],
         metavar="A.B=VALUE",
-        help="changes to the configuration, such as batch_size=2 model.backbone.pretrained=null",
+        help="changes to the configuration, such as batch_size=2 train_dataset.dataset_root=DIR",
     )
-    parser.add_argument(
-        "--device",
-        choices=["auto", "cpu", "gpu"],
-        default="auto",
-        help="where to compute; auto takes a GPU if Paddle sees one (default: %(default)s)",
-    )
+    add_debug_argument(parser)
+
+
+def add_debug_argument(parser: argparse.ArgumentParser) -> None:
+    """--debug, which every verb takes."""
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.command_line import add_debug_argument, run_script
 from panoptic_deeplab.cli.parser import Parser, positive, processes
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.parallel import MAX_WORKERS
@@ -119,7 +119,7 @@ def _add_num_workers(parser: Parser) -> None:
         help="processes; default: all cores",
     )
     parser.former_names["--workers"] = "--num_workers"
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    add_debug_argument(parser)
 
 
 def _add_ignore_unknown(parser: Parser) -> None:

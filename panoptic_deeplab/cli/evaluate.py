@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.command_line import add_debug_argument, run_script
 from panoptic_deeplab.cli.parser import Parser, not_negative
 from panoptic_deeplab.errors import UsageError
 
@@ -49,7 +49,7 @@ def add_arguments(parser: Parser) -> None:
         "--num_workers", type=not_negative, default=2, help="threads (default: %(default)s)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    add_debug_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

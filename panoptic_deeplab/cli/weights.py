@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.command_line import add_config_arguments, run_script
 from panoptic_deeplab.cli.parser import Parser
 
 SUMMARY = "convert published weights of other frameworks"
@@ -45,13 +45,9 @@ def add_convert(parser: Parser) -> None:
     """Describe `weights convert` and its flags."""
     parser.describe(CONVERSION, EXAMPLE)
     parser.add_argument("--model_path", type=Path, required=True, help="the published file")
-    parser.add_argument("--config", required=True, help="of the network that gets them (YAML)")
     parser.add_argument("--save_dir", type=Path, required=True, help="the folder to write")
-    parser.add_argument(
-        "--opts", nargs="+", default=[], metavar="A.B=VALUE", help="changes to the configuration"
-    )
+    add_config_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier conversion")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
     parser.former_names.update({"--weights": "--model_path", "--output": "--save_dir"})
     parser.set_defaults(command=convert)
 
