@@ -121,7 +121,7 @@ def test_an_export_is_the_same_model(name: str, exports: Path, model: pdl.Model)
     assert exported.info == model.info
     for found, expected in zip(exported(IMAGES), model(IMAGES), strict=True):
         assert_same(found, expected, tolerance=1e-3)
-    assert sum(exported.predictor.seconds.values()) > 0
+    assert sum(exported.predictor.watch.seconds.values()) > 0
 
 
 def test_an_export_with_its_grouping_runs_without_paddle(exports: Path, tmp_path: Path) -> None:
