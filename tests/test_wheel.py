@@ -182,20 +182,26 @@ def test_the_clone_cannot_be_seen(installed: Path, workplace: Path) -> None:
 def test_the_data_set_is_checked_with_a_shipped_configuration(
     installed: Path, workplace: Path, trained: Path
 ) -> None:
-    (config,) = installed.glob("lib/python3*/site-packages/panoptic_deeplab/configs/own_data.yml")
-    told = run(installed, workplace, "panoptic-deeplab", "check", "--config", str(config))
+    told = run(installed, workplace, "panoptic-deeplab", "check", "--config", "own_data")
     assert "cart" in told
 
 
+@pytest.fixture(scope="module")
+def exported(installed: Path, workplace: Path, trained: Path) -> Path:
+    """The folder of an export of the trained model."""
+    words = "export --config tiny.yml --model_path output/best_model --device cpu --format onnx "
+    words += "--with_postprocess --save_dir output/onnx"
+    run(installed, workplace, "panoptic-deeplab", *words.split())
+    return workplace / "output" / "onnx"
+
+
 def test_from_training_to_an_exported_file_by_the_command(
-    installed: Path, workplace: Path, trained: Path
+    installed: Path, workplace: Path, exported: Path
 ) -> None:
     steps = [
         "val --model_path output/best_model --device cpu --json scores.json",
         "predict --model_path output/best_model --device cpu --image_path data/own/images/val "
         "--save_dir output/trained",
-        "export --config tiny.yml --model_path output/best_model --device cpu --format onnx "
-        "--with_postprocess --save_dir output/onnx",
         "predict --model_path output/onnx --image_path data/own/images/val "
         "--save_dir output/exported",
     ]
@@ -209,3 +215,15 @@ def test_from_training_to_an_exported_file_by_the_command(
         ]
         assert ids[0].shape == (HEIGHT, WIDTH, 3)
         np.testing.assert_array_equal(*ids)
+
+
+def test_the_whole_way_by_python(installed: Path, workplace: Path, exported: Path) -> None:
+    run(installed, workplace, "python", str(ROOT / "tests" / "programs" / "whole_way.py"))
+
+
+def test_an_exported_file_needs_no_paddle(installed: Path, workplace: Path, exported: Path) -> None:
+    code = (
+        "import sys, panoptic_deeplab as pdl; result = pdl.load_model('output/onnx')"
+        "('data/own/images/val/val_0.png'); print(result.ids.shape, 'paddle' in sys.modules)"
+    )
+    assert run(installed, workplace, "python", "-c", code) == f"({HEIGHT}, {WIDTH}) False\n"

@@ -45,7 +45,7 @@ def add_arguments(parser: Parser) -> None:
     """Describe the verb and its flags."""
     parser.describe(
         __doc__.format(errors=_kinds(ERROR), warnings=_kinds(WARNING)),
-        "panoptic-deeplab check --config configs/own_data.yml --save_dir output/check",
+        "panoptic-deeplab check --config own_data --save_dir output/check",
     )
     add_config_arguments(parser)
     parser.add_argument(

@@ -30,7 +30,7 @@ def build_parser() -> Parser:
     parser.describe(
         "Panoptic segmentation on PaddlePaddle. `panoptic-deeplab VERB --help` tells each verb's "
         "arguments.",
-        "panoptic-deeplab train --config configs/demo/panoptic_deeplab_lite_scenes.yml",
+        "panoptic-deeplab predict --model_path output/best_model --image_path street.jpg",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)

@@ -29,7 +29,7 @@ def add_arguments(parser: Parser) -> None:
     parser.describe(
         "Train a panoptic segmentation model.\n\n"
         "On several GPUs: python -m paddle.distributed.launch panoptic-deeplab train --config ...",
-        "panoptic-deeplab train --config configs/demo/panoptic_deeplab_lite_scenes.yml "
+        "panoptic-deeplab train --config panoptic_deeplab_lite_scenes "
         "--do_eval --use_vdl --save_dir output",
     )
     add_common_arguments(parser)

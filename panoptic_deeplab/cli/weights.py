@@ -13,7 +13,7 @@ from panoptic_deeplab.cli.parser import Parser
 SUMMARY = "convert published weights of other frameworks"
 EXAMPLE = (
     "panoptic-deeplab weights convert --model_path efficientps.pth --config "
-    "configs/efficientps/efficientps_b5_cityscapes.yml --save_dir weights/efficientps"
+    "efficientps_b5_cityscapes --save_dir weights/efficientps"
 )
 CONVERSION = """
 Make published weights (EfficientPS, EfficientNets) a checkpoint of this project.

@@ -1,0 +1,60 @@
+"""The whole way by Python: convert, check, train, evaluate, predict, predict with an exported file.
+
+Run in a folder with labels/{train,val}, data/own/images/{train,val} and tiny.yml; output/onnx holds
+an exported file. Writes below data/python and output/python.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import panoptic_deeplab as pdl
+from panoptic_deeplab.check.findings import ERROR, Findings
+from panoptic_deeplab.check.splits import check_splits
+from panoptic_deeplab.config import Config
+from panoptic_deeplab.convert.classes import classes_of_names
+from panoptic_deeplab.convert.objects import open_labelme
+from panoptic_deeplab.convert.run import convert
+from panoptic_deeplab.convert.targets import CocoPanopticTarget
+from panoptic_deeplab.engine.evaluator import evaluate_model
+from panoptic_deeplab.engine.plan import TrainingPlan
+from panoptic_deeplab.engine.training import train
+
+OWN = Path("data/own/images")
+OUTPUT = Path("output/python")
+
+
+def main() -> None:
+    """Go the whole way, each step by one call."""
+    info = classes_of_names("cart", "road,sky")
+    for split in ("train", "val"):
+        source = open_labelme(Path("labels") / split, OWN / split, info, "last", False)
+        target = CocoPanopticTarget(Path("data/python"), f"panoptic_{split}", info)
+        convert(source, target, workers=1, overwrite=False)
+
+    files = [
+        f"{split}_dataset.annotation_file=../python/panoptic_{split}.json"
+        for split in ("train", "val")
+    ]
+    config, findings = Config("tiny.yml", files), Findings()
+    assert len(check_splits(config, ["train", "val"], 1, findings)) == 2
+    assert findings.total(ERROR) == 0
+
+    train(config, TrainingPlan(config.iters, config.batch_size, OUTPUT, save_interval=2))
+    results = evaluate_model(Config("tiny.yml", files), OUTPUT / "iter_3")
+    assert 0 <= results["All"]["pq"] <= 1
+
+    images = sorted((OWN / "val").iterdir())
+    trained = pdl.load_model(OUTPUT / "iter_3", device="cpu")
+    assert [category.name for category in trained.info.categories] == ["cart", "road", "sky"]
+    assert [result.path for result in trained(images)] == images
+    exported = pdl.load_model("output/onnx")
+    checkpoint = pdl.load_model("output/best_model", device="cpu")
+    for result, same in zip(exported(images), checkpoint(images), strict=True):
+        np.testing.assert_array_equal(result.ids, same.ids)
+
+
+if __name__ == "__main__":
+    main()
