@@ -13,6 +13,7 @@ _TARGET_KEYS = ("ignore_stuff_in_offset", "small_instance_area", "small_instance
 _OLD_DATASET_KEYS = (*_TARGET_KEYS, "stuff_area")
 _OLD_SECTIONS = ("loss", "learning_rate")
 _DATASETS = ("train_dataset", "val_dataset")
+_RENAMED = {"hardest_share": "top_k_percent_pixels"}
 _PROCESSES = 8  # of the published trainings
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
 
@@ -27,6 +28,7 @@ def upgrade(tree: Tree, source: str) -> Tree:
     - `loss` with its three types and coefficients becomes one `criterion`;
     - `learning_rate` with a poly decay becomes an `lr_scheduler`;
     - the optimizers' old names become the registered ones;
+    - keys of the criterion that had another name get today's;
     - `recipe_batch_size` becomes that of the published training, on eight processes.
 
     A tree in today's form comes back equal. `tree` is not changed.
@@ -48,6 +50,8 @@ def upgrade(tree: Tree, source: str) -> Tree:
         tree["lr_scheduler"] = _lr_scheduler(tree.pop("learning_rate"), source)
     if isinstance(tree.get("optimizer"), dict):
         tree["optimizer"] = _optimizer(tree["optimizer"])
+    if isinstance(tree.get("criterion"), dict):
+        tree["criterion"] = {_RENAMED.get(key, key): v for key, v in tree["criterion"].items()}
     return tree
 
 

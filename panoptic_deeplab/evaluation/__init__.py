@@ -11,7 +11,7 @@ from panoptic_deeplab.evaluation.instance_files import evaluate_instance_files
 from panoptic_deeplab.evaluation.panoptic_files import evaluate_panoptic_files
 from panoptic_deeplab.evaluation.panoptic_quality import PanopticQuality
 from panoptic_deeplab.evaluation.pixel_files import evaluate_pixel_files
-from panoptic_deeplab.evaluation.report import format_table, merge_results, to_json
+from panoptic_deeplab.evaluation.report import format_table, merge_results
 from panoptic_deeplab.evaluation.semantic_iou import SemanticIoU
 
 __all__ = [
@@ -25,5 +25,4 @@ __all__ = [
     "evaluate_pixel_files",
     "format_table",
     "merge_results",
-    "to_json",
 ]

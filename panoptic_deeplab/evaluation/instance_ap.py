@@ -114,11 +114,6 @@ class InstanceAP:
             },
         }
 
-    @staticmethod
-    def summary(results: Mapping[str, Any]) -> dict[str, float]:
-        """The few numbers of `compute()` that a training log shows."""
-        return {"ap": results["ap"], "ap50": results["ap50"]}
-
     def _match(self, overlaps: Overlaps) -> None:
         categories = categories_of(overlaps.prediction, self.info.num_classes)
         truth_categories = categories_of(overlaps.truth, self.info.num_classes)

@@ -114,17 +114,6 @@ class PanopticQuality:
         }
         return results
 
-    @staticmethod
-    def summary(results: Mapping[str, Any]) -> dict[str, float]:
-        """The few numbers of `compute()` that a training log shows."""
-        return {
-            "pq": results["All"]["pq"],
-            "sq": results["All"]["sq"],
-            "rq": results["All"]["rq"],
-            "pq_things": results["Things"]["pq"],
-            "pq_stuff": results["Stuff"]["pq"],
-        }
-
     def _per_class(self, categories: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         return np.bincount(categories, weights, self.info.num_classes)
 

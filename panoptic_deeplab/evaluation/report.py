@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from panoptic_deeplab.structures import DatasetInfo
 
 COLUMNS = {"pq": "PQ", "sq": "SQ", "rq": "RQ", "iou": "IoU", "ap": "AP", "ap50": "AP50"}
@@ -55,16 +53,6 @@ def format_table(results: Mapping[str, Any], info: DatasetInfo) -> str:
         for name, row in (*head.items(), *body.items())
     ]
     return align(rows, rules=(1, 1 + len(head)))
-
-
-def to_json(results: Any) -> Any:
-    """The same in types that JSON has: NaN and infinity as None, NumPy's numbers as plain ones."""
-    if isinstance(results, Mapping):
-        return {str(key): to_json(value) for key, value in results.items()}
-    if isinstance(results, (list, tuple, np.ndarray)):
-        return [to_json(value) for value in results]
-    value = results.item() if isinstance(results, np.generic) else results
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _percent(value: float | None) -> str:

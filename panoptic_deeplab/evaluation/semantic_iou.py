@@ -91,11 +91,6 @@ class SemanticIoU:
             },
         }
 
-    @staticmethod
-    def summary(results: Mapping[str, Any]) -> dict[str, float]:
-        """The few numbers of `compute()` that a training log shows."""
-        return {"miou": results["miou"]}
-
     def _categories(self, positions: np.ndarray, segments: Sequence[Segment]) -> np.ndarray:
         """Class index of each run from its segment's position, where -1 is none."""
         categories = categories_of(segments, self.info.num_classes)

@@ -22,10 +22,10 @@ def weighted_mean(errors: paddle.Tensor, weights: paddle.Tensor) -> paddle.Tenso
 def hardest_mean_of(
     losses_at: Callable[[paddle.Tensor], paddle.Tensor],
     count: int,
-    share: float,
+    fraction: float,
     rounded: Callable[[float], int] = int,
 ) -> paddle.Tensor:
-    """Mean of the largest rounded(share * count) of `count` losses, at least one.
+    """Mean of the largest rounded(fraction * count) of `count` losses, at least one.
 
     Over several processes (each with as many losses) these are the largest of all. All are computed
     once, in pieces, to learn which are the hardest; then those again, which are all that the
@@ -34,10 +34,10 @@ def hardest_mean_of(
     Args:
         losses_at: places [K] int64 in 0..count-1 -> their losses [K].
         count: how many there are on this process.
-        share: of the losses that are kept, 0..1.
+        fraction: of the losses that are kept, 0..1.
         rounded: makes their number whole.
     """
-    kept = _kept(count, share, rounded)
+    kept = _kept(count, fraction, rounded)
     with paddle.no_grad():
         pieces = [
             losses_at(paddle.arange(start, min(start + AT_ONCE, count)))
@@ -51,9 +51,9 @@ AT_ONCE = 1 << 17
 """Losses of a piece, few enough that their logits (10 MB with 20 classes) do not count."""
 
 
-def _kept(count: int, share: float, rounded: Callable[[float], int]) -> int:
+def _kept(count: int, fraction: float, rounded: Callable[[float], int]) -> int:
     """How many losses of all processes are kept."""
-    return max(rounded(share * count * dist.get_world_size()), 1)
+    return max(rounded(fraction * count * dist.get_world_size()), 1)
 
 
 def _mean_of_largest(losses: paddle.Tensor, kept: int) -> paddle.Tensor:
@@ -65,8 +65,8 @@ def _mean_of_largest(losses: paddle.Tensor, kept: int) -> paddle.Tensor:
     threshold = candidates.topk(kept)[0][-1]
     wanted = kept - (candidates > threshold).astype("float32").sum()
     tied = (losses == threshold).astype("float32")
-    share = wanted / (_mean_over_ranks(tied.sum()) * ranks)
-    weights = (losses > threshold).astype("float32") + tied * share
+    fraction = wanted / (_mean_over_ranks(tied.sum()) * ranks)
+    weights = (losses > threshold).astype("float32") + tied * fraction
     return (losses * weights).sum() * ranks / kept
 
 

@@ -23,8 +23,8 @@ class EfficientPSLoss:
     """Semantics, proposals, classes, boxes and masks; their sum is the loss.
 
     - `semantic_loss`: cross entropy at the size of the input, 0 where ignored, averaged over the
-      hardest `hardest_share` of all pixels of the batch, ignored ones counted (the paper's weight
-      4 / (H W) on the worst quarter);
+      fraction `top_k_percent_pixels` of all pixels of the batch with the highest loss, ignored ones
+      counted (the paper's weight 4 / (H W) on the worst quarter);
     - `rpn_cls_loss`, `rpn_bbox_loss`: binary cross entropy, and smoothed absolute error of the
       positives, over the number of all sampled anchors;
     - `cls_loss`, `bbox_loss`: cross entropy, and smoothed absolute error of the positives, over
@@ -36,7 +36,7 @@ class EfficientPSLoss:
 
     Args:
         ignore_index: semantic label without a loss.
-        hardest_share: of the pixels kept, 0..1.
+        top_k_percent_pixels: fraction of the pixels kept, 0..1.
         semantic_weight: factor of the semantic loss; all factors are 1 in the released code.
         rpn_cls_weight: factor of its loss.
         rpn_bbox_weight: factor of its loss.
@@ -55,7 +55,7 @@ class EfficientPSLoss:
     def __init__(
         self,
         ignore_index: int = 255,
-        hardest_share: float = 0.25,
+        top_k_percent_pixels: float = 0.25,
         semantic_weight: float = 1.0,
         rpn_cls_weight: float = 1.0,
         rpn_bbox_weight: float = 1.0,
@@ -64,10 +64,10 @@ class EfficientPSLoss:
         mask_weight: float = 1.0,
         align_corners: bool = False,
     ) -> None:
-        if not 0 < hardest_share <= 1:
-            raise UsageError(f"hardest_share must be in 0..1, got {hardest_share}")
+        if not 0 < top_k_percent_pixels <= 1:
+            raise UsageError(f"top_k_percent_pixels must be in 0..1, got {top_k_percent_pixels}")
         self.ignore_index = ignore_index
-        self.hardest_share = hardest_share
+        self.top_k_percent_pixels = top_k_percent_pixels
         self.semantic_weight = semantic_weight
         self.rpn_cls_weight = rpn_cls_weight
         self.rpn_bbox_weight = rpn_bbox_weight
@@ -128,7 +128,7 @@ class EfficientPSLoss:
                 reduction="none",
             )
 
-        return hardest_mean_of(losses_at, upsampled.count, self.hardest_share, math.ceil)
+        return hardest_mean_of(losses_at, upsampled.count, self.top_k_percent_pixels, math.ceil)
 
 
 def smooth_l1(errors: paddle.Tensor, beta: float) -> paddle.Tensor:

@@ -28,7 +28,7 @@ class PanopticDeepLabLoss:
 
     Args:
         ignore_index: label without a loss.
-        top_k_percent_pixels: share of the pixels kept, 0..1.
+        top_k_percent_pixels: fraction of the pixels kept, 0..1.
         semantic_weight: factor of the semantic loss.
         center_weight: factor of the centre loss.
         offset_weight: factor of the offset loss (the paper and the authors' code: 0.01).

@@ -35,11 +35,6 @@ class SeparableConvBNReLU(nn.Layer):
         return self.piontwise_conv(self.depthwise_conv(x))
 
 
-def call(layer: nn.Layer, inputs: Any) -> Any:
-    """`layer(inputs)`; stands where `recomputed` may."""
-    return layer(inputs)
-
-
 def recomputed(layer: nn.Layer, inputs: Any) -> Any:
     """`layer(inputs)` that keeps no activations but computes them again in the backward pass.
 

@@ -15,7 +15,7 @@ import safetensors.numpy
 from paddle import nn
 
 from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.files import open_file, replacing
+from panoptic_deeplab.files import open_file
 from panoptic_deeplab.weights.plain_pickle import (
     RefusalError,
     array_of_bytes,
@@ -50,21 +50,6 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     if not weights:
         raise DataError(f"{path}: holds no weights")
     return {name: _widened(value) for name, value in weights.items()}
-
-
-def save_weights(path: str | Path, state: Mapping[str, paddle.Tensor | np.ndarray]) -> None:
-    """Writes a state dict in place of `path`: as safetensors by that suffix, else as Paddle does.
-
-    safetensors get bfloat16 as float32.
-    """
-    with replacing(path) as temporary:
-        if Path(path).suffix == ".safetensors":
-            arrays = {
-                name: np.ascontiguousarray(_widened(np.asarray(state[name]))) for name in state
-            }
-            safetensors.numpy.save_file(arrays, str(temporary))
-        else:
-            paddle.save(dict(state), str(temporary))
 
 
 class Misfit(NamedTuple):

@@ -145,6 +145,13 @@ def test_old_stuff_area_and_normalize_find_their_place(tmp_path: Path) -> None:
     assert tree["val_dataset"]["transforms"] == []
 
 
+def test_a_former_name_of_a_key_is_read(tmp_path: Path) -> None:
+    base = find_config("efficientps_b0_scenes")
+    path = tmp_path / "former.yml"
+    path.write_text(f"_base_: {base}\ncriterion: {{hardest_share: 0.5}}\n")
+    assert Config(path).criterion.top_k_percent_pixels == 0.5
+
+
 def test_opts_reach_into_lists_and_take_any_yaml(tiny_config: Path) -> None:
     config = Config(
         tiny_config,

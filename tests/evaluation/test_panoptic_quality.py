@@ -1,7 +1,6 @@
 """PQ on maps that can be checked by eye, and against cityscapesscripts on random ones."""
 
 import dataclasses
-import json
 import math
 
 import numpy as np
@@ -19,7 +18,6 @@ from panoptic_deeplab.evaluation import (
     SemanticIoU,
     format_table,
     merge_results,
-    to_json,
 )
 from panoptic_deeplab.structures import Category, DatasetInfo, PanopticMap, Prediction, Segment
 
@@ -404,19 +402,6 @@ def test_merged_results_keep_every_measure_in_its_place():
     assert "iou" not in results[0]["per_class"]["road"]  # the parts stay as they were
 
 
-def test_the_summary_names_what_a_log_shows():
-    evaluators, results = all_results()
-    summaries = [
-        evaluator.summary(result) for evaluator, result in zip(evaluators, results, strict=True)
-    ]
-    assert [list(summary) for summary in summaries] == [
-        ["pq", "sq", "rq", "pq_things", "pq_stuff"],
-        ["miou"],
-        ["ap", "ap50"],
-    ]
-    assert summaries[0]["pq_stuff"] == results[0]["Stuff"]["pq"]
-
-
 def test_the_table_of_all_measures():
     _, results = all_results()
     # A false alarm for cars (PQ 1 / 1.5), a person missed, no instance of 100 pixels for AP.
@@ -450,27 +435,3 @@ def test_the_table_has_the_measures_that_were_taken(chosen, columns):
     table = format_table(merge_results([results[index] for index in chosen]), INFO)
     assert table.splitlines()[0].split()[2:] == columns
     assert "\x1b" not in table
-
-
-def test_json_has_null_for_what_cannot_be_said():
-    plain = to_json(
-        {
-            "nan": float("nan"),
-            "infinite": np.float64("inf"),
-            "single": np.float32(0.5),
-            "count": np.int64(3),
-            "flag": np.bool_(True),
-            "array": np.array([[1.0, np.nan]]),
-            "nested": {7: (1, None, "text")},
-        }
-    )
-    assert plain == {
-        "nan": None,
-        "infinite": None,
-        "single": 0.5,
-        "count": 3,
-        "flag": True,
-        "array": [[1.0, None]],
-        "nested": {"7": [1, None, "text"]},
-    }
-    assert json.loads(json.dumps(plain, allow_nan=False)) == plain

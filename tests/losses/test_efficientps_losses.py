@@ -171,5 +171,5 @@ def test_the_least_of_the_hardest_is_learnt_from_over_two_processes(
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
-    with pytest.raises(UsageError, match=r"hardest_share must be in 0\.\.1"):
-        EfficientPSLoss(hardest_share=share)
+    with pytest.raises(UsageError, match=r"top_k_percent_pixels must be in 0\.\.1"):
+        EfficientPSLoss(top_k_percent_pixels=share)
