@@ -142,7 +142,7 @@ def read_deployment(folder: str | Path) -> Deployment:
     path = Path(folder) / FILE
     if not path.exists():
         raise DataError(
-            f"{path}: is missing; an exported model needs it beside the file. Copy it along, or "
+            f"{path}: is missing; the ONNX file beside it has no copy inside. Copy it along, or "
             "export again with panoptic-deeplab export"
         )
     with open_file(path) as file:

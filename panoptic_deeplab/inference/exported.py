@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from panoptic_deeplab.batching import map_by_shape
 from panoptic_deeplab.errors import DataError, UsageError
-from panoptic_deeplab.export.description import Deployment, read_deployment
+from panoptic_deeplab.export.description import FILE, METADATA_KEY, Deployment, read_deployment
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.inference.sessions import RUNTIMES, Session
 from panoptic_deeplab.stopwatch import Stopwatch
@@ -21,19 +22,20 @@ class ExportedModel:
     """An ONNX file and its description.
 
     Args:
-        path: the file; `deploy.yaml` lies beside it.
+        path: the file. Its description is the `deploy.yaml` beside it, or, where the file came
+            alone, the copy inside.
         runtime: `onnxruntime`, `openvino`, or `auto` for the first of these that is installed.
 
     Raises:
-        DataError: the file is corrupt, of another kind, or has no description beside it.
+        DataError: the file is corrupt, of another kind, or has no description.
         UsageError: the runtime is not installed.
     """
 
     def __init__(self, path: str | Path, runtime: str = "auto") -> None:
         self.path = Path(path)
         open_file(self.path).close()
-        self.deployment: Deployment = read_deployment(self.path.parent)
         self.session = _open(self.path, _installed(runtime))
+        self.deployment = _description(self.path, self.session)
         expected = (["image"], list(self.deployment.output_names))
         found = (self.session.input_names, self.session.output_names)
         if found != expected:
@@ -124,6 +126,17 @@ def prediction_of(
     ]
     labels = outputs["semantic_map"][index].astype(smallest_label_type(len(categories)))
     return Prediction(np.array(ids), segments, labels)
+
+
+def _description(path: Path, session: Session) -> Deployment:
+    """The description beside a file, else the one inside."""
+    if (path.parent / FILE).exists() or METADATA_KEY not in session.metadata:
+        return read_deployment(path.parent)
+    try:
+        content = json.loads(session.metadata[METADATA_KEY])
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: its description is damaged ({error})") from error
+    return Deployment.from_dict(content, str(path))
 
 
 def _installed(runtime: str) -> str:

@@ -36,7 +36,7 @@ def locate_model(model_path: str | Path, config: str | Path | None = None) -> Mo
 
     Args:
         model_path: the folder of a checkpoint or an export, a file of weights, an ONNX file, or the
-            https URL of a file of weights (or of an archive with one).
+            https URL of a file of weights (or of an archive with one) or of an ONNX file.
         config: path or name of a configuration; it goes before the one beside the weights.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -10,8 +11,15 @@ import numpy as np
 
 
 class Session(Protocol):
-    """A loaded file."""
+    """A loaded file.
 
+    Attributes:
+        metadata: what its maker wrote into it, by key.
+        input_names: of its inputs, in order.
+        output_names: of its outputs, in order.
+    """
+
+    metadata: Mapping[str, str]
     input_names: list[str]
     output_names: list[str]
 
@@ -31,6 +39,7 @@ class OnnxRuntimeSession:
         self._session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
+        self.metadata = self._session.get_modelmeta().custom_metadata_map
         self.input_names = [value.name for value in self._session.get_inputs()]
         self.output_names = [value.name for value in self._session.get_outputs()]
 
@@ -45,7 +54,11 @@ class OpenVinoSession:
         import openvino
 
         options = {"INFERENCE_NUM_THREADS": usable_threads(), "INFERENCE_PRECISION_HINT": "f32"}
-        self._model = openvino.Core().compile_model(str(path), "CPU", options)
+        core = openvino.Core()
+        model = core.read_model(str(path))
+        self._model = core.compile_model(model, "CPU", options)
+        notes = model.get_rt_info("framework").value if model.has_rt_info("framework") else {}
+        self.metadata = dict(notes)
         self.input_names = [value.any_name for value in self._model.inputs]
         self.output_names = [value.any_name for value in self._model.outputs]
 

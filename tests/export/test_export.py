@@ -518,11 +518,26 @@ def other_model(path: Path) -> None:
     onnx.save(onnx.parser.parse_model(text), str(path))
 
 
+def without_description(folder: Path) -> None:
+    model = onnx.load(str(folder / "model.onnx"))
+    del model.metadata_props[:]
+    onnx.save(model, str(folder / "model.onnx"))
+    (folder / "deploy.yaml").unlink()
+
+
+def with_damaged_copy(folder: Path) -> None:
+    model = onnx.load(str(folder / "model.onnx"))
+    model.metadata_props[0].value = model.metadata_props[0].value[:-9]
+    onnx.save(model, str(folder / "model.onnx"))
+    (folder / "deploy.yaml").unlink()
+
+
 BAD_FILES = {
     "corrupt": (lambda f: (f / "model.onnx").write_bytes(b"\x08\x08garbage"), "cannot load it"),
     "empty": (lambda f: (f / "model.onnx").write_bytes(b""), "model.onnx"),
     "of another kind": (lambda f: other_model(f / "model.onnx"), "expected the outputs panoptic"),
-    "no description": (lambda f: (f / "deploy.yaml").unlink(), "is missing"),
+    "no description": (without_description, "is missing"),
+    "a damaged description inside": (with_damaged_copy, "its description is damaged"),
     "no YAML": (lambda f: (f / "deploy.yaml").write_text("a: [b"), "not valid YAML"),
     "other YAML": (lambda f: (f / "deploy.yaml").write_text("Deploy: 1"), "expected the descript"),
     "no mapping": (lambda f: (f / "deploy.yaml").write_text("- 1"), "expected the descript"),

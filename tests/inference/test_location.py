@@ -52,6 +52,12 @@ def test_an_export_needs_no_configuration(
     assert locate_model(model_path, config) == ModelFiles(Path("export/model.onnx"), config, True)
 
 
+def test_an_exported_file_is_fetched(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = models / "cache" / "0-model.onnx"
+    monkeypatch.setattr(location, "local_weights", lambda source, hint: fetched)
+    assert locate_model("https://example.com/model.onnx") == ModelFiles(fetched, None, True)
+
+
 def test_a_url_is_fetched_and_needs_a_configuration(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from panoptic_deeplab.errors import DataError, UsageError, UserError
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.inference import sources
+from panoptic_deeplab.inference.loading import load_predictor
+from panoptic_deeplab.inference.location import locate_model
 from panoptic_deeplab.result import Result
 
 ROOT = Path(__file__).parents[2]
@@ -145,6 +148,17 @@ assert "paddle" not in sys.modules
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[0]) > 0
     assert (tmp_path / "out" / "panoptic" / "a.png").exists()
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_an_exported_file_that_came_alone_describes_itself(
+    runtime: str, exports: Path, tmp_path: Path, model: pdl.Model
+) -> None:
+    pytest.importorskip(runtime)
+    shutil.copy(exports / "whole" / "model.onnx", tmp_path)
+    exported = pdl.Model(load_predictor(locate_model(tmp_path / "model.onnx"), runtime=runtime))
+    assert exported.info == model.info
+    assert_same(exported(IMAGES[0]), model(IMAGES[0]), tolerance=1e-3)
 
 
 def test_the_package_offers_three_names() -> None:
