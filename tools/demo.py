@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_deeplab.cli.command_line import add_debug_argument, run, script_parser
+from panoptic_deeplab.cli.command_line import run, script_parser
+from panoptic_deeplab.cli.flags import add_debug_argument
 from panoptic_deeplab.errors import DataError
 
 if TYPE_CHECKING:

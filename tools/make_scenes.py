@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from panoptic_deeplab.cli.command_line import add_debug_argument, run, script_parser
+from panoptic_deeplab.cli.command_line import run, script_parser
+from panoptic_deeplab.cli.flags import add_debug_argument
 from panoptic_deeplab.convert.prepare_cityscapes import make_panoptic
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.parallel import MAX_WORKERS, ending_on_sigterm, in_parallel

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panoptic_deeplab.check.findings import ERROR, KINDS, WARNING, Findings
-from panoptic_deeplab.cli.command_line import add_config_arguments, run_script
+from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.flags import add_config_arguments
 from panoptic_deeplab.cli.parser import Parser, not_negative, positive
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import usable_folder, write_json

@@ -1,4 +1,7 @@
-"""What the scripts' command lines share. Nothing here imports Paddle before it is needed."""
+"""Run a command line: errors become one line and an exit code, the log and signals are set up.
+
+Nothing here imports Paddle before it is needed.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +15,22 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from panoptic_deeplab.cli.parser import Parser, fraction, odd, positive
+from panoptic_deeplab.cli.flags import grouping_settings
+from panoptic_deeplab.cli.parser import Parser
 from panoptic_deeplab.environment import check_environment, explain_import_error
-from panoptic_deeplab.errors import UsageError, UserError
+from panoptic_deeplab.errors import UserError
 
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
-    from panoptic_deeplab.engine.views import Augmentation
 
 ENDED_BY_SIGNAL = 128
 """A shell reports this plus the signal's number."""
 
-GROUPING_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "threshold": (fraction, "heatmap value that a center must exceed, 0..1"),
-    "nms_kernel": (odd, "window of a center in pixels, odd"),
-    "top_k": (positive, "maximum number of centers in an image"),
-}
-"""Settings of the postprocessor that are flags of their own, as the reference's: type and help."""
-
 
 def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
-    """Calls `body` and turns what goes wrong into one line and an exit code.
+    """Call `body` and turn what goes wrong into one line and an exit code.
 
     0 is success, 2 a wrong command line or configuration, 128 + n signal n (130 Ctrl-C, 143
     SIGTERM), 1 everything else. `--debug` shows the traceback as well.
@@ -54,7 +50,7 @@ def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     except OSError as error:
         return _fail(_tell_os_error(error), 1, arguments)
     except MemoryError:
-        return _fail("out of memory; try a smaller batch_size or picture", 1, arguments)
+        return _fail("out of memory; try a smaller batch_size or image", 1, arguments)
     except Exception as error:
         line = " ".join(str(error).split())[:500]
         kind = type(error).__name__
@@ -66,110 +62,21 @@ def run_script(
     body: Callable[[argparse.Namespace], None],
     argv: Sequence[str] | None = None,
 ) -> int:
-    """The command line of a script that is one verb; returns the exit code."""
+    """Run a script that is one verb and return its exit code."""
     parser = Parser()
     add_arguments(parser)
     return run(body, parser.parse_args(argv))
 
 
 def script_parser(description: str, example: str) -> Parser:
-    """A parser with the help that `Parser.describe` makes of these."""
+    """Return a parser with the help that `Parser.describe` makes of these."""
     parser = Parser()
     parser.describe(description, example)
     return parser
 
 
-def add_common_arguments(parser: argparse.ArgumentParser, needs_config: bool = True) -> None:
-    """--config, --opts, --debug and --device; the arguments are those of `add_config_arguments`."""
-    add_config_arguments(parser, needs_config)
-    parser.add_argument(
-        "--device",
-        choices=["auto", "cpu", "gpu"],
-        default="auto",
-        help="where to compute; auto takes a GPU if Paddle sees one (default: %(default)s)",
-    )
-
-
-def add_config_arguments(parser: argparse.ArgumentParser, needs_config: bool = True) -> None:
-    """--config, --opts and --debug.
-
-    Args:
-        parser: gets the flags.
-        needs_config: False where the configuration may lie beside the weights of --model_path.
-    """
-    beside = "" if needs_config else "; default: the one beside the weights of --model_path"
-    parser.add_argument(
-        "--config",
-        required=needs_config,
-        metavar="PATH|NAME",
-        help=f"the configuration: a YAML file, or the name of one that is shipped{beside}",
-    )
-    parser.add_argument(
-        "--opts",
-        nargs="+",
-        default=[],
-        metavar="A.B=VALUE",
-        help="changes to the configuration, such as batch_size=2 train_dataset.dataset_root=DIR",
-    )
-    add_debug_argument(parser)
-
-
-def add_debug_argument(parser: argparse.ArgumentParser) -> None:
-    """--debug, which every verb takes."""
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-
-
-def add_grouping_arguments(parser: argparse.ArgumentParser) -> None:
-    """The reference's flags for post-processing; each overrides a key of the configuration."""
-    group = parser.add_argument_group("post-processing (default: what the configuration says)")
-    for name, (kind, text) in GROUPING_FLAGS.items():
-        group.add_argument(f"--{name}", type=kind, help=text)
-
-
-def grouping_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Those of `GROUPING_FLAGS` that the command line gives, by name."""
-    given = {name: getattr(arguments, name, None) for name in GROUPING_FLAGS}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def add_profile_argument(parser: argparse.ArgumentParser) -> None:
-    """--profile, which tells where the time went."""
-    parser.add_argument(
-        "--profile", action="store_true", help="tell at the end which step took how much time"
-    )
-
-
-def add_view_arguments(parser: argparse.ArgumentParser) -> None:
-    """PaddleSeg's flags for test-time augmentation; `chosen_views` reads them."""
-    group = parser.add_argument_group("test-time augmentation")
-    group.add_argument(
-        "--aug_eval", action="store_true", help="merge several views of each picture"
-    )
-    group.add_argument(
-        "--scales", type=float, nargs="+", metavar="S", help="sizes of the views (default: 1.0)"
-    )
-    group.add_argument(
-        "--flip_horizontal", action="store_true", help="show each size mirrored as well"
-    )
-
-
-def chosen_views(arguments: argparse.Namespace) -> Augmentation | None:
-    """The views that the command line asks for, None for the picture as it is.
-
-    Raises:
-        UsageError: views are described but not asked for, or their scales cannot be used.
-    """
-    if not arguments.aug_eval:
-        if arguments.scales is not None or arguments.flip_horizontal:
-            raise UsageError("--scales and --flip_horizontal do nothing without --aug_eval; add it")
-        return None
-    from panoptic_deeplab.engine.views import Augmentation
-
-    return Augmentation(tuple(arguments.scales or [1.0]), arguments.flip_horizontal)
-
-
 def load_config(arguments: argparse.Namespace, *overrides: str, path: str | None = None) -> Config:
-    """The configuration with all changes of the command line; sets up the device and the log.
+    """Load the configuration with all changes of the command line; set up device and log.
 
     Args:
         arguments: the command line.
@@ -192,7 +99,7 @@ def load_config(arguments: argparse.Namespace, *overrides: str, path: str | None
 
 
 def end_quietly_when_terminated() -> None:
-    """SIGTERM ends as Ctrl-C does. Paddle, once imported, would print a page about it."""
+    """Let SIGTERM end as Ctrl-C does; Paddle, once imported, would print a page about it."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
 
@@ -215,7 +122,7 @@ def start_log() -> None:
 
 
 def _quieten() -> None:
-    """Hides warnings of libraries that no user can act upon."""
+    """Hide warnings of libraries that no user can act upon."""
     for message in (
         "No ccache found",
         "When training, we now always track",

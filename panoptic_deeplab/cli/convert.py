@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_deeplab.cli.command_line import add_debug_argument, run_script
+from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.flags import add_debug_argument
 from panoptic_deeplab.cli.parser import Parser, positive, processes
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.parallel import MAX_WORKERS

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from panoptic_deeplab.cli.command_line import add_debug_argument, run_script
+from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.flags import add_debug_argument
 from panoptic_deeplab.cli.parser import Parser, not_negative
 from panoptic_deeplab.errors import UsageError
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panoptic_deeplab.cli.command_line import add_common_arguments, load_config, run_script
+from panoptic_deeplab.cli.command_line import load_config, run_script
+from panoptic_deeplab.cli.flags import add_common_arguments
 from panoptic_deeplab.cli.parser import Parser, positive
 
 if TYPE_CHECKING:

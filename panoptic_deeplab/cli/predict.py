@@ -7,16 +7,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from panoptic_deeplab.cli.command_line import (
+from panoptic_deeplab.cli.command_line import end_quietly_when_terminated, run_script, start_log
+from panoptic_deeplab.cli.flags import (
     add_common_arguments,
     add_grouping_arguments,
     add_profile_argument,
     add_view_arguments,
     chosen_views,
-    end_quietly_when_terminated,
     grouping_settings,
-    run_script,
-    start_log,
 )
 from panoptic_deeplab.cli.parser import Parser, not_negative, positive
 from panoptic_deeplab.results import FOLDERS, FORMATS

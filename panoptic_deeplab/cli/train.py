@@ -7,12 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from panoptic_deeplab.cli.command_line import (
+from panoptic_deeplab.cli.command_line import load_config, run_script
+from panoptic_deeplab.cli.flags import (
     add_common_arguments,
     add_grouping_arguments,
     add_profile_argument,
-    load_config,
-    run_script,
 )
 from panoptic_deeplab.cli.parser import Parser, fraction, not_negative, positive
 

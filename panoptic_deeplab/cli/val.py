@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panoptic_deeplab.cli.command_line import (
+from panoptic_deeplab.cli.command_line import load_config, run_script
+from panoptic_deeplab.cli.flags import (
     GROUPING_FLAGS,
     add_common_arguments,
     add_grouping_arguments,
     add_profile_argument,
     add_view_arguments,
     chosen_views,
-    load_config,
-    run_script,
 )
 from panoptic_deeplab.cli.parser import Parser, not_negative
 from panoptic_deeplab.errors import UsageError

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from panoptic_deeplab.cli.command_line import add_config_arguments, run_script
+from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.flags import add_config_arguments
 from panoptic_deeplab.cli.parser import Parser
 
 SUMMARY = "convert published weights of other frameworks"

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panoptic_deeplab.cli.command_line import add_common_arguments, load_config, run
+from panoptic_deeplab.cli.command_line import load_config, run
+from panoptic_deeplab.cli.flags import add_common_arguments
 from panoptic_deeplab.cli.parser import not_negative
 
 if TYPE_CHECKING:
