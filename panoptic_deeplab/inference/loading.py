@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.environment import check_environment
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.inference.location import ModelFiles
@@ -54,6 +55,8 @@ def load_predictor(
         check_environment()
         return network_predictor(exported, files.config, device, opts, grouping, views)
     _refuse_changes(exported, device, opts, grouping, views)
+    if distributed.world_size() > 1:
+        distributed.start("cpu")  # Paddle connects the processes, although it does not compute
     return ExportedPredictor(exported)
 
 
@@ -63,7 +66,6 @@ def _load_checkpoint(
     """The configuration's model with the weights of a checkpoint, and the classes beside them."""
     check_environment()
     from panoptic_deeplab.config import Config
-    from panoptic_deeplab.engine import distributed
     from panoptic_deeplab.engine.checkpoint import read_info_beside
     from panoptic_deeplab.engine.predictor import Predictor
     from panoptic_deeplab.weights.loading import load_weights

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -212,6 +214,34 @@ def test_the_command_writes_the_same_in_batches(
     for i, image in enumerate(IMAGES):
         ids = read_ids(tmp_path / "out" / "panoptic" / f"{i}.png")
         np.testing.assert_array_equal(ids, model(image).ids)
+
+
+@pytest.mark.parametrize("kind", ["a checkpoint", "an export"])
+def test_two_processes_share_the_images(
+    kind: str, checkpoints: dict[str, Path], exports: Path, tmp_path: Path
+) -> None:
+    model_path = checkpoints["bottom_up"] if kind == "a checkpoint" else exports / "whole"
+    (tmp_path / "in").mkdir()
+    for i in range(5):
+        Image.fromarray(blocks(64, 128, i)).save(tmp_path / "in" / f"{i}.png")
+    launcher = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2"]
+    words = ["--log_dir", tmp_path / "log", "predict.py", "--model_path", model_path]
+    words += ["--image_path", tmp_path / "in", "--save_dir", tmp_path / "out", "--batch_size", "2"]
+    done = subprocess.run(
+        [sys.executable, *launcher, *map(str, words)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    logs = [path.read_text() for path in sorted((tmp_path / "log").glob("workerlog.*"))]
+    assert "3 images in" in logs[0]
+    assert "images in" not in logs[1]
+    annotations = json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]
+    assert [annotation["file_name"] for annotation in annotations] == [f"{i}.png" for i in range(5)]
 
 
 # --- what a model is given ---
