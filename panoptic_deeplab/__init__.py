@@ -6,7 +6,7 @@
 import importlib
 from typing import Any
 
-from panoptic_deeplab.environment import keep_freed_memory, prefer_fast_blas
+from panoptic_deeplab.process import keep_freed_memory, prefer_fast_blas
 
 __version__ = "0.1.0"
 __all__ = ["Model", "Result", "load_model"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -192,26 +191,9 @@ def test_the_check_imports_neither_paddle_nor_opencv():
     assert result.stdout.strip() == "[]", result.stderr
 
 
-CPUS = {
-    "AMD": ("vendor_id : AuthenticAMD\nflags : fpu fma avx avx2 sse4a\n", "5"),
-    "Intel": ("vendor_id : GenuineIntel\nflags : fpu fma avx avx2\n", None),
-    "old": ("vendor_id : AuthenticAMD\nflags : fpu sse2\n", None),
-}
-
-
-@pytest.mark.parametrize("maker", CPUS)
-def test_mkl_is_told_of_avx2_only_where_it_would_not_look(
-    maker: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text, expected = CPUS[maker]
-    monkeypatch.delenv("MKL_DEBUG_CPU_TYPE", raising=False)
-    monkeypatch.setattr("builtins.open", lambda *_, **__: io.StringIO(text))
-    environment.prefer_fast_blas()
-    assert os.environ.get("MKL_DEBUG_CPU_TYPE") == expected
-    monkeypatch.delenv("MKL_DEBUG_CPU_TYPE", raising=False)
-
-
-def test_a_choice_of_the_user_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "0")
-    environment.prefer_fast_blas()
-    assert os.environ["MKL_DEBUG_CPU_TYPE"] == "0"
+def test_the_report_comes_without_a_warning() -> None:
+    command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "panoptic_deeplab.environment"]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "  python: " in done.stdout

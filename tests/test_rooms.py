@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "structures": {"errors"},
     "environment": {"errors"},
+    "process": set(),
     "parallel": {"errors", "progress"},
     "batching": set(),
     "progress": set(),

@@ -1,0 +1,34 @@
+"""What is set before the process computes, and what the user sets is kept."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+
+from panoptic_deeplab import process
+
+CPUS = {
+    "AMD": ("vendor_id : AuthenticAMD\nflags : fpu fma avx avx2 sse4a\n", "5"),
+    "Intel": ("vendor_id : GenuineIntel\nflags : fpu fma avx avx2\n", None),
+    "old": ("vendor_id : AuthenticAMD\nflags : fpu sse2\n", None),
+}
+
+
+@pytest.mark.parametrize("maker", CPUS)
+def test_mkl_is_told_of_avx2_only_where_it_would_not_look(
+    maker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, expected = CPUS[maker]
+    monkeypatch.delenv("MKL_DEBUG_CPU_TYPE", raising=False)
+    monkeypatch.setattr("builtins.open", lambda *_, **__: io.StringIO(text))
+    process.prefer_fast_blas()
+    assert os.environ.get("MKL_DEBUG_CPU_TYPE") == expected
+    monkeypatch.delenv("MKL_DEBUG_CPU_TYPE", raising=False)
+
+
+def test_a_choice_of_the_user_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "0")
+    process.prefer_fast_blas()
+    assert os.environ["MKL_DEBUG_CPU_TYPE"] == "0"
