@@ -21,7 +21,6 @@ from panoptic_deeplab.evaluation import PanopticQuality
 from panoptic_deeplab.formats.cityscapes import LABEL_IDS
 from panoptic_deeplab.formats.coco import read_annotations, read_panoptic_map
 from panoptic_deeplab.formats.images import read_ids
-from panoptic_deeplab.inference.sources import find_images, unique_names
 from panoptic_deeplab.weights.loading import read_weights
 
 ROOT = Path(__file__).parents[2]
@@ -557,33 +556,6 @@ def test_checkpoints_of_later_iterations_are_not_pruned_for_an_earlier_one(
     again = ["--resume_model", str(run / "iter_1"), "--keep_checkpoint_max", "1"]
     assert run_train(tiny_config, run, "--iters", "2", *again) == 0
     assert sorted(path.name for path in run.glob("iter_*")) == ["iter_2", "iter_3", "iter_4"]
-
-
-NAMES = [
-    (["a.png"], ["a"]),
-    (["x.jpg", "x.png", "x_png.png"], ["x_jpg", "x_png", "x_png_png"]),
-    (["a.jpg", "a.png/b.jpg"], ["a_jpg", "a.png/b"]),
-    (["a.png", "a_overlay.png"], ["a", "a_overlay_png"]),
-]
-
-
-@pytest.mark.parametrize(("paths", "names"), NAMES)
-def test_results_never_share_a_name(paths: list[str], names: list[str]) -> None:
-    assert unique_names([Path(path) for path in paths]) == names
-
-
-def test_a_folder_is_searched_through_links_and_without_its_own_results(tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    inputs = tmp_path / "inputs"
-    for folder in (elsewhere, inputs / "panoptic"):
-        folder.mkdir(parents=True)
-        Image.new("RGB", (4, 4)).save(folder / "a.png")
-    (inputs / "linked").symlink_to(elsewhere)
-    (inputs / "loop").symlink_to(inputs)
-    Image.new("RGB", (4, 4)).save(inputs / "._x.png")
-    found = find_images(str(inputs), left_out=[inputs / "panoptic"])
-    assert [p.name for p in found] == ["linked/a"]
-    assert [p.name for p in find_images(str(inputs))] == ["linked/a", "panoptic/a"]
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import copy
 import csv
-import errno
 import json
 import multiprocessing
-import os
-import signal
 import zipfile
-from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -26,7 +22,6 @@ from cityscapesscripts.evaluation import (
 from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
 from PIL import Image
 
-from panoptic_deeplab.cli import predict
 from panoptic_deeplab.errors import DataError, UserError
 from panoptic_deeplab.evaluation import (
     evaluate_bdd100k_files,
@@ -37,13 +32,10 @@ from panoptic_deeplab.formats.bdd100k import BDD100K, read_bitmask, write_bitmas
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.kitti import KITTI, read_annotation
 from panoptic_deeplab.formats.scalabel import decode_mask, read_frames
-from panoptic_deeplab.inference.run import predict_images
-from panoptic_deeplab.inference.sources import ImageFile
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.results import FOLDERS, FORMATS
 from panoptic_deeplab.results.coco import image_ids
 from panoptic_deeplab.results.writer import WRITERS, ResultWriter
-from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import Category, DatasetInfo, PanopticMap, Prediction, Segment
 
 CAR, SKY, PERSON, ROAD = range(4)  # in another order than Cityscapes and BDD100K have them
@@ -454,74 +446,3 @@ def test_results_of_other_classes_are_refused(tmp_path: Path) -> None:
     write_all(tmp_path, "images")
     with pytest.raises(UserError, match="lists results of a model with other classes"):
         ResultWriter(tmp_path, BDD100K)
-
-
-# --- a prediction that ends early ---
-
-
-class FakePredictor:
-    """Predicts a street; before the picture `at` something happens."""
-
-    def __init__(self, at: int = -1, event: Any = None) -> None:
-        self.info = INFO
-        self.watch = Stopwatch()
-        self.calls, self.at, self.event = 0, at, event
-
-    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
-        if self.calls == self.at:
-            self.event()
-        self.calls += 1
-        return [street(0) for _ in images]
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> list[ImageFile]:
-    paths = [tmp_path / f"{i}.png" for i in range(9)]
-    for path in paths:
-        Image.fromarray(IMAGE).save(path)
-    return [ImageFile(path, path.stem) for path in paths]
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_signal_leaves_a_list_of_what_is_done(
-    number: int, num_workers: int, images: list[ImageFile], tmp_path: Path
-) -> None:
-    """The picture at hand, the third, is finished; the others are not begun."""
-    predictor = FakePredictor(2, lambda: os.kill(os.getpid(), number))
-    writer = ResultWriter(tmp_path, INFO, ["coco"])
-    with pytest.raises(UserError, match=f"stopped by signal {number}; 3 of 9 images") as error:
-        predict_images(predictor, images, writer, num_workers)
-    assert error.value.exit_code == 128 + number
-    content = json.loads((tmp_path / "coco" / "panoptic.json").read_text())
-    assert [a["image_id"] for a in content["annotations"]] == [0, 1, 2]
-
-
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_full_disk_ends_it_and_one_broken_result_does_not(
-    num_workers: int, images: list[ImageFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writer = ResultWriter(tmp_path, INFO, ["coco"])
-    problems = {"3": OSError(errno.ENAMETOOLONG, "too long"), "5": DataError("odd")}
-    write = writer.write
-
-    def failing(name: str, result: Result) -> Any:
-        if name in problems:
-            raise problems[name]
-        return write(name, result)
-
-    monkeypatch.setattr(writer, "write", failing)
-    with pytest.raises(DataError, match=r"2 of 9 images failed; the first: .*3.png: its results"):
-        predict_images(FakePredictor(), images, writer, num_workers)
-    assert len(list((tmp_path / "coco" / "panoptic").iterdir())) == 7
-    problems["6"] = OSError(errno.ENOSPC, "No space left on device", "x.png")
-    with pytest.raises(OSError, match="No space left"):
-        predict_images(FakePredictor(), images, writer, num_workers)
-
-
-def test_predict_names_all_forms(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        predict.main(["--help"])
-    helped = " ".join(capsys.readouterr().out.split())
-    for name, what in FORMATS.items():
-        assert f"{name}: {what}" in helped
