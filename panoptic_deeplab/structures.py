@@ -254,16 +254,3 @@ class Prediction(PanopticMap):
 def smallest_label_type(highest: int) -> type[np.integer]:
     """uint8 where it holds `highest`, else int32 (Paddle reads uint16 as bfloat16)."""
     return np.uint8 if highest <= np.iinfo(np.uint8).max else np.int32
-
-
-def run_starts(ids: np.ndarray) -> np.ndarray:
-    """Where in the flattened map [H, W] a row or a value begins, [N] ascending.
-
-    A map of ids has a hundred times as many pixels as runs, which is why they are gone by.
-
-    >>> run_starts(np.array([[7, 7, 0], [0, 5, 5]])).tolist()
-    [0, 2, 3, 4]
-    """
-    changes = np.ones(ids.shape, bool)
-    np.not_equal(ids[:, 1:], ids[:, :-1], out=changes[:, 1:])
-    return np.flatnonzero(changes)

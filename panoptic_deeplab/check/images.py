@@ -14,7 +14,7 @@ from panoptic_deeplab.check.findings import Finding
 from panoptic_deeplab.datasets import PanopticDataset, Record
 from panoptic_deeplab.errors import DataError, collecting_errors, refuse
 from panoptic_deeplab.files import open_file
-from panoptic_deeplab.formats.measures import IdMeasures, measure_ids
+from panoptic_deeplab.id_maps import IdMeasures, measure_ids
 from panoptic_deeplab.structures import VOID_ID, DatasetInfo, Segment
 
 

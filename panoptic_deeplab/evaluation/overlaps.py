@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.id_maps import run_starts
 from panoptic_deeplab.structures import VOID_ID, PanopticMap, Prediction, Segment
 
 NO_CATEGORY = -1
@@ -108,7 +109,7 @@ def measure_mask_overlaps(
 def joint_runs(
     truth_map: np.ndarray, predicted_map: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut two [H, W] maps, read in row-major order, into runs where neither changes.
+    """Cut two [H, W] maps into runs in which neither changes.
 
     `[[1, 1, 2, 2]]` and `[[5, 5, 5, 6]]` give `[1, 2, 2]`, `[5, 5, 6]` and the lengths `[2, 1, 1]`.
 
@@ -119,11 +120,9 @@ def joint_runs(
         DataError: the maps differ in size or are not maps.
     """
     check_same_size(predicted_map, truth_map)
-    first, second = truth_map.ravel(), predicted_map.ravel()
-    changes = first[1:] != first[:-1]
-    changes |= second[1:] != second[:-1]
-    starts = np.append(0, np.flatnonzero(changes) + 1)
-    return first[starts], second[starts], np.diff(starts, append=first.size)
+    starts = run_starts(truth_map, predicted_map)
+    lengths = np.diff(starts, append=truth_map.size)
+    return truth_map.ravel()[starts], predicted_map.ravel()[starts], lengths
 
 
 def check_same_size(predicted_map: np.ndarray, truth_map: np.ndarray) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from panoptic_deeplab.formats.measures import measure_ids
+from panoptic_deeplab.id_maps import measure_ids
 from panoptic_deeplab.structures import VOID_ID, PanopticMap, Segment
 
 

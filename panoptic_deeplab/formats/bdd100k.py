@@ -16,6 +16,7 @@ from panoptic_deeplab.errors import DataError, nearest, remark
 from panoptic_deeplab.formats.annotations import measured
 from panoptic_deeplab.formats.images import decoded, write_image
 from panoptic_deeplab.formats.scalabel import Label, decode_mask
+from panoptic_deeplab.id_maps import distinct_ids
 from panoptic_deeplab.structures import VOID_ID, Category, DatasetInfo, PanopticMap, Segment
 
 _STUFF = {
@@ -107,7 +108,7 @@ def read_bitmask(path: str | Path) -> PanopticMap:
     ids = (high << 8) + low
     segments = [
         _segment(value)
-        for value in _distinct(ids << 16 | category << 8 | attributes)
+        for value in distinct_ids(ids << 16 | category << 8 | attributes)
         if value >> 16
     ]
     for one, other in itertools.pairwise(segments):
@@ -211,12 +212,6 @@ def _category_named(label: Label) -> int:
             kind="unknown category",
         )
     return names.index(label.category)
-
-
-def _distinct(values: np.ndarray) -> list[int]:
-    """The values of a map, ascending; only those unlike their left neighbour are sorted."""
-    row = values.ravel()
-    return np.unique(row[np.append(0, np.flatnonzero(row[1:] != row[:-1]) + 1)]).tolist()
 
 
 def _segment(value: int) -> Segment:

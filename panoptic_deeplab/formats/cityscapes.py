@@ -13,7 +13,7 @@ from cityscapesscripts.helpers.labels import Label, id2label, labels, name2label
 
 from panoptic_deeplab.errors import DataError, nearest, refuse
 from panoptic_deeplab.formats.images import decoded
-from panoptic_deeplab.formats.measures import measure_ids
+from panoptic_deeplab.id_maps import measure_ids
 from panoptic_deeplab.structures import VOID_ID, Category, DatasetInfo, PanopticMap, Segment
 
 _EVALUATED = sorted(

@@ -20,14 +20,13 @@ from panoptic_deeplab.errors import DataError, refuse, remark
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
-from panoptic_deeplab.formats.measures import measure_ids
+from panoptic_deeplab.id_maps import measure_ids, run_starts
 from panoptic_deeplab.structures import (
     VOID_ID,
     Category,
     DatasetInfo,
     PanopticMap,
     Segment,
-    run_starts,
 )
 
 Color = tuple[int, int, int]

@@ -10,7 +10,7 @@ import numpy as np
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.registry import TARGETS
 from panoptic_deeplab.structures import Segment, smallest_label_type
-from panoptic_deeplab.targets.runs import Runs, runs_of, table_of
+from panoptic_deeplab.targets.runs import SegmentRuns, segment_runs, table_of
 
 Sample = dict[str, Any]
 
@@ -68,7 +68,7 @@ class CenterOffsetTargets:
 
     def __call__(self, sample: Sample) -> Sample:
         ids, segments = sample["panoptic"], list({s.id: s for s in sample["segments"]}.values())
-        runs = runs_of(ids, segments)
+        runs = segment_runs(ids, segments)
         is_thing = table_of([s.category in self.thing_ids for s in segments], False, bool)
         areas, sums = _measured(runs, len(is_thing))
         areas[~is_thing] = 0
@@ -83,7 +83,7 @@ class CenterOffsetTargets:
         )
 
     def _labels(
-        self, runs: Runs, segments: Sequence[Segment], areas: np.ndarray
+        self, runs: SegmentRuns, segments: Sequence[Segment], areas: np.ndarray
     ) -> dict[str, np.ndarray]:
         """The maps that are constant on each segment."""
         label_type = smallest_label_type(max([self.ignore_index, *(s.category for s in segments)]))
@@ -125,7 +125,7 @@ def _gaussian(sigma: float) -> np.ndarray:
     return np.exp(-squared / (2 * sigma**2)).astype(np.float32)
 
 
-def _measured(runs: Runs, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _measured(runs: SegmentRuns, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels of each of `count` slots [N], and the sums of their rows and columns [N, 2]."""
     doubled = 2 * runs.columns + runs.lengths - 1  # twice the middle, which is a whole number
     rows, columns = (
@@ -134,7 +134,7 @@ def _measured(runs: Runs, count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.bincount(runs.slots, runs.lengths, count), np.stack([rows, columns / 2], axis=1)
 
 
-def _offsets(runs: Runs, centers: np.ndarray, is_thing: np.ndarray) -> np.ndarray:
+def _offsets(runs: SegmentRuns, centers: np.ndarray, is_thing: np.ndarray) -> np.ndarray:
     """[2, H, W] float32 (y, x) from each thing pixel to its slot's centre [N, 2], 0 elsewhere."""
     # as the reference rounds: first the centre, then the difference
     centers, there = centers.astype(np.float32) * is_thing[:, None], is_thing[runs.slots]

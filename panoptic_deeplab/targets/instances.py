@@ -9,7 +9,7 @@ import numpy as np
 
 from panoptic_deeplab.registry import TARGETS
 from panoptic_deeplab.structures import PanopticMap
-from panoptic_deeplab.targets.runs import Runs, runs_of, table_of
+from panoptic_deeplab.targets.runs import SegmentRuns, segment_runs, table_of
 
 Sample = dict[str, Any]
 
@@ -45,7 +45,7 @@ class InstanceTargets:
         ids = sample["panoptic"]
         segments = list({s.id: s for s in sample["segments"]}.values())
         things = [s for s in segments if s.category in self.class_of and not s.iscrowd]
-        runs = runs_of(ids, things)
+        runs = segment_runs(ids, things)
         seen = np.flatnonzero(np.bincount(runs.slots)[1:]) + 1
         boxes = np.zeros((max(len(seen), 1), 4), np.float32)
         classes = np.zeros(len(boxes), np.int64)
@@ -62,7 +62,7 @@ class InstanceTargets:
         }
 
 
-def _boxes(runs: Runs, count: int) -> np.ndarray:
+def _boxes(runs: SegmentRuns, count: int) -> np.ndarray:
     """[count + 1, 4] (x1, y1, x2, y2) around the pixels of each slot that has any."""
     boxes = np.zeros((count + 1, 4), np.int64)
     owner = runs.slots

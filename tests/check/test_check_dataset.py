@@ -24,7 +24,7 @@ from panoptic_deeplab.datasets import CocoPanoptic
 from panoptic_deeplab.errors import DataError, collecting_errors, refuse, remark
 from panoptic_deeplab.formats.cityscapes import LABEL_IDS
 from panoptic_deeplab.formats.images import read_image, write_ids
-from panoptic_deeplab.formats.measures import measure_ids
+from panoptic_deeplab.id_maps import measure_ids
 
 PACKAGE = Path(__file__).parents[2] / "panoptic_deeplab"
 

@@ -25,8 +25,8 @@ from panoptic_deeplab.formats.coco import (
     write_panoptic_json,
 )
 from panoptic_deeplab.formats.images import write_ids
-from panoptic_deeplab.formats.measures import measure_ids
 from panoptic_deeplab.formats.scalabel import frame_entry, write_frames
+from panoptic_deeplab.id_maps import measure_ids
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Segment
 
 Described = list[tuple[str, bool, list[list[int]]]]

@@ -5,29 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from panoptic_deeplab.structures import Segment, run_starts
+from panoptic_deeplab.structures import Segment
 from panoptic_deeplab.targets import CenterOffsetTargets
-from panoptic_deeplab.targets.runs import runs_of
+from panoptic_deeplab.targets.runs import segment_runs
 
 ROAD, PERSON, CAR = 0, 1, 2
 
 
 def test_runs_by_eye() -> None:
-    runs = runs_of(np.array([[7, 7, 0], [7, 5, 5]]), [Segment(5, CAR), Segment(7, ROAD)])
+    runs = segment_runs(np.array([[7, 7, 0], [7, 5, 5]]), [Segment(5, CAR), Segment(7, ROAD)])
     assert runs.starts.tolist() == [0, 2, 3, 4]
     assert runs.lengths.tolist() == [2, 1, 1, 2]
     assert runs.slots.tolist() == [2, 0, 2, 1]
     assert runs.rows.tolist() == [0, 0, 1, 1]
     assert runs.columns.tolist() == [0, 2, 0, 1]
     assert runs.painted(np.array([9, 1, 4])).tolist() == [[4, 4, 9], [4, 1, 1]]
-
-
-@pytest.mark.parametrize("size", [(0, 4), (4, 0), (1, 1), (3, 1), (1, 3)])
-def test_a_row_always_begins_a_run(size: tuple[int, int]) -> None:
-    height, width = size
-    assert run_starts(np.zeros(size, np.int32)).tolist() == list(
-        range(0, height * width, width or 1)
-    )
 
 
 def segments_of(count: int) -> list[Segment]:
