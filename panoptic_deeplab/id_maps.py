@@ -17,12 +17,14 @@ def run_starts(*maps: np.ndarray) -> np.ndarray:
     >>> run_starts(np.array([[7, 7, 0], [0, 5, 5]])).tolist()
     [0, 2, 3, 4]
     """
-    first, *others = maps
-    changes = np.ones(first.shape, bool)
-    np.not_equal(first[:, 1:], first[:, :-1], out=changes[:, 1:])
+    width = max(1, maps[0].shape[1])
+    first, *others = (values.ravel() for values in maps)
+    begins = np.ones(first.size, bool)
+    np.not_equal(first[1:], first[:-1], out=begins[1:])
     for other in others:
-        changes[:, 1:] |= other[:, 1:] != other[:, :-1]
-    return np.flatnonzero(changes)
+        begins[1:] |= other[1:] != other[:-1]
+    begins[::width] = True
+    return np.flatnonzero(begins)
 
 
 @dataclass(frozen=True)
