@@ -1,10 +1,22 @@
-"""Settings of the process that must be made before it computes for the first time."""
+"""Settings of the process: what comes before its first computation, and what it need not tell."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+import warnings
+
+
+def hide_harmless_warnings() -> None:
+    """Hide warnings of libraries that no user can act upon."""
+    for message in (
+        "No ccache found",
+        "When training, we now always track",
+        "invalid escape",
+        "There are some unused values in state_dict",  # a warm-up's, which Paddle sets all the same
+    ):
+        warnings.filterwarnings("ignore", message)
 
 
 def prefer_fast_blas() -> None:

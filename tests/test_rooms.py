@@ -101,6 +101,7 @@ MAY_IMPORT = {
         "parallel",
         "postprocess",
         "preprocess",
+        "process",
         "progress",
         "result",
         "stopwatch",

@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from panoptic_deeplab.cli.flags import grouping_settings
 from panoptic_deeplab.cli.parser import Parser
 from panoptic_deeplab.environment import check_environment, explain_import_error
 from panoptic_deeplab.errors import UserError
+from panoptic_deeplab.process import hide_harmless_warnings
 
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
@@ -35,7 +35,7 @@ def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     0 is success, 2 a wrong command line or configuration, 128 + n signal n (130 Ctrl-C, 143
     SIGTERM), 1 everything else. `--debug` shows the traceback as well.
     """
-    _quieten()
+    hide_harmless_warnings()
     try:
         check_environment()
         body(arguments)
@@ -119,17 +119,6 @@ def start_log() -> None:
     log = logging.getLogger("panoptic_deeplab")
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO if distributed.is_main() else logging.ERROR)
-
-
-def _quieten() -> None:
-    """Hide warnings of libraries that no user can act upon."""
-    for message in (
-        "No ccache found",
-        "When training, we now always track",
-        "invalid escape",
-        "There are some unused values in state_dict",  # a warm-up's, which Paddle sets all the same
-    ):
-        warnings.filterwarnings("ignore", message)
 
 
 def _fail(message: str, exit_code: int, arguments: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.environment import check_environment
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.inference.location import ModelFiles
+from panoptic_deeplab.process import hide_harmless_warnings
 
 if TYPE_CHECKING:
     from panoptic_deeplab.engine.predictor import Predictor
@@ -50,9 +52,9 @@ def load_predictor(
 
     exported = ExportedModel(files.weights, runtime)
     if not exported.deployment.with_postprocess:
+        _import_paddle()
         from panoptic_deeplab.inference.exported_network import network_predictor
 
-        check_environment()
         return network_predictor(exported, files.config, device, opts, grouping, views)
     _refuse_changes(exported, device, opts, grouping, views)
     if distributed.world_size() > 1:
@@ -60,11 +62,19 @@ def load_predictor(
     return ExportedPredictor(exported)
 
 
+def _import_paddle() -> None:
+    """Import Paddle where that can work, without the warnings it begins with."""
+    check_environment()
+    with warnings.catch_warnings():
+        hide_harmless_warnings()
+        import paddleseg  # noqa: F401  (and Paddle with it)
+
+
 def _load_checkpoint(
     files: ModelFiles, device: str, opts: Sequence[str], views: Augmentation | None
 ) -> Predictor:
     """The configuration's model with the weights of a checkpoint, and the classes beside them."""
-    check_environment()
+    _import_paddle()
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine.checkpoint import read_info_beside
     from panoptic_deeplab.engine.predictor import Predictor

@@ -152,6 +152,18 @@ assert "paddle" not in sys.modules
     assert (tmp_path / "out" / "panoptic" / "a.png").exists()
 
 
+def test_loading_and_predicting_are_silent(checkpoints: dict[str, Path]) -> None:
+    program = f"""
+import numpy, panoptic_deeplab
+model = panoptic_deeplab.load_model({str(checkpoints["bottom_up"])!r}, "cpu")
+model(numpy.zeros((64, 128, 3), "uint8"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_an_exported_file_that_came_alone_describes_itself(
     runtime: str, exports: Path, tmp_path: Path, model: pdl.Model
