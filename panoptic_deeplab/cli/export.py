@@ -163,8 +163,7 @@ def describe(config: Config, arguments: argparse.Namespace) -> Deployment:
     import numpy as np
 
     from panoptic_deeplab.errors import UsageError
-    from panoptic_deeplab.export.description import Deployment, Grouping
-    from panoptic_deeplab.postprocess import CenterGrouping
+    from panoptic_deeplab.export.description import Deployment
     from panoptic_deeplab.transforms import Padding
 
     for transform in config.val_transforms:
@@ -174,20 +173,16 @@ def describe(config: Config, arguments: argparse.Namespace) -> Deployment:
                 "Padding can; take it out with --opts 'val_dataset.transforms=[]'"
             )
     postprocessor = config.postprocessor
-    if not isinstance(postprocessor, CenterGrouping):
+    if not hasattr(postprocessor, "export_settings"):
         raise UsageError(f"{type(postprocessor).__name__} cannot be exported; CenterGrouping can")
     paddings = [(t.target_height, t.target_width) for t in config.val_transforms]
     least = tuple(int(side) for side in np.max([(1, 1), *paddings], axis=0))
-    names = ("threshold", "nms_kernel", "top_k", "min_stuff_area", "align_corners")
-    settings = {name: getattr(postprocessor, name) for name in names}
     node = config.tree.get("preprocess", {})
     mean, std = (
         [float(value) for value in np.broadcast_to(node.get(name, [0.5]), 3)]
         for name in ("mean", "std")
     )
-    grouping = Grouping(
-        num_classes=config.info.num_classes, thing_ids=list(config.info.thing_ids), **settings
-    )
+    grouping = postprocessor.export_settings()
     return Deployment(
         arguments.with_postprocess, config.info, mean, std, least, grouping, made_by(arguments)
     )

@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import open_file
+from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.structures import DatasetInfo
 
 FILE = "deploy.yaml"
@@ -28,24 +29,7 @@ PANOPTIC_OUTPUTS = (
     "semantic_map",
 )
 _MOST_BYTES = 1 << 22  # of a description
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """The settings of `CenterGrouping`."""
-
-    num_classes: int
-    thing_ids: Sequence[int]
-    threshold: float
-    nms_kernel: int
-    top_k: int
-    min_stuff_area: int
-    align_corners: bool
-
-    @property
-    def most_segments(self) -> int:
-        """Rows of a segment table: every centre and every class."""
-        return self.top_k + self.num_classes
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, UsageError)
 
 
 @dataclass(frozen=True)
@@ -68,7 +52,7 @@ class Deployment:
     mean: Sequence[float]
     std: Sequence[float]
     least_size: tuple[int, int]
-    grouping: Grouping
+    grouping: GroupingSettings
     made_by: Mapping[str, Any]
 
     @property
@@ -116,13 +100,13 @@ class Deployment:
                 [float(value) for value in normalization["mean"]],
                 [float(value) for value in normalization["std"]],
                 (int(padding["least_height"]), int(padding["least_width"])),
-                Grouping(**content["grouping"]),
+                GroupingSettings(**content["grouping"]),
                 dict(content["made_by"]),
             )
             if deployment.grouping.num_classes != deployment.info.num_classes:
                 raise ValueError("its grouping is for another number of classes")
             return deployment
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except _MALFORMED as error:
             raise DataError(
                 f"{source}: expected the description of an exported model, as "
                 f"panoptic-deeplab export writes it; got {type(error).__name__}: {error}"

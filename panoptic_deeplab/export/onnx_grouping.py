@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper, parser
 
-from panoptic_deeplab.export.description import Grouping
+from panoptic_deeplab.grouping_settings import GroupingSettings
 
 BLOCK = 4080
 """Thing pixels whose distances to all centres are held at a time.
@@ -82,7 +82,7 @@ def preparation(
     return _model("preparation", signature, constants, body, opset)
 
 
-def grouping(settings: Grouping, opset: int) -> onnx.ModelProto:
+def grouping(settings: GroupingSettings, opset: int) -> onnx.ModelProto:
     """The network's outputs -> ids, segments and the semantic map.
 
     Inputs are `semantic`, `center` and `offset` as the model gives them, `picture_size` and
@@ -95,7 +95,7 @@ def grouping(settings: Grouping, opset: int) -> onnx.ModelProto:
     - `semantic_map` [N, H, W] uint8 (int32 with more than 255 classes): the class that the
       semantic branch alone says.
     """
-    C, M = settings.num_classes, settings.most_segments
+    C, M = settings.num_classes, settings.max_segments
     label_type, label_code = ("uint8", 2) if np.iinfo(np.uint8).max >= C else ("int32", 6)
     signature = f"""
         (float[N, {C}, h, w] semantic, float[N, 1, h, w] center, float[N, 2, h, w] offset,
@@ -122,7 +122,7 @@ def grouping(settings: Grouping, opset: int) -> onnx.ModelProto:
     return _model("grouping", signature, _constants(settings), body, opset)
 
 
-def _upsampling(settings: Grouping) -> str:
+def _upsampling(settings: GroupingSettings) -> str:
     """All maps at the pictures' size, as `resize_outputs`."""
     mode = "align_corners" if settings.align_corners else "half_pixel"
     names = {"semantic": "class_count", "center": "one", "offset": "two"}
@@ -475,9 +475,9 @@ _SCORES = """
 """
 
 
-def _constants(settings: Grouping) -> Constants:
-    C, M = settings.num_classes, settings.most_segments
-    things = np.isin(np.arange(C), list(settings.thing_ids))
+def _constants(settings: GroupingSettings) -> Constants:
+    C, M = settings.num_classes, settings.max_segments
+    things = settings.is_thing
     reach = settings.nms_kernel // 2
     return {
         "yes": np.array(True),

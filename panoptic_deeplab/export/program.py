@@ -58,10 +58,7 @@ class PanopticProgram(nn.Layer):
         self.least_size = deployment.least_size
         self.register_buffer("scale", preprocess.scale, persistable=True)
         self.register_buffer("shift", preprocess.shift, persistable=True)
-        settings = dict(vars(deployment.grouping))
-        self.grouping = TensorGrouping(
-            settings.pop("num_classes"), settings.pop("thing_ids"), **settings
-        )
+        self.grouping = TensorGrouping(deployment.grouping)
 
     def forward(self, image: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
         shape = paddle.shape(image).astype("int64")

@@ -1,8 +1,7 @@
 """From a network's outputs to predictions, one step of the paper a function."""
 
 from panoptic_deeplab.postprocess.adaptive_fusion import AdaptiveFusion
-from panoptic_deeplab.postprocess.cell_table import group_pixels
 from panoptic_deeplab.postprocess.center_grouping import CenterGrouping
-from panoptic_deeplab.postprocess.centers import find_centers
+from panoptic_deeplab.postprocess.sparse import find_centers, group_pixels
 
 __all__ = ["AdaptiveFusion", "CenterGrouping", "find_centers", "group_pixels"]

@@ -26,9 +26,7 @@ from panoptic_deeplab.fusion.adaptive import (
 )
 from panoptic_deeplab.postprocess.merged_instances import merge_instances
 from panoptic_deeplab.postprocess.original_pixels import in_original_pixels
-from panoptic_deeplab.postprocess.scores import with_scores
-from panoptic_deeplab.postprocess.sparse_argmax import upsampled_labels
-from panoptic_deeplab.postprocess.upsampling import Grid
+from panoptic_deeplab.postprocess.sparse import Grid, upsampled_labels, with_scores
 from panoptic_deeplab.postprocess.views import View
 from panoptic_deeplab.registry import POSTPROCESSORS
 from panoptic_deeplab.resample import resize_map

@@ -12,18 +12,14 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
-from panoptic_deeplab.fusion import elect
-from panoptic_deeplab.postprocess.centers import check_center_options, find_upsampled_centers
-from panoptic_deeplab.postprocess.instances import group_upsampled_pixels
+from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.postprocess.original_pixels import in_original_pixels
-from panoptic_deeplab.postprocess.scores import with_scores
-from panoptic_deeplab.postprocess.sparse_argmax import upsampled_labels
-from panoptic_deeplab.postprocess.tensor_grouping import TensorGrouping, to_host
-from panoptic_deeplab.postprocess.upsampling import Grid
+from panoptic_deeplab.postprocess.sparse import Grid, panoptic_map
+from panoptic_deeplab.postprocess.tensor_grouping import predict_one
 from panoptic_deeplab.postprocess.views import View
 from panoptic_deeplab.registry import POSTPROCESSORS
 from panoptic_deeplab.resample import resize_outputs
-from panoptic_deeplab.structures import Frame, Prediction, Segment, smallest_label_type
+from panoptic_deeplab.structures import Frame, Prediction
 
 Outputs = Mapping[str, paddle.Tensor]
 
@@ -59,15 +55,19 @@ class CenterGrouping:
         min_stuff_area: int = 2048,
         align_corners: bool = True,
     ) -> None:
-        check_center_options(nms_kernel, top_k)
-        self.is_thing = np.isin(np.arange(num_classes), list(thing_ids))
-        self.thing_ids = tuple(thing_ids)
-        self.threshold = threshold
-        self.nms_kernel = nms_kernel
-        self.top_k = top_k
-        self.min_stuff_area = min_stuff_area
-        self.align_corners = align_corners
-        self.label_type = smallest_label_type(num_classes)
+        self.settings = GroupingSettings(
+            num_classes,
+            tuple(thing_ids),
+            threshold,
+            nms_kernel,
+            top_k,
+            min_stuff_area,
+            align_corners,
+        )
+
+    def export_settings(self) -> GroupingSettings:
+        """What a graph that groups as this does needs to know."""
+        return self.settings
 
     def __call__(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Prediction]:
         """Predictions in original pixels, one an image; padding takes no part.
@@ -110,7 +110,7 @@ class CenterGrouping:
 
     def _turned_back(self, outputs: Outputs, view: View) -> dict[str, paddle.Tensor]:
         """Probabilities, heat and offsets of one view on the unscaled input."""
-        seen = resize_outputs(dict(outputs), view.size, align_corners=self.align_corners)
+        seen = resize_outputs(dict(outputs), view.size, align_corners=self.settings.align_corners)
         return {
             "semantic": F.softmax(view.invert(seen["semantic"]), axis=1),
             "center": view.invert(seen["center"]),
@@ -134,7 +134,7 @@ class CenterGrouping:
             names: of `oracle_names`.
         """
         size = tuple(targets["semantic"].shape[-2:])
-        resized = resize_outputs(dict(outputs), size, align_corners=self.align_corners)
+        resized = resize_outputs(dict(outputs), size, align_corners=self.settings.align_corners)
         truth = {
             "semantic": self._true_logits(targets["semantic"], resized["semantic"]),
             "center": targets["center"].unsqueeze(1),
@@ -144,10 +144,12 @@ class CenterGrouping:
 
     def _true_logits(self, labels: paddle.Tensor, predicted: paddle.Tensor) -> paddle.Tensor:
         """[N, C, H, W] logits sure of the labels [N, H, W], the stuff's predicted ones in void."""
-        classes = paddle.arange(len(self.is_thing)).reshape([1, -1, 1, 1])
+        classes = paddle.arange(self.settings.num_classes).reshape([1, -1, 1, 1])
         is_class = (labels.astype("int64").unsqueeze(1) == classes).astype(predicted.dtype)
         is_void = 1 - is_class.sum(axis=1, keepdim=True)
-        is_thing = paddle.to_tensor(self.is_thing).astype(predicted.dtype).reshape([1, -1, 1, 1])
+        is_thing = (
+            paddle.to_tensor(self.settings.is_thing).astype(predicted.dtype).reshape([1, -1, 1, 1])
+        )
         return _SURE_LOGIT * (is_class - is_void * is_thing) + is_void * predicted
 
     def debug_images(self, outputs: Outputs) -> dict[str, np.ndarray]:
@@ -163,43 +165,11 @@ class CenterGrouping:
         self, logits: np.ndarray, heat: np.ndarray, offsets: np.ndarray, frame: Frame
     ) -> Prediction:
         """One image: logits [C, h, w], heat [h, w] and offsets [2, h, w] at any stride."""
-        grid = Grid.of(logits.shape[1:], frame.size, frame.valid_box, self.align_corners)
-        labels = upsampled_labels(logits, grid, self.label_type)
-        centers = find_upsampled_centers(
-            heat, grid, threshold=self.threshold, nms_kernel=self.nms_kernel, top_k=self.top_k
-        )
-        slots = group_upsampled_pixels(centers, offsets, labels, self.is_thing)
-        counts = slots.counts((len(centers) + 1) * len(self.is_thing))
-        table, segments = elect(
-            counts.reshape(-1, len(self.is_thing)),
-            thing_ids=self.thing_ids,
-            min_stuff_area=self.min_stuff_area,
-        )
-        ids = slots.painted(table.ravel())
-        segments = with_scores(ids, segments, logits, grid)
-        return in_original_pixels(Prediction(ids, segments, labels.painted()), frame.original_size)
+        grid = Grid.of(logits.shape[1:], frame.size, frame.valid_box, self.settings.align_corners)
+        prediction = panoptic_map(logits, heat, offsets, grid, self.settings)
+        return in_original_pixels(prediction, frame.original_size)
 
     def _predict_on_device(self, outputs: Outputs, frame: Frame) -> Prediction:
         """One image [1, C, h, w] where its outputs are; only the result comes to the host."""
-        grouping = TensorGrouping(
-            len(self.is_thing),
-            self.thing_ids,
-            threshold=self.threshold,
-            nms_kernel=self.nms_kernel,
-            top_k=self.top_k,
-            min_stuff_area=self.min_stuff_area,
-            align_corners=self.align_corners,
-        )
-        result = to_host(grouping(outputs, frame.size, frame.valid_box))
-        rows = zip(
-            *(result[f"segment_{name}"][0].tolist() for name in ("class", "area", "score")),
-            strict=True,
-        )
-        segments = [
-            Segment(i, category, area=area, is_thing=category in self.thing_ids, score=score)
-            for i, (category, area, score) in enumerate(rows, start=1)
-            if category >= 0
-        ]
-        labels = result["semantic_map"][0].astype(self.label_type)
-        prediction = Prediction(result["panoptic"][0], segments, labels)
+        prediction = predict_one(outputs, frame, self.settings)
         return in_original_pixels(prediction, frame.original_size)

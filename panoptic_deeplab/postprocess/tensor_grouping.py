@@ -15,7 +15,9 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
+from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.resample import resize_map
+from panoptic_deeplab.structures import Frame, Prediction, Segment, smallest_label_type
 
 _BLOCK = 1 << 13  # thing pixels whose distances to all centres are held at a time
 _IGNORE_INDEX = 255
@@ -25,28 +27,11 @@ Size = Sequence[int] | Sequence[Tensor]
 
 
 class TensorGrouping:
-    """Outputs -> panoptic maps, semantic maps and segment tables, all tensors.
+    """Outputs -> panoptic maps, semantic maps and segment tables, all tensors."""
 
-    Arguments as `CenterGrouping`.
-    """
-
-    def __init__(
-        self,
-        num_classes: int,
-        thing_ids: Sequence[int],
-        *,
-        threshold: float = 0.1,
-        nms_kernel: int = 7,
-        top_k: int = 200,
-        min_stuff_area: int = 2048,
-        align_corners: bool = True,
-    ) -> None:
-        self.is_thing = np.isin(np.arange(num_classes), list(thing_ids)).astype(np.int64)
-        self.threshold = threshold
-        self.nms_kernel = nms_kernel
-        self.top_k = top_k
-        self.min_stuff_area = min_stuff_area
-        self.align_corners = align_corners
+    def __init__(self, settings: GroupingSettings) -> None:
+        self.settings = settings
+        self.is_thing = settings.is_thing.astype(np.int64)
 
     def __call__(
         self,
@@ -68,7 +53,7 @@ class TensorGrouping:
             `segment_count` [N] int32.
         """
         logits, heat, offsets = (
-            resize_map(outputs[name].astype("float32"), size, self.align_corners)
+            resize_map(outputs[name].astype("float32"), size, self.settings.align_corners)
             for name in ("semantic", "center", "offset")
         )
         if box is not None:
@@ -99,17 +84,17 @@ class TensorGrouping:
         width = paddle.shape(heat)[2].astype("int64")
         is_peak = self._without_later_equals(heat, self._is_highest(heat)).flatten(1)
         heat = paddle.where(is_peak, heat.flatten(1), paddle.full_like(heat.flatten(1), -np.inf))
-        more = paddle.full_like(heat[:, :1], -np.inf).expand([-1, self.top_k])
-        kth = paddle.topk(paddle.concat([heat, more], axis=1), self.top_k)[0][:, -1:]
+        more = paddle.full_like(heat[:, :1], -np.inf).expand([-1, self.settings.top_k])
+        kth = paddle.topk(paddle.concat([heat, more], axis=1), self.settings.top_k)[0][:, -1:]
         ties = is_peak & (heat == kth)
         hotter = (heat > kth).astype("int64").sum(axis=1, keepdim=True)
         kept = (heat > kth) | (
-            ties & (paddle.cumsum(ties.astype("int64"), axis=1) + hotter <= self.top_k)
+            ties & (paddle.cumsum(ties.astype("int64"), axis=1) + hotter <= self.settings.top_k)
         )
         pixels = paddle.shape(heat)[1].astype("int64")
         from_end = kept.astype("int64") * (pixels - paddle.arange(0, pixels, dtype="int64"))
         nothing = paddle.zeros_like(more).astype("int64")
-        order = paddle.topk(paddle.concat([from_end, nothing], axis=1), self.top_k)[0]
+        order = paddle.topk(paddle.concat([from_end, nothing], axis=1), self.settings.top_k)[0]
         place = pixels - order
         centers = paddle.stack([place // width, place % width], axis=2).astype("float32")
         return centers, order > 0
@@ -118,13 +103,16 @@ class TensorGrouping:
         """[N, H, W] bool: above the threshold and nothing hotter in the window around."""
         heat = paddle.where(paddle.isnan(heat), paddle.full_like(heat, -np.inf), heat)
         highest = F.max_pool2d(
-            heat.unsqueeze(1), self.nms_kernel, stride=1, padding=self.nms_kernel // 2
+            heat.unsqueeze(1),
+            self.settings.nms_kernel,
+            stride=1,
+            padding=self.settings.nms_kernel // 2,
         )
-        return (heat > self.threshold) & (heat == highest[:, 0])
+        return (heat > self.settings.threshold) & (heat == highest[:, 0])
 
     def _without_later_equals(self, heat: Tensor, is_highest: Tensor) -> Tensor:
         """[N, H, W] bool: those of the highest with no equal before them in their window."""
-        reach = self.nms_kernel // 2
+        reach = self.settings.nms_kernel // 2
         if not reach:
             return is_highest
         sides = [reach, reach, reach, reach]
@@ -179,7 +167,7 @@ class TensorGrouping:
 
     def _count(self, instances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Where each pixel [N, H, W] is counted; [N, K + 1, C] pixels of instances and classes."""
-        rows, classes = self.top_k + 1, len(self.is_thing)
+        rows, classes = self.settings.top_k + 1, len(self.is_thing)
         images = paddle.shape(labels)[0].astype("int64")
         image = paddle.arange(0, images, dtype="int64").reshape([-1, 1, 1])
         slots = (image * rows + instances.reshape(paddle.shape(labels))) * classes + labels
@@ -191,7 +179,7 @@ class TensorGrouping:
         classes = len(self.is_thing)
         category = paddle.arange(classes, dtype="int64")
         is_thing = paddle.assign(self.is_thing)
-        is_instance = (paddle.arange(self.top_k + 1, dtype="int64") > 0).astype("int64")
+        is_instance = (paddle.arange(self.settings.top_k + 1, dtype="int64") > 0).astype("int64")
         votes = counts * is_thing * is_instance.unsqueeze(1)
         areas = votes.sum(axis=2)
         # the lowest of the classes with the most votes
@@ -200,7 +188,7 @@ class TensorGrouping:
         instance_ids = paddle.cumsum(elected, axis=1) * elected
         may_stay = (1 - is_thing) * (category != _IGNORE_INDEX).astype("int64")
         stuff_areas = counts[:, 0]
-        kept = (stuff_areas >= max(self.min_stuff_area, 1)).astype("int64") * may_stay
+        kept = (stuff_areas >= max(self.settings.min_stuff_area, 1)).astype("int64") * may_stay
         stuff_ids = (elected.sum(axis=1, keepdim=True) + paddle.cumsum(kept, axis=1)) * kept
         ids = instance_ids.unsqueeze(2) * is_thing + stuff_ids.unsqueeze(1) * (
             1 - is_instance
@@ -210,6 +198,25 @@ class TensorGrouping:
             paddle.concat([winners, category.expand_as(stuff_ids)], axis=1),
             paddle.concat([areas, stuff_areas], axis=1),
         )
+
+
+def predict_one(
+    outputs: Mapping[str, Tensor], frame: Frame, settings: GroupingSettings
+) -> Prediction:
+    """The prediction of one image [1, C, h, w] in its valid box, by one copy to the host."""
+    result = to_host(TensorGrouping(settings)(outputs, frame.size, frame.valid_box))
+    rows = zip(
+        *(result[f"segment_{name}"][0].tolist() for name in ("class", "area", "score")),
+        strict=True,
+    )
+    segments = [
+        Segment(i, category, area=area, is_thing=category in settings.thing_ids, score=score)
+        for i, (category, area, score) in enumerate(rows, start=1)
+        if category >= 0
+    ]
+    label_type = smallest_label_type(settings.num_classes)
+    labels = result["semantic_map"][0].astype(label_type)
+    return Prediction(result["panoptic"][0], segments, labels)
 
 
 def to_host(result: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

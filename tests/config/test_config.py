@@ -36,10 +36,10 @@ def test_the_reference_files_keep_their_meaning() -> None:
     assert (targets.small_instance_area, targets.small_instance_weight) == (4096, 3)
     assert targets.ignore_stuff_in_offset
     assert len(targets.gaussian) == 51
-    defaults = (postprocessor.threshold, postprocessor.nms_kernel, postprocessor.top_k)
-    assert defaults == (0.1, 7, 200)
-    assert postprocessor.min_stuff_area == 2048
-    assert postprocessor.align_corners
+    settings = postprocessor.settings
+    assert (settings.threshold, settings.nms_kernel, settings.top_k) == (0.1, 7, 200)
+    assert settings.min_stuff_area == 2048
+    assert settings.align_corners
     assert config.pretrained == {
         "backbone": "https://bj.bcebos.com/paddleseg/dygraph/resnet50_vd_ssld_v2.tar.gz"
     }
@@ -167,7 +167,7 @@ def test_opts_reach_into_lists_and_take_any_yaml(tiny_config: Path) -> None:
 
 
 def test_opts_may_name_what_the_upgrade_makes() -> None:
-    assert Config(LARGE, ["postprocessor.threshold=0.3"]).postprocessor.threshold == 0.3
+    assert Config(LARGE, ["postprocessor.threshold=0.3"]).postprocessor.settings.threshold == 0.3
     assert Config(LARGE, ["loss.coef=[1, 2, 3]"]).criterion.offset_weight == 3
 
 
@@ -179,7 +179,7 @@ def test_categories_in_the_file_decide_the_classes(tiny_config: Path) -> None:
     tiny_config.write_text(categories + tiny_config.read_text())
     config = Config(tiny_config)
     assert config.info.num_classes == 2
-    assert config.info.thing_ids == config.postprocessor.thing_ids == (1,)
+    assert config.info.thing_ids == config.postprocessor.settings.thing_ids == (1,)
     assert config.model.semantic_head.weight.shape[0] == 2
 
 

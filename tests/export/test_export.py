@@ -22,10 +22,11 @@ from panoptic_deeplab.config import Config
 from panoptic_deeplab.engine.checkpoint import INFO_FILE
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError, UsageError
-from panoptic_deeplab.export.description import Deployment, Grouping, read_deployment
+from panoptic_deeplab.export.description import Deployment, read_deployment
 from panoptic_deeplab.export.parity import Agreement, deviations, share_of_others
 from panoptic_deeplab.export.program import NetworkProgram, save_program
 from panoptic_deeplab.formats.images import read_ids, read_image, write_image
+from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.inference.sessions import usable_threads
 from panoptic_deeplab.postprocess import CenterGrouping
 from panoptic_deeplab.structures import Frame, Prediction
@@ -164,13 +165,13 @@ CASES = {
 }
 
 
-def reference(settings: Grouping, outputs, size, input_size) -> list[Prediction]:
+def reference(settings: GroupingSettings, outputs, size, input_size) -> list[Prediction]:
     postprocessor = CenterGrouping(**vars(settings))
     frames = [Frame(size, input_size, (1.0, 1.0), (0, 0, *size))] * len(outputs["center"])
     return postprocessor({k: paddle.to_tensor(v) for k, v in outputs.items()}, frames)
 
 
-def described(settings: Grouping, whole: Path) -> Deployment:
+def described(settings: GroupingSettings, whole: Path) -> Deployment:
     """A deployment whose classes are as many as the settings have."""
     content = read_deployment(whole).to_dict()
     categories = [
@@ -190,7 +191,7 @@ NAMES = ("panoptic", "segment_class", "segment_score", "segment_area", "segment_
 )
 def test_the_graph_gives_the_ids_of_the_numpy_form(name: str, opset: int, whole: Path) -> None:
     changes, batch, size, input_size = CASES[name]
-    settings = Grouping(**(SETTINGS | changes))
+    settings = GroupingSettings(**(SETTINGS | changes))
     outputs = drawn_outputs(np.random.default_rng(7), batch, input_size, settings.num_classes)
     model = grouping(settings, opset)
     onnx.checker.check_model(model, full_check=True)
@@ -206,7 +207,7 @@ def test_the_graph_gives_the_ids_of_the_numpy_form(name: str, opset: int, whole:
 
 def test_openvino_runs_the_graph_too(whole: Path, tmp_path: Path) -> None:
     openvino = pytest.importorskip("openvino")
-    settings = Grouping(**SETTINGS)
+    settings = GroupingSettings(**SETTINGS)
     path = tmp_path / "graph.onnx"
     onnx.save(grouping(settings, 17), str(path))
     model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -385,7 +386,7 @@ def dark(mean: list[float], *rest: Any) -> Any:
     return preparation([0.1, *mean[1:]], *rest)
 
 
-def cold(settings: Grouping, opset: int) -> Any:
+def cold(settings: GroupingSettings, opset: int) -> Any:
     return grouping(dataclasses.replace(settings, min_stuff_area=1 << 30), opset)
 
 

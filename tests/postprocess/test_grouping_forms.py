@@ -2,92 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import paddle
-import paddle.nn.functional as F
 import pytest
 
-from panoptic_deeplab.fusion import fuse_by_majority
-from panoptic_deeplab.postprocess import CenterGrouping, find_centers, group_pixels
-from panoptic_deeplab.postprocess.cell_table import nearest_centers
-from panoptic_deeplab.postprocess.instances import group_upsampled_pixels
-from panoptic_deeplab.postprocess.sparse_argmax import upsampled_labels
+from panoptic_deeplab.grouping_settings import GroupingSettings
+from panoptic_deeplab.postprocess import CenterGrouping, find_centers, group_pixels, plain
+from panoptic_deeplab.postprocess.sparse.grid import Grid, corners
+from panoptic_deeplab.postprocess.sparse.instances import group_upsampled_pixels
+from panoptic_deeplab.postprocess.sparse.labels import upsampled_labels
+from panoptic_deeplab.postprocess.sparse.nearest_centers import nearest_centers
 from panoptic_deeplab.postprocess.tensor_grouping import TensorGrouping, to_host
-from panoptic_deeplab.postprocess.upsampling import Grid, corners
 from panoptic_deeplab.structures import Frame, Prediction
 
 CLASSES, THINGS = 7, (4, 5, 6)
 Arrays = dict[str, np.ndarray]
 
-# --- the plain statement ---
 
-
-def plain_resized(outputs: Arrays, frame: Frame, align_corners: bool) -> Arrays:
-    top, left, bottom, right = frame.valid_box
-    full = {
-        name: value[None]
-        if value.shape[1:] == frame.size
-        else F.interpolate(
-            paddle.to_tensor(value[None]), frame.size, mode="bilinear", align_corners=align_corners
-        ).numpy()
-        for name, value in outputs.items()
-    }
-    return {name: value[0, :, top:bottom, left:right] for name, value in full.items()}
-
-
-def plain_labels(logits: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(logits), -np.inf, logits).argmax(axis=0)
-
-
-def plain_centers(heat: np.ndarray, threshold: float, kernel: int, top_k: int) -> np.ndarray:
-    heat = np.where(heat > threshold, heat, -np.inf)  # NaN is no heat
-    order, centers = np.arange(heat.size).reshape(heat.shape), []
-    for y, x in np.argwhere(heat > threshold):
-        window = tuple(slice(max(c - kernel // 2, 0), c + kernel // 2 + 1) for c in (y, x))
-        equal = heat[window] == heat[y, x]
-        if heat[window].max() == heat[y, x] and order[window][equal].min() == order[y, x]:
-            centers.append((-heat[y, x], y, x))
-    return np.array(sorted((y, x) for _, y, x in sorted(centers)[:top_k])).reshape(-1, 2)
-
-
-@np.errstate(all="ignore")
-def plain_groups(centers: np.ndarray, offsets: np.ndarray, things: np.ndarray) -> np.ndarray:
-    """`np.argmin` takes the first of equal distances, and the first NaN."""
-    if not len(centers):
-        return np.zeros(things.shape, np.int64)
-    aims = np.indices(things.shape).astype(np.float32) + offsets
-    down, right = (centers[:, axis, None, None].astype(np.float32) - aims[axis] for axis in (0, 1))
-    return ((down**2 + right**2).argmin(axis=0) + 1) * things
-
-
-def plain_scores(prediction: Prediction, logits: np.ndarray, frame: Frame) -> list[float]:
-    raised = np.exp(logits.astype(np.float64) - logits.max(axis=0))
-    probabilities = raised / raised.sum(axis=0)
-    top, left, *_ = frame.valid_box
-    y, x = np.indices(prediction.ids.shape)
-    y = (y + top) * logits.shape[1] // frame.size[0]
-    x = (x + left) * logits.shape[2] // frame.size[1]
-    return [
-        probabilities[segment.category, y, x][prediction.ids == segment.id].mean()
-        for segment in prediction.segments
-    ]
-
-
-SETTINGS = {"threshold": 0.1, "nms_kernel": 5, "top_k": 20}
-
-
-def plain(outputs: Arrays, frame: Frame, align_corners: bool) -> Prediction:
-    maps = plain_resized(outputs, frame, align_corners)
-    labels = plain_labels(maps["semantic"])
-    centers = plain_centers(maps["center"][0], *SETTINGS.values())
-    instances = plain_groups(centers, maps["offset"], np.isin(labels, THINGS))
-    ids, segments = fuse_by_majority(labels, instances, thing_ids=THINGS, min_stuff_area=9)
-    return Prediction(ids, segments, labels)
-
-
-# --- what is compared with it ---
+def settings(align_corners: bool = True) -> GroupingSettings:
+    return GroupingSettings(
+        CLASSES,
+        THINGS,
+        threshold=0.1,
+        nms_kernel=5,
+        top_k=20,
+        min_stuff_area=9,
+        align_corners=align_corners,
+    )
 
 
 def scene(
@@ -117,9 +61,7 @@ def tensors(*outputs: Arrays) -> dict[str, paddle.Tensor]:
 
 
 def grouping(align_corners: bool) -> CenterGrouping:
-    return CenterGrouping(
-        CLASSES, THINGS, min_stuff_area=9, align_corners=align_corners, **SETTINGS
-    )
+    return CenterGrouping(**asdict(settings(align_corners)))
 
 
 def frame_of(size: tuple[int, int], box: tuple[int, int, int, int] | None = None) -> Frame:
@@ -137,7 +79,7 @@ def assert_same_map(prediction: Prediction, expected: Prediction) -> None:
 
 def assert_both_forms_equal(outputs: Arrays, frame: Frame, align_corners: bool) -> Prediction:
     """What the numpy form predicts, after comparing it and the tensor form with the plain one."""
-    expected = plain(outputs, frame, align_corners)
+    expected = plain.predict(outputs, frame, settings(align_corners))
     postprocessor = grouping(align_corners)
     (prediction,) = postprocessor(tensors(outputs), [frame])
     on_device = postprocessor._predict_on_device(tensors(outputs), frame)
@@ -175,7 +117,7 @@ def test_every_geometry(geometry: str, align_corners: bool) -> None:
     for seed in range(3):
         outputs = scene(coarse, seed)
         prediction = assert_both_forms_equal(outputs, frame, align_corners)
-        expected = plain_scores(prediction, outputs["semantic"], frame)
+        expected = plain.scores(prediction, outputs["semantic"], frame)
         np.testing.assert_allclose([s.score for s in prediction.segments], expected, atol=1e-6)
 
 
@@ -228,7 +170,7 @@ def test_logits_that_are_no_numbers(value: float, align_corners: bool) -> None:
     """NaN is lower than every number, and no score is one."""
     outputs, frame = spoilt("semantic", value, 0.05), frame_of((33, 49))
     (prediction,) = grouping(align_corners)(tensors(outputs), [frame])
-    assert_same_map(prediction, plain(outputs, frame, align_corners))
+    assert_same_map(prediction, plain.predict(outputs, frame, settings(align_corners)))
     assert all(0 <= segment.score <= 1 for segment in prediction.segments)
 
 
@@ -240,9 +182,9 @@ def test_logits_that_differ_by_rounding_alone(scale: float) -> None:
     grid_size, logits = (119, 157), near.astype(np.float32)
     for align_corners in (True, False):
         grid = Grid.of((30, 40), grid_size, (0, 0, *grid_size), align_corners)
-        resized = plain_resized({"semantic": logits}, frame_of(grid_size), align_corners)
+        resized = plain.upsample({"semantic": logits}, frame_of(grid_size), align_corners)
         labels = upsampled_labels(logits, grid, np.uint8).painted()
-        np.testing.assert_array_equal(labels, plain_labels(resized["semantic"]))
+        np.testing.assert_array_equal(labels, plain.classify(resized["semantic"]))
 
 
 @pytest.mark.parametrize("smooth", [True, False])
@@ -251,10 +193,10 @@ def test_labels_of_larger_maps(smooth: bool, align_corners: bool) -> None:
     """With few borders only these are interpolated, in noise everything is."""
     logits, size = scene((65, 97), 5, smooth=smooth, pace=0.1)["semantic"], (257, 385)
     grid = Grid.of((65, 97), size, (3, 0, 257, 380), align_corners)
-    resized = plain_resized({"semantic": logits}, frame_of(size, (3, 0, 257, 380)), align_corners)
+    resized = plain.upsample({"semantic": logits}, frame_of(size, (3, 0, 257, 380)), align_corners)
     labels = upsampled_labels(logits, grid, np.uint8)
     assert (len(labels.pixels) < 0.4 * labels.painted().size) == smooth
-    np.testing.assert_array_equal(labels.painted(), plain_labels(resized["semantic"]))
+    np.testing.assert_array_equal(labels.painted(), plain.classify(resized["semantic"]))
 
 
 # --- single steps ---
@@ -282,7 +224,7 @@ def test_centers_of_heat_with_many_ties(seed: int) -> None:
     heat = rng.integers(0, 5, (17, 23)).astype(np.float32) / 4
     for kernel, top_k in ((1, 500), (3, 500), (3, 7), (7, 200), (41, 3)):
         found = find_centers(heat, threshold=0.2, nms_kernel=kernel, top_k=top_k)
-        np.testing.assert_array_equal(found, plain_centers(heat, 0.2, kernel, top_k))
+        np.testing.assert_array_equal(found, plain.find_centers(heat, 0.2, kernel, top_k))
 
 
 @pytest.mark.parametrize("count", [1, 2, 10, 200])
@@ -294,7 +236,7 @@ def test_groups_with_ties_and_far_aims(count: int, spread: int) -> None:
     offsets = rng.integers(-spread, spread + 1, (2, 90, 130)).astype(np.float32)
     things = rng.random((90, 130)) < 0.5
     np.testing.assert_array_equal(
-        group_pixels(centers, offsets, things), plain_groups(centers, offsets, things)
+        group_pixels(centers, offsets, things), plain.group_pixels(centers, offsets, things)
     )
 
 
@@ -316,8 +258,8 @@ def test_aims_on_the_bisector_of_two_centers(align_corners: bool) -> None:
     offsets = np.stack(np.broadcast_arrays(*away)).astype(np.float32)
     things = upsampled_labels(np.ones((1, 13, 17), np.float32), grid, np.uint8)
     instances = group_upsampled_pixels(centers, offsets, things, np.array([True])).painted()
-    resized = plain_resized({"offset": offsets}, frame_of(size), align_corners)["offset"]
-    expected = plain_groups(centers, resized, np.ones(size, bool))
+    resized = plain.upsample({"offset": offsets}, frame_of(size), align_corners)["offset"]
+    expected = plain.group_pixels(centers, resized, np.ones(size, bool))
     assert set(expected.ravel()) == {1, 2}
     np.testing.assert_array_equal(instances, expected)
 
@@ -329,8 +271,8 @@ def test_a_batch_equals_its_images_in_both_forms(centers: int) -> None:
     outputs[1]["center"] *= 0 if centers == 0 else 1
     together = grouping(True)(tensors(*outputs), frames)
     for prediction, one, frame in zip(together, outputs, frames, strict=True):
-        assert_same_map(prediction, plain(one, frame, True))
-    form = TensorGrouping(CLASSES, THINGS, min_stuff_area=9, **SETTINGS)
+        assert_same_map(prediction, plain.predict(one, frame, settings()))
+    form = TensorGrouping(settings())
     result = to_host(form(tensors(*outputs[1:]), (33, 49)))
     for i, prediction in enumerate(together[1:]):
         np.testing.assert_array_equal(result["panoptic"][i], prediction.ids)
@@ -348,7 +290,7 @@ class Program(paddle.nn.Layer):
     def __init__(self) -> None:
         super().__init__()
         self.bias = self.create_parameter([1], is_bias=True)
-        self.grouping = TensorGrouping(CLASSES, THINGS, min_stuff_area=9, **SETTINGS)
+        self.grouping = TensorGrouping(settings())
 
     def forward(self, maps: paddle.Tensor) -> list[paddle.Tensor]:
         size = 4 * (paddle.shape(maps)[2:] - 1) + 1

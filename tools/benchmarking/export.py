@@ -25,7 +25,6 @@ from benchmarking.exported import (
     picture,
 )
 from benchmarking.model import network_contests
-from benchmarking.postprocess import Settings, plain_panoptic
 from benchmarking.processes import Call
 from benchmarking.train_step import OWN_CHOICE, QUICK, RESNET, Recipe
 
@@ -85,12 +84,16 @@ def prepare_dygraph(recipe: Recipe, weights: Path) -> Call:
     """The ids by Paddle and the plain statement."""
     import paddle
 
+    from panoptic_deeplab.postprocess import plain
+    from panoptic_deeplab.structures import Frame
+
     config = configuration(recipe, weights)
-    settings = Settings.of(config.postprocessor)
+    settings, frame = config.postprocessor.export_settings(), Frame.whole(*recipe.crop)
 
     def run() -> np.ndarray:
         with paddle.no_grad():
             outputs = config.model(network_input(config, recipe))
-            return plain_panoptic(outputs, recipe.crop, settings)
+        arrays = {name: outputs[name][0].numpy() for name in ("semantic", "center", "offset")}
+        return plain.predict(arrays, frame, settings).ids
 
     return run

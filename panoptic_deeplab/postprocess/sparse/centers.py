@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.postprocess.upsampling import Grid, at_corners, corners, joined
+from panoptic_deeplab.grouping_settings import check_center_options
+from panoptic_deeplab.postprocess.sparse.grid import Grid, at_corners, corners, joined
 
 _ROUNDING = 1e-5  # relative; interpolating heat errs by less
 
@@ -64,17 +64,6 @@ def find_upsampled_centers(
         heats.append(heat)
     candidates, pixels, heat = joined(candidates), joined(pixels), joined(heats, np.float32)
     return _peaks(candidates, pixels, heat, grid.size, nms_kernel, top_k)
-
-
-def check_center_options(nms_kernel: int, top_k: int) -> None:
-    """
-    Raises:
-        UsageError: nms_kernel is even, or top_k or nms_kernel below 1.
-    """
-    if nms_kernel < 1 or nms_kernel % 2 == 0:
-        raise UsageError(f"nms_kernel must be odd and positive, got {nms_kernel}")
-    if top_k < 1:
-        raise UsageError(f"top_k must be at least 1, got {top_k}")
 
 
 def _highest_in_cell(heat: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from panoptic_deeplab.postprocess.blocks import blocks
+from panoptic_deeplab.postprocess.sparse.blocks import blocks
 
 _PIXELS = 1 << 16  # in a block
 

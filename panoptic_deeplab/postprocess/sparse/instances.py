@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from panoptic_deeplab.postprocess.cell_table import nearest_centers
-from panoptic_deeplab.postprocess.patchwork import Patchwork
-from panoptic_deeplab.postprocess.upsampling import Axis, Grid, all_alike, corners
+from panoptic_deeplab.postprocess.sparse.grid import Axis, Grid, all_alike, corners
+from panoptic_deeplab.postprocess.sparse.nearest_centers import nearest_centers
+from panoptic_deeplab.postprocess.sparse.patchwork import Patchwork
 
 _DEVIATION = 0.005  # pixels that an interpolated point may be off; more makes a cell undecided
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from panoptic_deeplab.postprocess.blocks import blocks
-from panoptic_deeplab.postprocess.candidates import Candidates, numbered
+from panoptic_deeplab.postprocess.sparse.blocks import blocks
+from panoptic_deeplab.postprocess.sparse.candidates import Candidates, numbered
 
 _CELL = 16  # pixels
 _POINTS = 1 << 16  # in a block

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from panoptic_deeplab.postprocess.blocks import blocks
-from panoptic_deeplab.postprocess.upsampling import Grid
+from panoptic_deeplab.postprocess.sparse.blocks import blocks
+from panoptic_deeplab.postprocess.sparse.grid import Grid
 from panoptic_deeplab.structures import Segment
 
 _PIXELS = 1 << 15  # in a block

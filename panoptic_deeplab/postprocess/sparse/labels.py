@@ -13,10 +13,10 @@ from functools import reduce
 
 import numpy as np
 
-from panoptic_deeplab.postprocess.blocks import blocks
-from panoptic_deeplab.postprocess.candidates import Candidates
-from panoptic_deeplab.postprocess.patchwork import Patchwork
-from panoptic_deeplab.postprocess.upsampling import Grid, Patch, all_alike, corners, joined
+from panoptic_deeplab.postprocess.sparse.blocks import blocks
+from panoptic_deeplab.postprocess.sparse.candidates import Candidates
+from panoptic_deeplab.postprocess.sparse.grid import Grid, Patch, all_alike, corners, joined
+from panoptic_deeplab.postprocess.sparse.patchwork import Patchwork
 
 _PIXELS = 1 << 16  # in a block
 _ROWS = 8

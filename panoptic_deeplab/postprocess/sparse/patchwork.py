@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic_deeplab.postprocess.upsampling import Grid
+from panoptic_deeplab.postprocess.sparse.grid import Grid
 
 
 @dataclass(frozen=True)
