@@ -102,7 +102,7 @@ def described(formats: Mapping[str, str]) -> str:
 def run(arguments: argparse.Namespace) -> None:
     """Predict all images with the model that the command line names."""
     from panoptic_deeplab.files import usable_folder
-    from panoptic_deeplab.inference.loading import load_predictor
+    from panoptic_deeplab.inference.loading import LoadOptions, load_predictor
     from panoptic_deeplab.inference.location import locate_model
     from panoptic_deeplab.inference.run import predict_images
     from panoptic_deeplab.inference.sources import find_images
@@ -113,14 +113,10 @@ def run(arguments: argparse.Namespace) -> None:
     results = [arguments.save_dir / folder for folder in FOLDERS]
     images = find_images(arguments.image_path, left_out=results)
     usable_folder(arguments.save_dir)
-    predictor = load_predictor(
-        locate_model(arguments.model_path, arguments.config),
-        arguments.device,
-        arguments.opts,
-        grouping_settings(arguments),
-        views,
-        arguments.runtime,
+    options = LoadOptions(
+        arguments.device, arguments.opts, grouping_settings(arguments), views, arguments.runtime
     )
+    predictor = load_predictor(locate_model(arguments.model_path, arguments.config), options)
     end_quietly_when_terminated()
     names = [image.name for image in images]
     writer = ResultWriter(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,9 +11,9 @@ from paddle import nn
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.predictor import Predictor
-from panoptic_deeplab.engine.views import Augmentation
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.inference.exported import ExportedModel
+from panoptic_deeplab.inference.loading import LoadOptions
 from panoptic_deeplab.postprocess import CenterGrouping
 from panoptic_deeplab.preprocess import Preprocess
 from panoptic_deeplab.transforms import Padding
@@ -34,47 +33,36 @@ class ExportedNetwork(nn.Layer):
 
 
 def network_predictor(
-    exported: ExportedModel,
-    config: str | None,
-    device: str,
-    opts: Sequence[str],
-    grouping: Mapping[str, Any],
-    views: Augmentation | None,
+    exported: ExportedModel, config: str | None, options: LoadOptions
 ) -> Predictor:
     """Predict with the file's network; classes, padding and normalization are the file's.
 
     Args:
         exported: the file, without its grouping.
         config: whose postprocessor is used; None for the settings that the file was exported with.
-        device: where the grouping runs.
-        opts: changes to the configuration.
-        grouping: settings of the postprocessor that go before all others.
-        views: the views of each image that are merged, if any.
+        options: how it is to run; the device is that of the grouping.
 
     Raises:
         UsageError: the options need a configuration, or do not fit it.
     """
-    distributed.start(device)
+    distributed.start(options.device)
     deployment = exported.deployment
     height, width = deployment.least_size
     return Predictor(
         ExportedNetwork(exported),
         Preprocess(deployment.mean, deployment.std),
         [Padding([width, height])],
-        _postprocessor(exported, config, opts, grouping),
+        _postprocessor(exported, config, options),
         deployment.info,
-        views,
+        options.views,
     )
 
 
-def _postprocessor(
-    exported: ExportedModel, config: str | None, opts: Sequence[str], grouping: Mapping[str, Any]
-) -> Any:
+def _postprocessor(exported: ExportedModel, config: str | None, options: LoadOptions) -> Any:
     if config is not None:
-        changes = [f"postprocessor.{name}={value}" for name, value in grouping.items()]
-        chosen = Config(config, [*opts, *changes])
+        chosen = Config(config, options.overrides)
         chosen.info = exported.deployment.info
         return chosen.postprocessor
-    if opts:
+    if options.opts:
         raise UsageError(f"{exported.path}: --opts change a configuration; give it by --config")
-    return CenterGrouping(**(asdict(exported.deployment.grouping) | grouping))
+    return CenterGrouping(**(asdict(exported.deployment.grouping) | options.grouping))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from panoptic_deeplab.engine import distributed
@@ -20,59 +21,54 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "cpu", "gpu")
 
 
-def load_predictor(
-    files: ModelFiles,
-    device: str = "auto",
-    opts: Sequence[str] = (),
-    grouping: Mapping[str, Any] | None = None,
-    views: Augmentation | None = None,
-    runtime: str = "auto",
-) -> Predictor | ExportedPredictor:
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model is to run.
+
+    Attributes:
+        device: `auto` (a GPU if Paddle sees one), `cpu` or `gpu`.
+        opts: changes to the configuration, each `a.b=value`.
+        grouping: settings of the postprocessor; they go before all others.
+        views: the views of each image that are merged; None shows it once as it is.
+        runtime: what runs an exported file: `auto`, `onnxruntime` or `openvino`.
+
+    Raises:
+        UsageError: there is no such device.
+    """
+
+    device: str = "auto"
+    opts: Sequence[str] = ()
+    grouping: Mapping[str, Any] = field(default_factory=dict)
+    views: Augmentation | None = None
+    runtime: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            raise UsageError(f"device: expected {', '.join(DEVICES)}, got {self.device!r:.50}")
+
+    @property
+    def overrides(self) -> list[str]:
+        """All changes to the configuration, each `a.b=value`."""
+        settings = [f"postprocessor.{name}={value}" for name, value in self.grouping.items()]
+        return [*self.opts, *settings]
+
+
+def load_predictor(files: ModelFiles, options: LoadOptions) -> Predictor | ExportedPredictor:
     """Load what runs a model.
 
     Args:
         files: where it lies.
-        device: `auto`, `cpu` or `gpu`.
-        opts: changes to the configuration, each `a.b=value`.
-        grouping: settings of the postprocessor that go before the configuration's.
-        views: the views of each image that are merged; None shows it once as it is.
-        runtime: what runs an exported file: `auto`, `onnxruntime` or `openvino`.
+        options: how it is to run.
 
     Raises:
         DataError: a file cannot be used.
         UsageError: an option does not fit the model, or a package is missing.
     """
-    if device not in DEVICES:
-        raise UsageError(f"device: expected {', '.join(DEVICES)}, got {device!r:.50}")
-    grouping = grouping or {}
-    if not files.is_exported:
-        changes = [f"postprocessor.{name}={value}" for name, value in grouping.items()]
-        return _load_checkpoint(files, device, [*opts, *changes], views)
-    from panoptic_deeplab.inference.exported import ExportedModel, ExportedPredictor
-
-    exported = ExportedModel(files.weights, runtime)
-    if not exported.deployment.with_postprocess:
-        _import_paddle()
-        from panoptic_deeplab.inference.exported_network import network_predictor
-
-        return network_predictor(exported, files.config, device, opts, grouping, views)
-    _refuse_changes(exported, device, opts, grouping, views)
-    if distributed.world_size() > 1:
-        distributed.start("cpu")  # Paddle connects the processes, although it does not compute
-    return ExportedPredictor(exported)
+    load = _load_export if files.is_exported else _load_checkpoint
+    return load(files, options)
 
 
-def _import_paddle() -> None:
-    """Import Paddle where that can work, without the warnings it begins with."""
-    check_environment()
-    with warnings.catch_warnings():
-        hide_harmless_warnings()
-        import paddleseg  # noqa: F401  (and Paddle with it)
-
-
-def _load_checkpoint(
-    files: ModelFiles, device: str, opts: Sequence[str], views: Augmentation | None
-) -> Predictor:
+def _load_checkpoint(files: ModelFiles, options: LoadOptions) -> Predictor:
     """The configuration's model with the weights of a checkpoint, and the classes beside them."""
     _import_paddle()
     from panoptic_deeplab.config import Config
@@ -80,8 +76,8 @@ def _load_checkpoint(
     from panoptic_deeplab.engine.predictor import Predictor
     from panoptic_deeplab.weights.loading import load_weights
 
-    config = Config(files.config, opts)
-    distributed.start(device)
+    config = Config(files.config, options.overrides)
+    distributed.start(options.device)
     config.info = read_info_beside(files.weights) or config.info
     predictor = Predictor(
         config.model,
@@ -89,7 +85,7 @@ def _load_checkpoint(
         config.val_transforms,
         config.postprocessor,
         config.info,
-        views,
+        options.views,
     )
     load_weights(
         config.model,
@@ -100,21 +96,39 @@ def _load_checkpoint(
     return predictor
 
 
-def _refuse_changes(
-    exported: ExportedModel,
-    device: str,
-    opts: Sequence[str],
-    grouping: Mapping[str, Any],
-    views: Augmentation | None,
-) -> None:
+def _load_export(files: ModelFiles, options: LoadOptions) -> Predictor | ExportedPredictor:
+    """An ONNX file: with its grouping by itself, without it as the network of a predictor."""
+    from panoptic_deeplab.inference.exported import ExportedModel, ExportedPredictor
+
+    exported = ExportedModel(files.weights, options.runtime)
+    if not exported.deployment.with_postprocess:
+        _import_paddle()
+        from panoptic_deeplab.inference.exported_network import network_predictor
+
+        return network_predictor(exported, files.config, options)
+    _refuse_changes(exported, options)
+    if distributed.world_size() > 1:
+        distributed.start("cpu")  # Paddle connects the processes, although it does not compute
+    return ExportedPredictor(exported)
+
+
+def _refuse_changes(exported: ExportedModel, options: LoadOptions) -> None:
     """Refuse what cannot change a file that holds everything from the image to the ids."""
-    flags = [f"--{name}" for name in grouping]
-    flags += ["--aug_eval"] if views is not None else []
-    flags += ["--opts"] if opts else []
+    flags = [f"--{name}" for name in options.grouping]
+    flags += ["--aug_eval"] if options.views is not None else []
+    flags += ["--opts"] if options.opts else []
     if flags:
         raise UsageError(
             f"{exported.path}: holds its post-processing, which {flags[0]} cannot change; leave it "
             "out, or export without --with_postprocess"
         )
-    if device == "gpu":
+    if options.device == "gpu":
         raise UsageError(f"{exported.path}: runs on the CPU; leave out --device gpu")
+
+
+def _import_paddle() -> None:
+    """Import Paddle where that can work, without the warnings it begins with."""
+    check_environment()
+    with warnings.catch_warnings():
+        hide_harmless_warnings()
+        import paddleseg  # noqa: F401  (and Paddle with it)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from panoptic_deeplab.errors import UsageError, UserError
-from panoptic_deeplab.inference.loading import load_predictor
+from panoptic_deeplab.inference.loading import LoadOptions, load_predictor
 from panoptic_deeplab.inference.location import locate_model
 from panoptic_deeplab.inference.sources import SourceImage, iterate_source, read_source
 from panoptic_deeplab.result import Result
@@ -119,7 +119,7 @@ def load_model(
         DataError: there is no model, or it cannot be used.
         UsageError: a configuration or a package is missing, or there is no such device.
     """
-    return Model(load_predictor(locate_model(model_path, config), device))
+    return Model(load_predictor(locate_model(model_path, config), LoadOptions(device)))
 
 
 def _next_batch(

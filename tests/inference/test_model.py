@@ -26,7 +26,7 @@ from panoptic_deeplab.errors import DataError, UsageError, UserError
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.inference import sources
-from panoptic_deeplab.inference.loading import load_predictor
+from panoptic_deeplab.inference.loading import LoadOptions, load_predictor
 from panoptic_deeplab.inference.location import locate_model
 from panoptic_deeplab.result import Result
 
@@ -170,7 +170,8 @@ def test_an_exported_file_that_came_alone_describes_itself(
 ) -> None:
     pytest.importorskip(runtime)
     shutil.copy(exports / "whole" / "model.onnx", tmp_path)
-    exported = pdl.Model(load_predictor(locate_model(tmp_path / "model.onnx"), runtime=runtime))
+    files = locate_model(tmp_path / "model.onnx")
+    exported = pdl.Model(load_predictor(files, LoadOptions(runtime=runtime)))
     assert exported.info == model.info
     assert_same(exported(IMAGES[0]), model(IMAGES[0]), tolerance=1e-3)
 
