@@ -31,7 +31,7 @@ setup: ## Build .venv from requirements.lock (does nothing when it is up to date
 	  echo "setup: $(builder) was not found: install Python 3.10, 3.11 or 3.12, or name one: make setup PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(builder)" tools/setup_environment.py $(if $(PYTHON),--this-python) $(if $(DEVICE),--device "$(DEVICE)")
 
-demo: setup ## Scenes, training, evaluation and pictures in output/demo, on a CPU in minutes
+demo: setup ## Scenes, training, evaluation and images in output/demo, on a CPU in minutes
 	@HOME="$(home)" $(python) tools/demo.py
 
 compare: setup ## Both methods after equal training on a CPU, side by side in output/compare

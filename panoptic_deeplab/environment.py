@@ -1,8 +1,10 @@
-"""Is the installation one that can work, and what is it? (`python -m panoptic_deeplab.environment`)
+"""The installation: whether it can work, and what it is.
 
 Some combinations install without complaint and then fail far from the cause. `check_environment`
 knows them by the names and versions of what is installed, without importing any of it;
-`explain_import_error` knows what only shows when an import fails.
+`explain_import_error` knows what only shows when an import fails. The report:
+
+    python -m panoptic_deeplab.environment
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ def check_environment() -> None:
     PaddleSeg and VisualDL insist on, it also gives this process and its children a temporary one.
 
     Raises:
-        UsageError: what is wrong and which command mends it, in one line.
+        UsageError: what is wrong and which command fixes it, in one line.
     """
     _check_paddle(_installed("paddlepaddle", "paddlepaddle-gpu"))
     _check_opencv(_installed(*OPENCV), _installed("numpy").get("numpy", "0"))

@@ -1,4 +1,4 @@
-"""Long work on all cores."""
+"""Work on all cores: processes for computing, threads for reading ahead."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_WORKERS = 256
 def in_parallel(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int, title: str
 ) -> Iterator[Result]:
-    """`function` of each item, in order, with a progress bar.
+    """Yield `function` of each item, in order, with a progress bar.
 
     The processes are spawned, not forked: they share no state, so their number changes nothing.
     """
@@ -42,7 +42,7 @@ def in_parallel(
 def read_ahead(
     function: Callable[[Item], Result], items: Iterable[Item], num_workers: int
 ) -> Iterator[Result]:
-    """`map(function, items)`, computed up to two items a thread ahead of its use, in order."""
+    """Yield `map(function, items)`, computed up to two items per thread ahead of its use."""
     if num_workers == 0:
         yield from map(function, items)
         return
@@ -60,7 +60,7 @@ def read_ahead(
 
 
 def _start_worker() -> None:
-    """Ctrl-C is the parent's to handle; a worker ends with its parent, even if that is killed."""
+    """Leave Ctrl-C to the parent, and end with the parent even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
@@ -73,7 +73,7 @@ def _start_worker() -> None:
 
 @contextmanager
 def ending_on_sigterm() -> Iterator[None]:
-    """Within the block SIGTERM ends as Ctrl-C does, so that temporary folders are removed.
+    """Let SIGTERM end the block as Ctrl-C does, so that temporary folders are removed.
 
     Raises:
         KeyboardInterrupt: with the signal's number, which `command_line.run` makes an exit code.

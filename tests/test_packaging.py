@@ -181,9 +181,9 @@ def test_the_version_is_told_once():
 
 def test_the_package_is_typed_and_licensed():
     assert (ROOT / "panoptic_deeplab" / "py.typed").is_file()
-    licence = (ROOT / "LICENSE").read_text()
-    assert licence.lstrip().startswith("Apache License")
-    assert "END OF TERMS AND CONDITIONS" in licence
+    license_text = (ROOT / "LICENSE").read_text()
+    assert license_text.lstrip().startswith("Apache License")
+    assert "END OF TERMS AND CONDITIONS" in license_text
     assert PROJECT["license"] == "Apache-2.0"
 
 

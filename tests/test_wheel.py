@@ -112,15 +112,15 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def workplace(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with labelled images and a configuration for them, far from the clone."""
+    """A folder with labeled images and a configuration for them, far from the clone."""
     folder = tmp_path_factory.mktemp("workplace")
     for index in range(6):
-        write_labelled_image(folder, "val" if index % 3 == 0 else "train", index)
+        write_labeled_image(folder, "val" if index % 3 == 0 else "train", index)
     (folder / "tiny.yml").write_text(TINY_CONFIG)
     return folder
 
 
-def write_labelled_image(folder: Path, split: str, index: int) -> None:
+def write_labeled_image(folder: Path, split: str, index: int) -> None:
     """A gray road under a blue sky with two red carts, and what labelme says of it."""
     images, labels = folder / "data" / "own" / "images" / split, folder / "labels" / split
     images.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Makes street scenes, labelled and laid out as Cityscapes, ready for training.
+"""Make street scenes, labeled and laid out as Cityscapes, ready for training.
 
 Every scene depends only on the seed, its split and its number: more scenes, or more processes,
 change none of the first. The folder appears when all of it is done; a run that is stopped leaves
@@ -35,9 +35,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--val", type=int, default=50, help="validation scenes; default: 50")
     parser.add_argument("--height", type=int, default=256, help="pixels; default: 256")
     parser.add_argument("--width", type=int, default=512, help="pixels; default: 512")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="another seed, other scenes; default: 0"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random draws; default: 0")
     parser.add_argument(
         "--num_workers", type=int, default=os.cpu_count() or 1, help="processes; default: all cores"
     )
@@ -61,7 +59,7 @@ def _make(args: argparse.Namespace) -> None:
 
 
 def check_numbers(args: argparse.Namespace) -> None:
-    """Refuses what cannot be made.
+    """Refuse what cannot be made.
 
     Raises:
         UsageError: a number is out of its range, or there is nothing to make.
@@ -106,13 +104,13 @@ def check_output(output: Path, overwrite: bool) -> Path:
 def make_scenes(
     output: Path, counts: dict[str, int], size: tuple[int, int], seed: int, workers: int
 ) -> None:
-    """Makes the folder of scenes: pictures, labels, panoptic files.
+    """Make the folder of scenes: images, labels, panoptic files.
 
     Args:
         output: what to make; replaced as a whole when all is done.
         counts: split -> number of scenes.
         size: (height, width) in pixels.
-        seed: of all chance.
+        seed: of all random draws.
         workers: processes.
     """
     from scenes.files import Job, write_scene

@@ -195,8 +195,8 @@ def install_package() -> None:
 def provide_openmp() -> None:
     """Where the machine has no libgomp.so.1, let Paddle use the one that scikit-learn brings.
 
-    The bundled copy answers to another name (libgomp-<hash>.so...). A copy that answers to the
-    plain one, loaded as Python starts (by a .pth file), satisfies every library that asks later.
+    The bundled copy has another name (libgomp-<hash>.so...). A copy with the plain name,
+    loaded as Python starts (by a .pth file), satisfies every library that asks for it later.
     """
     with contextlib.suppress(OSError):
         ctypes.CDLL("libgomp.so.1")

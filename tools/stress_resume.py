@@ -32,7 +32,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--save_interval", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--num_workers", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--accumulate_steps", type=int, default=2, help="default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="of the kills; default: %(default)s")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the kills; default: %(default)s"
+    )
     parser.add_argument("--config", default=CONFIG, help="default: %(default)s")
     parser.add_argument("--dataset_root", type=Path, help="default: small scenes, made here")
     parser.add_argument("--opts", nargs="+", default=[], help="changes to the configuration")
@@ -141,7 +143,7 @@ def wait_for_progress(
 
 
 def compare(first: Path, second: Path) -> None:
-    """Refuses any difference in weights, averages or optimizer state."""
+    """Refuse any difference in weights, averages or optimizer state."""
     import numpy as np
 
     from panoptic_deeplab.weights.plain_pickle import read_pickle

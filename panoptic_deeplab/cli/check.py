@@ -1,8 +1,8 @@
-"""Reads everything that a training would, and tells what is wrong with it and what is in it.
+"""Read everything that a training would, and tell what is wrong with it and what is in it.
 
-Every picture and annotation is decoded; nothing stops at the first fault. Each finding names the
-file, the pixel (y, x) or the id, the cause and the cure; then come statistics, as a table and, with
---save_dir, as pictures: statistics.png, and samples.jpg with some annotations drawn.
+Every image and annotation is decoded; nothing stops at the first fault. Each finding names the
+file, the pixel (y, x) or the id, the cause and the fix; then come statistics, as a table and, with
+--save_dir, as images: statistics.png, and samples.jpg with some annotations drawn.
 
 Errors stop a training or falsify what it learns or its score; warnings do not.
 
@@ -53,12 +53,15 @@ def add_arguments(parser: Parser) -> None:
         "--split",
         choices=["train", "val", "both"],
         default="both",
-        help="what to read; both (the default) means those that the configuration has",
+        help="the split to read; both (the default): the splits that the configuration has",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there as well")
-    parser.add_argument("--save_dir", type=Path, help="the folder for the pictures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
+    parser.add_argument("--save_dir", type=Path, help="the folder for the images")
     parser.add_argument(
-        "--examples", type=positive, default=5, help="findings shown a kind (default: %(default)s)"
+        "--examples",
+        type=positive,
+        default=5,
+        help="findings shown of each kind (default: %(default)s)",
     )
     parser.add_argument(
         "--samples", type=not_negative, default=6, help="annotations drawn (default: %(default)s)"
@@ -117,13 +120,13 @@ def _draw(checks: Sequence[SplitCheck], folder: Path, samples: int) -> None:
     from panoptic_deeplab.check.samples import draw_samples
     from panoptic_deeplab.formats.images import write_image
 
-    pictures = {
+    images = {
         "statistics.png": draw_statistics(checks),
         "samples.jpg": draw_samples(checks, samples),
     }
-    for name, picture in pictures.items():
-        if picture is not None:
-            write_image(folder / name, picture)
+    for name, image in images.items():
+        if image is not None:
+            write_image(folder / name, image)
             print(f"{folder / name}: written")
 
 

@@ -1,4 +1,4 @@
-"""Converts annotations between COCO panoptic and the forms of other data sets and tools."""
+"""Convert annotations between COCO panoptic and the forms of other data sets and tools."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Commands = argparse._SubParsersAction  # of Parser
 Open = Callable[[argparse.Namespace], "tuple[Source, str]"]
-"""The source that a command line describes, and how its result is called if not by --name."""
+"""Opens the source that a command line describes; also returns the default of --name."""
 
 SUMMARY = "convert annotations from one form to another"
 DESCRIPTION = """
@@ -105,7 +105,7 @@ def _add_command(
     parser.describe(description, f"panoptic-deeplab convert {name} {example}")
     parser.add_argument("--save_dir", required=True, help="the folder to write to")
     parser.former_names["--output"] = "--save_dir"
-    parser.add_argument("--name", help="what the result is called; default: as the source is")
+    parser.add_argument("--name", help="name of the result; default: the name of the source")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
     _add_num_workers(parser)
     parser.set_defaults(command=_convert, open=open_source, target=target)
@@ -127,7 +127,7 @@ def _add_ignore_unknown(parser: Parser) -> None:
     parser.add_argument(
         "--ignore_unknown",
         action="store_true",
-        help="what belongs to no class becomes void; default: an error",
+        help="make void what belongs to no class; default: an error",
     )
 
 
@@ -173,7 +173,7 @@ def _add_from_bdd100k(commands: Commands) -> None:
         _open_bdd100k,
         _coco_panoptic,
     )
-    parser.add_argument("--folder", required=True, help="of the bitmasks")
+    parser.add_argument("--folder", required=True, help="the folder of the bitmasks")
 
 
 def _open_bdd100k(args: argparse.Namespace) -> tuple[Source, str]:
@@ -201,7 +201,7 @@ def _add_from_scalabel(commands: Commands) -> None:
         nargs=2,
         metavar=("WIDTH", "HEIGHT"),
         default=(1280, 720),
-        help="of the pictures, for polygons; default: 1280 720",
+        help="size of the images, which polygons need; default: 1280 720",
     )
     _add_ignore_unknown(parser)
 
@@ -248,7 +248,7 @@ def _add_from_coco_instances(commands: Commands) -> None:
         _coco_panoptic,
     )
     parser.add_argument("--json", required=True, help="the instances")
-    parser.add_argument("--semantic", help="folder of PNGs, NAME.png for the picture NAME.jpg")
+    parser.add_argument("--semantic", help="folder of PNGs, NAME.png for the image NAME.jpg")
     parser.add_argument(
         "--stuff_classes",
         metavar="NAMES",
@@ -285,12 +285,14 @@ def _add_from_labelme(commands: Commands) -> None:
         _open_labelme,
         _coco_panoptic,
     )
-    parser.add_argument("--folder", required=True, help="of the JSONs, with all folders below")
-    parser.add_argument("--images", help="the folder of the pictures; default: beside the JSONs")
+    parser.add_argument(
+        "--folder", required=True, help="the folder of the JSONs; folders below count"
+    )
+    parser.add_argument("--images", help="the folder of the images; default: beside the JSONs")
     parser.add_argument("--things", default="", help="labels whose objects are counted: car,person")
     parser.add_argument("--stuff", default="", help="labels that are surfaces: road,sky")
     parser.add_argument(
-        "--classes", help="in place of these two a YAML or JSON: a list of {name, isthing}"
+        "--classes", help="instead of these two: a YAML or JSON that lists {name, isthing}"
     )
     _add_overlap(parser, "last")
     _add_ignore_unknown(parser)
@@ -308,8 +310,8 @@ def _open_labelme(args: argparse.Namespace) -> tuple[Source, str]:
         else classes_of_names(args.things, args.stuff)
     )
     folder = Path(args.folder)
-    pictures = Path(args.images or folder)
-    source = open_labelme(folder, pictures, info, args.overlap, args.ignore_unknown)
+    images = Path(args.images or folder)
+    source = open_labelme(folder, images, info, args.overlap, args.ignore_unknown)
     return source, folder.resolve().name
 
 
@@ -341,10 +343,12 @@ def _add_to_bdd100k(commands: Commands) -> None:
 
 def _add_coco_panoptic(parser: Parser) -> None:
     parser.add_argument("--json", required=True, help="the COCO panoptic JSON")
-    parser.add_argument("--png_folder", help="of its PNGs; default: the JSON's name without .json")
+    parser.add_argument(
+        "--png_folder", help="the folder of its PNGs; default: --json without .json"
+    )
     parser.add_argument(
         "--classes",
-        help="a JSON or YAML with categories {id, name, isthing}, if those of --json are missing",
+        help="a JSON or YAML with categories {id, name, isthing}, where --json has none",
     )
     _add_ignore_unknown(parser)
 
@@ -361,19 +365,28 @@ def _open_coco_panoptic(args: argparse.Namespace) -> tuple[Source, str]:
 
 def _add_prepare_cityscapes(commands: Commands) -> None:
     name, description = "prepare-cityscapes", PREPARATION
-    parser = commands.add_parser(name, help="Cityscapes as downloaded, made ready for training.")
+    parser = commands.add_parser(
+        name, help="Cityscapes as it is downloaded to training annotations."
+    )
     parser.describe(description, f"panoptic-deeplab convert {name} --dataset_root data/cityscapes")
     parser.add_argument(
-        "--dataset_root", required=True, type=Path, help="the folder of leftImg8bit and gtFine"
+        "--dataset_root",
+        required=True,
+        type=Path,
+        help="the folder that holds leftImg8bit and gtFine",
     )
     parser.add_argument(
-        "--splits", nargs="+", default=["train", "val"], metavar="NAME", help="default: train val"
+        "--splits",
+        nargs="+",
+        default=["train", "val"],
+        metavar="NAME",
+        help="splits; default: train val",
     )
     parser.add_argument(
         "--save_dir",
         type=Path,
-        help="write there instead, with a link to leftImg8bit; for a data set that cannot be "
-        "written to: this folder is the dataset_root to train with",
+        help="write to this folder instead, with a link to leftImg8bit: the dataset_root to train "
+        "with where the data set itself cannot be written to",
     )
     parser.add_argument("--overwrite", action="store_true", help="also redo splits that are done")
     _add_num_workers(parser)

@@ -1,4 +1,4 @@
-"""Scores files that any program wrote, as the official tool of their form does."""
+"""Score files that any program wrote, as the official tool of their form does."""
 
 from __future__ import annotations
 
@@ -37,24 +37,29 @@ def add_arguments(parser: Parser) -> None:
         "panoptic-deeplab evaluate panoptic gtFine/cityscapes_panoptic_val.json "
         "results/panoptic.json --num_workers 2 --json scores.json",
     )
-    parser.add_argument("form", choices=FORMS, help="what the files are")
+    parser.add_argument("form", choices=FORMS, help="form of the files")
     parser.add_argument("gt", type=Path, help="the annotations")
     parser.add_argument("pred", type=Path, help="the predictions")
     parser.add_argument(
         "--gt_folder", type=Path, help="the PNGs of gt, for panoptic (default: gt without .json)"
     )
     parser.add_argument(
-        "--pred_folder", type=Path, help="the same of pred (default: pred without .json)"
+        "--pred_folder",
+        type=Path,
+        help="the PNGs of pred, for panoptic (default: pred without .json)",
     )
     parser.add_argument(
-        "--num_workers", type=not_negative, default=2, help="threads (default: %(default)s)"
+        "--num_workers",
+        type=not_negative,
+        default=2,
+        help="threads that read (default: %(default)s)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
     add_debug_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prints the official numbers, all of them into the JSON."""
+    """Print the official numbers and write all of them to the JSON."""
     from panoptic_deeplab import evaluation
     from panoptic_deeplab.evaluation.report import align
     from panoptic_deeplab.files import write_json

@@ -50,7 +50,7 @@ def add_config_arguments(parser: argparse.ArgumentParser, needs_config: bool = T
         nargs="+",
         default=[],
         metavar="A.B=VALUE",
-        help="changes to the configuration, such as batch_size=2 train_dataset.dataset_root=DIR",
+        help="changes to the configuration, such as batch_size=2 val_dataset.dataset_root=DIR",
     )
     add_debug_argument(parser)
 

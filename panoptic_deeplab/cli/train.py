@@ -27,13 +27,14 @@ def add_arguments(parser: Parser) -> None:
     """Describe the verb and its flags."""
     parser.describe(
         "Train a panoptic segmentation model.\n\n"
-        "On several GPUs: python -m paddle.distributed.launch panoptic-deeplab train --config ...",
+        "On several GPUs:\n\n"
+        "  python -m paddle.distributed.launch panoptic-deeplab train --config ...",
         "panoptic-deeplab train --config panoptic_deeplab_lite_scenes "
         "--do_eval --use_vdl --save_dir output",
     )
     add_common_arguments(parser)
     parser.add_argument("--iters", type=int, help="steps of the whole training")
-    parser.add_argument("--batch_size", type=int, help="samples of a step on each process")
+    parser.add_argument("--batch_size", type=int, help="samples in a batch, on each process")
     parser.add_argument("--learning_rate", type=float, help="learning rate at the start")
     parser.add_argument(
         "--save_interval",
@@ -44,7 +45,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--resume_model",
         metavar="PATH|auto",
-        help="folder of a checkpoint to go on from; auto: the newest in --save_dir, if any",
+        help="a checkpoint folder to resume from; auto: the newest in --save_dir, if any",
     )
     parser.add_argument(
         "--save_dir",
@@ -78,7 +79,7 @@ def add_arguments(parser: Parser) -> None:
         "--seed",
         type=not_negative,
         default=0,
-        help="of all random draws (default: %(default)s)",
+        help="seed of all random draws (default: %(default)s)",
     )
     parser.add_argument(
         "--accumulate_steps",
@@ -90,7 +91,7 @@ def add_arguments(parser: Parser) -> None:
         "--precision",
         choices=["fp32", "fp16", "bf16"],
         default="fp32",
-        help="of the computation; fp16 needs a GPU (default: %(default)s)",
+        help="precision of the computation; fp16 needs a GPU (default: %(default)s)",
     )
     parser.add_argument(
         "--amp_level",
@@ -99,15 +100,20 @@ def add_arguments(parser: Parser) -> None:
         help="O1: chosen operators in half precision, O2: nearly all (default: %(default)s)",
     )
     parser.add_argument(
-        "--use_ema", action="store_true", help="keep a moving average of the weights and score it"
+        "--use_ema",
+        action="store_true",
+        help="keep a moving average of the weights and evaluate it",
     )
     parser.add_argument(
-        "--ema_decay", type=fraction, default=0.999, help="of that average (default: %(default)s)"
+        "--ema_decay",
+        type=fraction,
+        default=0.999,
+        help="decay of that average (default: %(default)s)",
     )
     parser.add_argument(
         "--scale_lr",
         action="store_true",
-        help="scale learning rate and iterations to this run's samples a step",
+        help="scale learning rate and iterations to this run's effective batch size",
     )
     parser.add_argument(
         "--allow_partial",

@@ -36,7 +36,7 @@ _RECORDED = (
     "scales",
     "flip_horizontal",
 )
-"""What the results tell of the command line."""
+"""Flags that the results record."""
 
 
 SUMMARY = "evaluate a model, or predictions in files, on the validation split"
@@ -51,8 +51,8 @@ def add_arguments(parser: Parser) -> None:
     """Describe the verb and its flags."""
     parser.describe(
         "Evaluate a model, or predictions in files: panoptic quality, mean IoU and instance AP in "
-        "one pass. For a model the mean IoU is that of its semantic branch, for files that of the "
-        "classes of their segments.",
+        "one pass. The mean IoU of a model comes from its semantic branch, the mean IoU of files "
+        "from the classes of their segments.",
         "panoptic-deeplab val --model_path output/best_model --json scores.json",
     )
     add_common_arguments(parser, needs_config=False)
@@ -61,15 +61,15 @@ def add_arguments(parser: Parser) -> None:
     source.add_argument(
         "--predictions",
         metavar="PATH",
-        help="score files instead, of any program: a folder as predict.py writes it, a JSON in "
+        help="score files of any program instead: a folder as predict writes it, a JSON in "
         "COCO panoptic form with its PNGs, or a folder of bitmasks",
     )
     parser.add_argument(
         "--format",
         choices=["coco", "cityscapes", "bdd100k"],
         default="coco",
-        help="of --predictions: coco (category ids by the JSON's categories, else the data set's), "
-        "cityscapes (else label ids), bdd100k (RGBA bitmasks) (default: %(default)s)",
+        help="form of --predictions: coco (category ids by the JSON's categories, else the data "
+        "set's), cityscapes (else label ids), bdd100k (RGBA bitmasks) (default: %(default)s)",
     )
     parser.add_argument(
         "--num_workers",
@@ -82,7 +82,7 @@ def add_arguments(parser: Parser) -> None:
         "--oracle",
         nargs="+",
         metavar="NAME",
-        help="outputs to replace by the truth, to see where the errors come from: any of "
+        help="outputs to replace by the ground truth, to see where the errors come from: any of "
         "semantic, center and offset for Panoptic-DeepLab",
     )
     add_profile_argument(parser)
@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(format_table(results, config.info))
         if arguments.profile:
             total, count = time.perf_counter() - start, len(config.val_dataset)
-            print(format_profile(watch.seconds, total, count, "picture"))
+            print(format_profile(watch.seconds, total, count, "image"))
         if arguments.json:
             evaluated = {name: getattr(arguments, name) for name in _RECORDED}
             evaluated["config"] = config.path

@@ -121,7 +121,7 @@ def test_scoring_files_needs_a_configuration(capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture
 def inputs(scenes: Path, tmp_path: Path) -> Path:
-    """Pictures of equal names in different folders and of different sizes, and a text file."""
+    """Images of equal names in different folders and of different sizes, and a text file."""
     source = sorted((scenes / "leftImg8bit" / "val").rglob("*.png"))
     folder = tmp_path / "inputs"
     for name in ("a", "b"):
@@ -129,7 +129,7 @@ def inputs(scenes: Path, tmp_path: Path) -> Path:
     shutil.copy(source[0], folder / "a" / "same.png")
     shutil.copy(source[1], folder / "b" / "same.png")
     Image.open(source[2]).resize((77, 51)).save(folder / "b" / "same.jpg")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     return folder
 
 
@@ -138,7 +138,7 @@ def run_predict(config: Path, weights: Path, images: object, save_dir: Path, *mo
     return predict.main(["--config", str(config), *CPU, *paths, *more])
 
 
-def test_prediction_leaves_pictures_and_ids(
+def test_prediction_leaves_images_and_ids(
     tiny_config: Path, tmp_path: Path, trained: Path, inputs: Path
 ) -> None:
     results = tmp_path / "results"
@@ -197,7 +197,7 @@ def test_prediction_needs_no_data_set(
     assert run_predict(tiny_config, trained, inputs / "a", tmp_path / "results") == 0
 
 
-def test_a_corrupt_picture_is_told_and_the_others_are_done(
+def test_a_corrupt_image_is_told_and_the_others_are_done(
     tiny_config: Path,
     tmp_path: Path,
     trained: Path,
@@ -213,7 +213,7 @@ def test_a_corrupt_picture_is_told_and_the_others_are_done(
     assert "broken.png: not a readable picture" in last
 
 
-def test_truth_as_prediction_scores_one(scenes: Path, tiny_config: Path) -> None:
+def test_ground_truth_as_prediction_scores_one(scenes: Path, tiny_config: Path) -> None:
     dataset = Config(tiny_config).val_dataset
     evaluator = PanopticQuality(dataset.info)
     for index in range(len(dataset)):
@@ -228,7 +228,7 @@ def test_truth_as_prediction_scores_one(scenes: Path, tiny_config: Path) -> None
 def test_no_instance_at_all_trains_and_evaluates(
     tiny_config: Path, tmp_path: Path, scenes: Path
 ) -> None:
-    """Annotations without things: losses of centres and offsets are 0, PQ of things is unknown."""
+    """Annotations without things: losses of centers and offsets are 0, PQ of things is unknown."""
     root = Path(shutil.copytree(scenes, tmp_path / "stuff"))
     things = set(Config(tiny_config).info.thing_ids)
     for path in root.glob("gtFine/*.json"):

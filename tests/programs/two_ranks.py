@@ -1,4 +1,4 @@
-"""Trains a small network without batch norm; run alone or under paddle.distributed.launch.
+"""Train a small network without batch norm; run alone or under paddle.distributed.launch.
 
     two_ranks.py OUTPUT BATCH_SIZE KIND
 

@@ -1,4 +1,4 @@
-"""Street scenes made by a program: labels, chance, folders."""
+"""Street scenes made by a program: labels, random draws, folders."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ def test_files_are_named_as_cityscapes_names_them(made: Path) -> None:
     written = {path.name for path in (made / "gtFine/train/ahornstadt").iterdir()}
     assert written == {f"ahornstadt_000000_000019_gtFine_{suffix}" for suffix in suffixes}
     assert (made / f"leftImg8bit/train/{base}_leftImg8bit.png").is_file()
-    pictures = sorted(path.name for path in made.glob("leftImg8bit/*/*/*.png"))
+    images = sorted(path.name for path in made.glob("leftImg8bit/*/*/*.png"))
     truths = sorted(path.name for path in made.glob("gtFine/*/*/*_instanceIds.png"))
-    assert [p.removesuffix("_leftImg8bit.png") for p in pictures] == [
+    assert [p.removesuffix("_leftImg8bit.png") for p in images] == [
         t.removesuffix("_gtFine_instanceIds.png") for t in truths
     ]
-    assert len(pictures) == 52
+    assert len(images) == 52
 
 
 def test_no_town_is_in_two_splits() -> None:
@@ -106,11 +106,11 @@ def test_no_town_is_in_two_splits() -> None:
     assert not any("_" in town for town in towns), "it would split the file name"
 
 
-def test_pictures_and_labels_have_the_size_asked_for(made: Path) -> None:
+def test_images_and_labels_have_the_size_asked_for(made: Path) -> None:
     for path in made.glob("*/val/lindenbach/lindenbach_000000_*.png"):
         assert np.asarray(Image.open(path)).shape[:2] == (128, 256), path
-    picture = next(made.glob("leftImg8bit/val/*/*.png"))
-    assert np.asarray(Image.open(picture)).shape == (128, 256, 3)
+    image = next(made.glob("leftImg8bit/val/*/*.png"))
+    assert np.asarray(Image.open(image)).shape == (128, 256, 3)
 
 
 def test_all_classes_occur_and_things_often(panoptic: dict) -> None:
@@ -178,7 +178,7 @@ def test_any_size_is_filled_to_its_border(size: tuple[int, int]) -> None:
 
 
 def test_sizes_are_in_proportion() -> None:
-    """The same scene twice as large: each class takes the same share."""
+    """The same scene twice as large: each class takes the same fraction."""
     from cityscapesscripts.preparation.json2labelImg import createLabelImage
 
     shares = []
@@ -190,7 +190,7 @@ def test_sizes_are_in_proportion() -> None:
     np.testing.assert_allclose(*shares, atol=0.015)
 
 
-# Chance
+# Random draws
 
 
 def test_seed_and_number_make_the_scene_and_nothing_else(tmp_path: Path) -> None:
@@ -203,9 +203,9 @@ def test_seed_and_number_make_the_scene_and_nothing_else(tmp_path: Path) -> None
     per_scene = [name for name in first if not name.endswith("trainId.json")]
     assert len(per_scene) == 3 * 7
     assert all(first[name] == more[name] for name in per_scene)
-    pictures = [name for name in per_scene if "leftImg8bit" in name]
-    assert not any(first[name] == changed[name] for name in pictures)
-    assert len({first[name] for name in pictures}) == 3, "all scenes differ"
+    images = [name for name in per_scene if "leftImg8bit" in name]
+    assert not any(first[name] == changed[name] for name in images)
+    assert len({first[name] for name in images}) == 3, "all scenes differ"
 
 
 # Who stands before whom
@@ -256,7 +256,7 @@ def test_trace_keeps_the_largest_piece_of_an_instance() -> None:
     assert min(x for x, _ in polygon) == 10
 
 
-def test_what_lies_outside_the_picture_has_no_polygon() -> None:
+def test_what_lies_outside_the_image_has_no_polygon() -> None:
     outside = Face(((-9, -9), (-2, -9), (-2, -2), (-9, -2)), None)
     detail = Face(((1, 1), (5, 1), (5, 5), (1, 5)), None, in_outline=False)
     assert trace(Item("car", [outside, detail]), (12, 24)) == []

@@ -1,7 +1,7 @@
-"""Street scenes made by a program, labelled as Cityscapes labels its pictures.
+"""Street scenes made by a program, labeled as Cityscapes labels its images.
 
 `camera` and `weather` say how a point in the world looks, `painting` turns painted faces into
 polygons and pixels. `street`, `fronts`, `furniture`, `vehicles` and `people` know the shapes of
-things; `traffic` places them, `order` says who stands before whom. `scene` puts one picture
+things; `traffic` places them, `order` says who stands before whom. `scene` puts one image
 together and `files` writes it in Cityscapes' layout.
 """

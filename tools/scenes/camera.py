@@ -1,6 +1,6 @@
 """A pinhole camera above a flat street.
 
-World points are (x, y, z) in metres: x to the right of the camera, y up from the ground, z ahead.
+World points are (x, y, z) in meters: x to the right of the camera, y up from the ground, z ahead.
 Image points are (x, y) in pixels, as Cityscapes' polygons and PIL have them.
 """
 
@@ -19,10 +19,10 @@ class Camera:
     """A camera that looks along z.
 
     Attributes:
-        size: (height, width) of the picture in pixels.
+        size: (height, width) of the image in pixels.
         focal: focal length in pixels.
         center: (x, y) in pixels, where z vanishes; y is the horizon.
-        mount: metres from the ground to the lens.
+        mount: meters from the ground to the lens.
     """
 
     size: tuple[int, int]
@@ -40,21 +40,21 @@ class Camera:
         """`project` for each point."""
         return [self.project(point) for point in points]
 
-    def pixels(self, metres: float, z: float) -> float:
+    def pixels(self, meters: float, z: float) -> float:
         """How many pixels a length across the view takes at a distance."""
-        return metres * self.focal / z
+        return meters * self.focal / z
 
     def reach(self, z: float) -> float:
-        """Metres to each side that surely leave the picture at a distance."""
+        """Meters to each side that surely leave the image at a distance."""
         return z * self.size[1] / self.focal
 
     def nearest_ground(self) -> float:
-        """Metres from which to paint the ground, so that it reaches the picture's lower border."""
+        """Meters from which to paint the ground, so that it reaches the image's lower border."""
         return 0.9 * self.focal * self.mount / (self.size[0] - self.center[1])
 
     @classmethod
     def random(cls, height: int, width: int, random: Random) -> Camera:
-        """A camera in a car: slightly different in each scene, in proportion to the picture."""
+        """A camera in a car: slightly different in each scene, in proportion to the image."""
         return cls(
             (height, width),
             focal=random.uniform(0.78, 0.95) * min(width, 2 * height),

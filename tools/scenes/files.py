@@ -37,21 +37,21 @@ class Job(NamedTuple):
 
 
 def write_scene(job: Job, root: Path) -> None:
-    """Makes a scene and writes its picture and `gtFine` files below `root`."""
+    """Make a scene and write its image and `gtFine` files below `root`."""
     cities = CITIES[job.split]
     city = cities[job.index % len(cities)]
     name = f"{city}_{job.index:06}_{FRAME:06}"
-    pictures = root / "leftImg8bit" / job.split / city
+    images = root / "leftImg8bit" / job.split / city
     labels = root / "gtFine" / job.split / city
-    for folder in (pictures, labels):
+    for folder in (images, labels):
         folder.mkdir(parents=True, exist_ok=True)
     scene = make_scene(*job)
-    Image.fromarray(scene.image).save(pictures / f"{name}_leftImg8bit.png", compress_level=3)
+    Image.fromarray(scene.image).save(images / f"{name}_leftImg8bit.png", compress_level=3)
     write_labels(scene, labels / f"{name}_gtFine")
 
 
 def write_labels(scene: Scene, stem: Path) -> None:
-    """Writes {stem}_polygons.json and the label images that cityscapesscripts makes from it."""
+    """Write {stem}_polygons.json and the label images that cityscapesscripts makes from it."""
     text = json.dumps(scene.annotation)
     Path(f"{stem}_polygons.json").write_text(text, "utf-8")
     annotation = Annotation()

@@ -16,26 +16,26 @@ from scenes.weather import TO_CAMERA, UP, Color, Weather, mix, vary
 
 @dataclass(frozen=True)
 class Stretch:
-    """A piece of one side's front: metres from `start` to `end` along z."""
+    """A piece of one side's front: meters from `start` to `end` along z."""
 
     side: Side
     start: float
     end: float
 
-    def along(self, share: float) -> float:
-        """z at a share (0..1) of the stretch."""
-        return self.start + (self.end - self.start) * share
+    def along(self, fraction: float) -> float:
+        """z at a fraction (0..1) of the stretch."""
+        return self.start + (self.end - self.start) * fraction
 
     def panel(
         self, z0: float, z1: float, y0: float, y1: float, camera: Camera, away: float = 0.0
     ) -> list[tuple[float, float]]:
-        """Image points of a rectangle on the front, or on a plane `away` metres behind it."""
+        """Image points of a rectangle on the front, or on a plane `away` meters behind it."""
         x = self.side.sign * (self.side.front + away)
         return camera.project_all(((x, y0, z0), (x, y1, z0), (x, y1, z1), (x, y0, z1)))
 
     @property
     def normal(self) -> tuple[float, float, float]:
-        """Out of the front, towards the street."""
+        """Out of the front, toward the street."""
         return -float(self.side.sign), 0.0, 0.0
 
 
@@ -53,8 +53,8 @@ def building(stretch: Stretch, camera: Camera, weather: Weather, random: Random)
     height, plaster = 3.1 * floors + 0.9, vary(random.choice(_PLASTER), random, 8)
     roof = vary(random.choice(((120, 62, 50), (84, 82, 86), (100, 74, 62))), random, 8)
     faces = _gable(stretch, height, plaster, roof, camera, weather)
-    shares = [i / 6 for i in range(7)]
-    for low, high in reversed(list(pairwise(shares))):
+    fractions = [i / 6 for i in range(7)]
+    for low, high in reversed(list(pairwise(fractions))):
         z0, z1 = stretch.along(low), stretch.along(high)
         color = weather.shade(plaster, stretch.normal, z0)
         faces.append(Face(stretch.panel(z0, z1, 0, height, camera), color))
@@ -182,7 +182,7 @@ def _garden(
     return items
 
 
-# Kind of front -> (how often, metres along the street).
+# Kind of front -> (how often, meters along the street).
 FRONTS: dict[Builder, tuple[float, tuple[float, float]]] = {
     building: (0.46, (9.0, 17.0)),
     wall: (0.18, (8.0, 16.0)),

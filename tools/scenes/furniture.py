@@ -23,7 +23,7 @@ def _triangle(radius: float) -> Outline:
     return (-radius, -0.6 * radius), (0.0, radius), (radius, -0.6 * radius)
 
 
-# Kind of sign -> (colour, outline around its middle), metres.
+# Kind of sign -> (color, outline around its middle), meters.
 SIGNS: dict[str, tuple[tuple[Color, Outline], ...]] = {
     "limit": ((_RED, circle(0, 0, 0.4, 16)), (_WHITE, circle(0, 0, 0.28, 16)),
               ((30, 30, 30), rectangle(-0.13, -0.13, 0.13, 0.13))),
@@ -49,7 +49,7 @@ _BENCH: Details = (
     ("black", rectangle(-0.7, 0, -0.6, 0.6)), ("black", rectangle(0.6, 0, 0.7, 0.6)),
 )  # fmt: skip
 _BOX: Details = (
-    ("grey", rectangle(-0.45, 0, 0.45, 1.2)),
+    ("gray", rectangle(-0.45, 0, 0.45, 1.2)),
     ("black", rectangle(-0.45, 1.12, 0.45, 1.2)),
 )
 _DOG: Details = (
@@ -69,7 +69,7 @@ SMALL_THINGS: dict[str, tuple[Details, ...]] = {
     "dynamic": (_DOG, _STROLLER),
 }
 _PAINT: dict[str, Color] = {
-    "green": (70, 92, 70), "black": (36, 36, 38), "brown": (116, 82, 54), "grey": (150, 152, 148),
+    "green": (70, 92, 70), "black": (36, 36, 38), "brown": (116, 82, 54), "gray": (150, 152, 148),
     "blue": (54, 70, 120),
 }  # fmt: skip
 
@@ -99,7 +99,7 @@ def small_thing(
 
 
 def _post(x: float, z: float, height: float, width: float, camera: Camera) -> Outline:
-    """A pole at least a pixel wide, around x, in metres."""
+    """A pole at least a pixel wide, around x, in meters."""
     width = max(width, 1.1 / camera.pixels(1.0, z))
     return rectangle(x - width / 2, 0, x + width / 2, height)
 
@@ -173,7 +173,7 @@ def traffic_sign(
 def tree(
     x: float, z: float, camera: Camera, weather: Weather, random: Random, size: float = 1.0
 ) -> list[Item]:
-    """A trunk and a crown of leaves, lighter towards the sun."""
+    """A trunk and a crown of leaves, lighter toward the sun."""
     height, radius = random.uniform(4.6, 7) * size, random.uniform(1.5, 2.4) * size
     green = vary(random.choice(((52, 98, 44), (66, 108, 48), (40, 86, 50), (86, 110, 44))), random)
     trunk = rectangle(x - 0.16 * size, 0, x + 0.16 * size, height)

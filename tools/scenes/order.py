@@ -11,7 +11,7 @@ from scenes.camera import WorldPoint
 
 @dataclass(frozen=True)
 class Footprint:
-    """The ground that something takes, in metres."""
+    """The ground that something takes, in meters."""
 
     x0: float
     x1: float
@@ -30,7 +30,7 @@ class Footprint:
         return cls(min(xs), max(xs), min(zs), max(zs))
 
     def overlaps(self, other: Footprint, gap: float = 0.0) -> bool:
-        """Whether less than `gap` metres lie between the two (negative: they may overlap)."""
+        """Whether less than `gap` meters lie between the two (negative: they may overlap)."""
         return (
             self.x0 < other.x1 + gap
             and other.x0 < self.x1 + gap

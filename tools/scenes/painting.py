@@ -2,7 +2,7 @@
 
 A thing is a list of flat faces, painted in order. Their union is traced to the polygon of the
 annotation, and that polygon, filled by the routine that cityscapesscripts uses for its label
-images, is the stencil through which the faces are painted: picture and labels cannot disagree.
+images, is the stencil through which the faces are painted: image and labels cannot disagree.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scenes.weather import Color
 Polygon = list[tuple[int, int]]
 
 SHARPNESS = 2
-"""Faces are painted this many times finer than the picture and averaged, for smooth edges."""
+"""Faces are painted this many times finer than the image and averaged, for smooth edges."""
 
 # Texture -> strength of fine and of coarse grain, in hundredths of the brightness.
 TEXTURES = {
@@ -53,7 +53,7 @@ class Face(NamedTuple):
 
 @dataclass(frozen=True)
 class Item:
-    """One labelled thing or piece of stuff.
+    """One labeled thing or piece of stuff.
 
     Attributes:
         label: a label name of Cityscapes, also with "group".
@@ -74,7 +74,7 @@ def as_details(faces: Sequence[Face]) -> list[Face]:
 
 
 def trace(item: Item, size: tuple[int, int]) -> list[Polygon]:
-    """The polygons around an item's faces, clipped to a picture of (height, width) `size`.
+    """The polygons around an item's faces, clipped to an image of (height, width) `size`.
 
     The largest comes first; pieces too small for a polygon are left out, so the list may be empty.
     """
@@ -101,7 +101,7 @@ def trace(item: Item, size: tuple[int, int]) -> list[Polygon]:
 
 
 def fill(image: Image.Image, polygons: Iterable[Polygon], value: int) -> None:
-    """Fills polygons as cityscapesscripts' json2labelImg does, in place."""
+    """Fill polygons as cityscapesscripts' json2labelImg does, in place."""
     drawer = ImageDraw.Draw(image)
     for polygon in polygons:
         drawer.polygon(polygon, fill=value)
@@ -121,16 +121,16 @@ def visible_areas(outlines: Sequence[Sequence[Polygon]], size: tuple[int, int]) 
 
 
 class Canvas:
-    """A picture in the making."""
+    """An image in the making."""
 
     def __init__(self, size: tuple[int, int], contrast: float = 1.0) -> None:
-        """An empty picture of (height, width) `size`; `contrast` (0..1) scales the textures."""
+        """An empty image of (height, width) `size`; `contrast` (0..1) scales the textures."""
         self.size, self._contrast = size, contrast
         self._image = Image.new("RGB", (size[1] * SHARPNESS, size[0] * SHARPNESS))
         self._textures = Image.new("L", (size[1], size[0]))
 
     def paint(self, item: Item, polygons: Sequence[Polygon]) -> None:
-        """Paints an item's faces through its polygons."""
+        """Paint an item's faces through its polygons."""
         if not polygons:
             return
         stencil = Image.new("L", self._textures.size)
@@ -166,17 +166,17 @@ class Canvas:
         self._image.paste((18, 18, 26), fine_box, mask)
 
     def develop(self, random: Random) -> np.ndarray:
-        """[H, W, 3] uint8 RGB: the picture with textures and a camera's faults."""
-        picture = cv2.resize(
+        """[H, W, 3] uint8 RGB: the image with textures and a camera's faults."""
+        image = cv2.resize(
             np.asarray(self._image), self.size[::-1], interpolation=cv2.INTER_AREA
         ).astype(np.float32)
         noise = np.random.default_rng(random.getrandbits(64))
-        picture *= 1 + self._grain(noise)[..., None]
+        image *= 1 + self._grain(noise)[..., None]
         unit = min(self.size[1] / 512, self.size[0] / 256)
-        picture = cv2.GaussianBlur(picture, (0, 0), random.uniform(0.3, 0.75) * max(1.0, unit**0.5))
-        picture = _expose(picture, random)
-        picture += noise.normal(0, random.uniform(1, 6), picture.shape).astype(np.float32)
-        return np.clip(np.round(picture), 0, 255).astype(np.uint8)
+        image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, 0.75) * max(1.0, unit**0.5))
+        image = _expose(image, random)
+        image += noise.normal(0, random.uniform(1, 6), image.shape).astype(np.float32)
+        return np.clip(np.round(image), 0, 255).astype(np.uint8)
 
     def _grain(self, noise: np.random.Generator) -> np.ndarray:
         strengths = np.array(list(TEXTURES.values()), np.float32)[np.asarray(self._textures)]
@@ -187,13 +187,13 @@ class Canvas:
         return (strengths[..., 0] * fine + strengths[..., 1] * coarse) * self._contrast / 100
 
 
-def _expose(picture: np.ndarray, random: Random) -> np.ndarray:
+def _expose(image: np.ndarray, random: Random) -> np.ndarray:
     gain = random.uniform(0.88, 1.12)
     balance = np.array([random.uniform(0.95, 1.05) for _ in range(3)], np.float32)
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     vignette = 1 - random.uniform(0, 0.12) * (x * x + y * y)
-    return picture * (gain * balance) * vignette[..., None]
+    return image * (gain * balance) * vignette[..., None]
 
 
 def _to_patch(points: Sequence[ImagePoint], box: Sequence[int]) -> list[ImagePoint]:

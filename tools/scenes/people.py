@@ -1,6 +1,6 @@
 """People and two-wheelers: flat figures that face the camera.
 
-A figure is a table of (material, outline); outlines are in metres, u to the side it looks at,
+A figure is a table of (material, outline); outlines are in meters, u to the side it looks at,
 v up from the ground. "air" is see-through: it shapes the outline only.
 """
 
@@ -36,7 +36,7 @@ def _head(u: float, v: float, covered: str) -> Details:
 
 
 def _spoked(u: float) -> Details:
-    return ("air", circle(u, 0.34, 0.34, 16)), ("tyre", ring(u, 0.34, 0.35, 0.07))
+    return ("air", circle(u, 0.34, 0.34, 16)), ("tire", ring(u, 0.34, 0.35, 0.07))
 
 
 BICYCLE_SIDE: Details = (
@@ -46,28 +46,28 @@ BICYCLE_SIDE: Details = (
     ("frame", bar(-0.22, 0.8, -0.02, 0.3, 0.08)), ("frame", bar(-0.2, 0.76, 0.38, 0.8, 0.08)),
     ("frame", bar(-0.02, 0.3, 0.4, 0.76, 0.08)), ("frame", bar(0.52, 0.34, 0.36, 0.98)),
     ("seat", bar(-0.38, 0.88, -0.1, 0.9, 0.09)), ("seat", bar(-0.22, 0.78, -0.24, 0.9)),
-    ("tyre", bar(0.32, 1.0, 0.5, 1.04, 0.07)),
+    ("tire", bar(0.32, 1.0, 0.5, 1.04, 0.07)),
 )  # fmt: skip
 BICYCLE_END: Details = (
-    ("tyre", rectangle(-0.05, 0.0, 0.05, 0.68)), ("frame", rectangle(-0.045, 0.55, 0.045, 1.0)),
-    ("tyre", bar(-0.3, 1.02, 0.3, 1.02, 0.07)), ("seat", rectangle(-0.1, 0.84, 0.1, 0.93)),
+    ("tire", rectangle(-0.05, 0.0, 0.05, 0.68)), ("frame", rectangle(-0.045, 0.55, 0.045, 1.0)),
+    ("tire", bar(-0.3, 1.02, 0.3, 1.02, 0.07)), ("seat", rectangle(-0.1, 0.84, 0.1, 0.93)),
     ("red_lamp", rectangle(-0.05, 0.6, 0.05, 0.7)),
 )  # fmt: skip
 MOTORCYCLE_SIDE: Details = (
-    ("tyre", circle(-0.68, 0.33, 0.33)), ("tyre", circle(0.7, 0.33, 0.33)),
+    ("tire", circle(-0.68, 0.33, 0.33)), ("tire", circle(0.7, 0.33, 0.33)),
     ("rim", circle(-0.68, 0.33, 0.17)), ("rim", circle(0.7, 0.33, 0.17)),
     ("engine", ((-0.5, 0.25), (-0.45, 0.62), (0.4, 0.65), (0.35, 0.22))),
     ("chrome", bar(-0.95, 0.38, 0.1, 0.26, 0.1)), ("chrome", bar(0.7, 0.33, 0.42, 0.95, 0.08)),
     ("frame", ((-0.95, 0.75), (-0.85, 0.86), (-0.3, 0.74), (0.0, 0.98), (0.4, 1.0), (0.62, 0.85),
                (0.5, 0.62), (-0.1, 0.55), (-0.5, 0.58))),
     ("seat", ((-0.85, 0.84), (-0.3, 0.72), (-0.1, 0.84), (-0.3, 0.88), (-0.8, 0.94))),
-    ("tyre", bar(0.28, 1.08, 0.46, 1.02, 0.09)), ("white_lamp", circle(0.62, 0.86, 0.1)),
+    ("tire", bar(0.28, 1.08, 0.46, 1.02, 0.09)), ("white_lamp", circle(0.62, 0.86, 0.1)),
 )  # fmt: skip
 MOTORCYCLE_END: Details = (
-    ("tyre", rectangle(-0.11, 0.0, 0.11, 0.62)),
+    ("tire", rectangle(-0.11, 0.0, 0.11, 0.62)),
     ("engine", ((-0.24, 0.3), (-0.28, 0.62), (0.28, 0.62), (0.24, 0.3))),
     ("frame", ((-0.24, 0.55), (-0.2, 0.98), (0.2, 0.98), (0.24, 0.55))),
-    ("seat", rectangle(-0.17, 0.9, 0.17, 1.0)), ("tyre", bar(-0.42, 1.08, 0.42, 1.08, 0.08)),
+    ("seat", rectangle(-0.17, 0.9, 0.17, 1.0)), ("tire", bar(-0.42, 1.08, 0.42, 1.08, 0.08)),
     ("red_lamp", rectangle(-0.12, 0.68, 0.12, 0.8)), ("chrome", rectangle(0.2, 0.3, 0.32, 0.42)),
 )  # fmt: skip
 RIDER_SIDE: Details = (
@@ -145,14 +145,14 @@ _FRAMES: tuple[Color, ...] = (
 )
 _VESTS: tuple[Color, ...] = ((226, 240, 40), (255, 128, 20))
 _FIXED: dict[str, Color] = {
-    "tyre": (26, 26, 28), "rim": (128, 130, 134), "engine": (74, 76, 82), "seat": (36, 30, 28),
+    "tire": (26, 26, 28), "rim": (128, 130, 134), "engine": (74, 76, 82), "seat": (36, 30, 28),
     "chrome": (182, 184, 190), "red_lamp": (222, 26, 24), "white_lamp": (255, 250, 222),
     "shoes": (32, 28, 28),
 }  # fmt: skip
 
 
 def random_colors(random: Random) -> dict[str, Color]:
-    """Material -> colour of one person and vehicle."""
+    """Material -> color of one person and vehicle."""
     shirt = vary(random.choice(_CLOTHES), random)
     helmet = random.choice(((240, 240, 240), (30, 30, 34), (200, 30, 36), (240, 200, 30)))
     return _FIXED | {
@@ -171,7 +171,7 @@ def random_colors(random: Random) -> dict[str, Color]:
 
 @dataclass(frozen=True)
 class Stance:
-    """Where a figure stands: its foot in metres, its size, and the way its plane is turned.
+    """Where a figure stands: its foot in meters, its size, and the way its plane is turned.
 
     Attributes:
         squeeze: -1..1, width as seen; negative looks to the left.
@@ -206,7 +206,7 @@ class Figure:
     """One or more figures at a place that are drawn together.
 
     Attributes:
-        parts: (label, table, colours) in painting order.
+        parts: (label, table, colors) in painting order.
     """
 
     stance: Stance
@@ -214,7 +214,7 @@ class Figure:
 
     @property
     def half_width(self) -> float:
-        """Metres it takes to each side."""
+        """Meters it takes to each side."""
         widest = max(
             abs(u) for _, table, _ in self.parts for _, outline in table for u, _ in outline
         )

@@ -1,4 +1,4 @@
-"""One scene: a picture and its annotation."""
+"""One scene: an image and its annotation."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from scenes.weather import Weather
 Traced = tuple[Item, list[Polygon]]
 
 SMALLEST_SHARE = 9e-5
-"""Share of the picture's pixels below which nobody would have annotated a thing."""
+"""Fraction of the image's pixels below which nobody would have annotated a thing."""
 HIDDEN_SHARE = 0.15
-"""Share of its own pixels below which a thing counts as hidden."""
+"""Fraction of its own pixels below which a thing counts as hidden."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is written for one picture.
+    """What is written for one image.
 
     Attributes:
         image: [H, W, 3] uint8 RGB.
@@ -41,24 +41,24 @@ class Scene:
 def make_scene(seed: int, split: str, index: int, height: int, width: int) -> Scene:
     """The scene number `index` of a split; it depends on nothing but the arguments."""
 
-    def chance(part: str) -> Random:
+    def random_for(part: str) -> Random:
         return Random(f"{seed} {split} {index} {part}")
 
-    camera = Camera.random(height, width, chance("camera"))
-    weather = Weather.random(chance("weather"))
-    layout = Layout.random(chance("layout"))
-    traffic = Traffic(layout, camera, weather, chance("traffic"))
+    camera = Camera.random(height, width, random_for("camera"))
+    weather = Weather.random(random_for("weather"))
+    layout = Layout.random(random_for("layout"))
+    traffic = Traffic(layout, camera, weather, random_for("traffic"))
     traffic.fill()
     actors = [traffic.actors[i] for i in far_to_near([a.footprint for a in traffic.actors])]
 
     still = [
-        sky(camera, weather, chance("sky")),
-        *backdrop(layout, camera, weather, chance("backdrop")),
-        *ground(layout, camera, weather, chance("ground")),
-        *fronts(layout, camera, weather, chance("fronts")),
+        sky(camera, weather, random_for("sky")),
+        *backdrop(layout, camera, weather, random_for("backdrop")),
+        *ground(layout, camera, weather, random_for("ground")),
+        *fronts(layout, camera, weather, random_for("fronts")),
     ]
     moving = [item for actor in actors for item in actor.items]
-    frame = picture_frame(camera, chance("frame"))
+    frame = image_frame(camera, random_for("frame"))
     shadows = [camera.project_all(actor.shadow) for actor in actors]
 
     canvas = Canvas(camera.size, contrast=min(1.0, weather.fog / 220))
@@ -68,18 +68,25 @@ def make_scene(seed: int, split: str, index: int, height: int, width: int) -> Sc
     annotated += _paint(
         canvas, _shown(_traced(moving, camera.size), _traced(frame, camera.size), camera.size)
     )
-    return Scene(canvas.develop(chance("film")), _annotation(annotated, camera.size))
+    return Scene(canvas.develop(random_for("film")), _annotation(annotated, camera.size))
 
 
-def picture_frame(camera: Camera, random: Random) -> list[Item]:
+def image_frame(camera: Camera, random: Random) -> list[Item]:
     """What Cityscapes leaves out at the border: our own car and the edge of the camera's view."""
     height, width = camera.size
     items = []
     if random.random() < 0.6:
         rise, color = random.uniform(0.02, 0.035) * height, random.uniform(24, 60)
         hood = [
-            (share * width, height - lift * rise)
-            for share, lift in ((0.2, 0), (0.32, 0.7), (0.42, 1), (0.58, 1), (0.68, 0.7), (0.8, 0))
+            (fraction * width, height - lift * rise)
+            for fraction, lift in (
+                (0.2, 0),
+                (0.32, 0.7),
+                (0.42, 1),
+                (0.58, 1),
+                (0.68, 0.7),
+                (0.8, 0),
+            )
         ]
         items.append(Item("ego vehicle", [Face(hood, (color, color, color + 6))]))
     if random.random() < 0.5:
@@ -108,7 +115,7 @@ def _shown(items: Sequence[Traced], frame: Sequence[Traced], size: tuple[int, in
 
 
 def _paint(canvas: Canvas, items: Sequence[Traced]) -> list[tuple[str, Polygon]]:
-    """Paints the items in order; their labels and polygons."""
+    """Paint the items in order; return their labels and polygons."""
     for item, polygons in items:
         canvas.paint(item, polygons)
     return [(item.label, polygon) for item, polygons in items for polygon in polygons]

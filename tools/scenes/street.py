@@ -13,16 +13,16 @@ from scenes.vehicle_shapes import circle
 from scenes.weather import UP, Color, Weather, mix, vary
 
 FAR = 130.0
-"""Metres at which the street ends."""
+"""Meters at which the street ends."""
 LANE = 3.3
-"""Metres from one lane to the next; ours has its middle at x = 0."""
+"""Meters from one lane to the next; ours has its middle at x = 0."""
 CROSS_WIDTH = 9.0
-"""Metres across the street that crosses."""
+"""Meters across the street that crosses."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the street; distances are metres from the camera's x = 0, positive.
+    """One side of the street; distances are meters from the camera's x = 0, positive.
 
     Attributes:
         sign: -1 left, 1 right.

@@ -19,7 +19,7 @@ from scenes.weather import Weather
 
 AWAY, TOWARDS = 0.0, math.pi
 NEAREST = 4.0
-"""Nothing stands nearer than this, in metres."""
+"""Nothing stands nearer than this, in meters."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Actor:
     Attributes:
         footprint: where it stands.
         items: what is painted, in order.
-        shadow: its shadow's corners on the ground, metres.
+        shadow: its shadow's corners on the ground, meters.
     """
 
     footprint: Footprint
@@ -39,7 +39,7 @@ class Actor:
 
 @dataclass
 class Traffic:
-    """Fills a street step by step; what would stand in something else is left out."""
+    """A street that is filled step by step; what would stand in something else is left out."""
 
     layout: Layout
     camera: Camera
@@ -91,7 +91,7 @@ class Traffic:
         return self._add(footprint, build, gap, 0.8)
 
     def _depth(self, near: float, far: float) -> float:
-        """A distance, near ones more often: even in the picture rather than on the ground."""
+        """A distance, near ones more often: even in the image rather than on the ground."""
         return 1 / self.random.uniform(1 / far, 1 / near)
 
     # Vehicles
@@ -111,7 +111,7 @@ class Traffic:
         self._vehicle(kind, x, self.layout.junction + z, yaw)
 
     def _lanes(self) -> None:
-        """Cars, trucks and buses ahead of us and coming towards us."""
+        """Cars, trucks and buses ahead of us and coming toward us."""
         random = self.random
         for x, yaw, count in ((0.0, AWAY, 2), (-LANE, TOWARDS, 3)):
             for _ in range(count):
@@ -129,7 +129,7 @@ class Traffic:
                 self._vehicle(kind, x, self._depth(8, 32) + 5, self._along(side))
 
     def _parked(self) -> None:
-        """Rows of cars, bumper to bumper, neighbours in different colours."""
+        """Rows of cars, bumper to bumper, neighbors in different colors."""
         for side in self.layout.sides:
             if not side.parking:
                 continue
@@ -240,8 +240,8 @@ class Traffic:
         """Parked bicycles and motorcycles, alone or in a rack."""
         random = self.random
         for side in self.layout.sides:
-            for kind, chance in (("bicycle", 0.65), ("motorcycle", 0.5)):
-                if random.random() < chance:
+            for kind, probability in (("bicycle", 0.65), ("motorcycle", 0.5)):
+                if random.random() < probability:
                     x, z = side.sign * (side.curb + 0.8), self._depth(6.5, 22)
                     cycle = two_wheeler(kind, x, z, random, ridden=False, crossing=True)
                     self._figure(cycle)
@@ -289,9 +289,9 @@ class Traffic:
 
     def _small_things(self) -> None:
         scene = self.camera, self.weather, self.random
-        for label, chance in (("static", 0.6), ("dynamic", 0.4)):
+        for label, probability in (("static", 0.6), ("dynamic", 0.4)):
             for side in self.layout.sides:
-                if self.random.random() < chance:
+                if self.random.random() < probability:
                     thing = label, self._on_walk(side), self._depth(9, 26)
                     build = partial(furniture.small_thing, *thing, *scene)
                     self._add(Footprint.around(*thing[1:], 0.7, 0.3), build, 0.1, 0.5)

@@ -1,6 +1,6 @@
 """The shapes of vehicles, as tables.
 
-A shape's own coordinates are metres: `a` along the vehicle from its rear to its front, `y` up,
+A shape's own coordinates are meters: `a` along the vehicle from its rear to its front, `y` up,
 `s` across, 0 in the middle.
 """
 
@@ -37,7 +37,7 @@ class Shape:
 
     Attributes:
         label: Cityscapes' name.
-        length, width: metres.
+        length, width: meters.
         solids: the bodies.
         side: details on both sides, in (a, y).
         rear, front: details on the ends, in (s, y).
@@ -69,7 +69,7 @@ def circle(x: float, y: float, radius: float, corners: int = 14) -> Outline:
 
 MATERIALS: dict[str, Color] = {
     "glass": (52, 64, 78),
-    "tyre": (28, 28, 30),
+    "tire": (28, 28, 30),
     "rim": (150, 152, 156),
     "under": (30, 30, 32),
     "dark": (58, 60, 64),

@@ -15,7 +15,7 @@ from scenes.weather import Color, Weather, vary
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a vehicle stands: its middle in metres, `yaw` 0 when it drives away from us."""
+    """Where a vehicle stands: its middle in meters, `yaw` 0 when it drives away from us."""
 
     x: float
     z: float
@@ -42,7 +42,7 @@ class Vehicle:
 
     @classmethod
     def random(cls, kind: str, pose: Pose, random: Random, avoid: Color | None = None) -> Vehicle:
-        """One of a kind, in a colour other than `avoid` where the kind has several."""
+        """One of a kind, in a color other than `avoid` where the kind has several."""
         shape = random.choice(KINDS[kind])
         colors = [color for color in shape.colors if color != avoid] or list(shape.colors)
         return cls(shape, pose, MATERIALS | {"body": random.choice(colors)})
@@ -179,9 +179,9 @@ class _View:
             for material, outline in shape.side
         ]
         for a, radius in shape.wheels:
-            for material, share in (("tyre", 1.0), ("rim", 0.55)):
-                rim = [self._world(p, y, half) for p, y in circle(a, radius, radius * share)]
-                faces.append(self._face(rim, material, normal, material == "tyre"))
+            for material, fraction in (("tire", 1.0), ("rim", 0.55)):
+                rim = [self._world(p, y, half) for p, y in circle(a, radius, radius * fraction)]
+                faces.append(self._face(rim, material, normal, material == "tire"))
         return faces
 
 

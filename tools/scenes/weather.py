@@ -1,4 +1,4 @@
-"""Light and air: the colour that a painted face shows to the camera."""
+"""Light and air: the color that a painted face shows to the camera."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ UP: WorldPoint = (0.0, 1.0, 0.0)
 TO_CAMERA: WorldPoint = (0.0, 0.0, -1.0)
 
 
-def mix(one: Color, other: Color, share: float) -> Color:
-    """`one` with a share (0..1) of `other`."""
-    return tuple(a + (b - a) * share for a, b in zip(one, other, strict=True))
+def mix(one: Color, other: Color, fraction: float) -> Color:
+    """`one` with a fraction (0..1) of `other`."""
+    return tuple(a + (b - a) * fraction for a, b in zip(one, other, strict=True))
 
 
 def vary(color: Color, random: Random, amount: float = 12) -> Color:
@@ -31,13 +31,13 @@ class Weather:
     """The light of one scene.
 
     Attributes:
-        sun: unit vector towards the sun.
+        sun: unit vector toward the sun.
         sunlight: (r, g, b) factor of a face that looks into the sun, added to `ambient`.
         ambient: (r, g, b) factor of a face in the shade.
-        sky: colours at the horizon and at the top, 0..255.
-        fog: metres at which 63 % of a colour has become the horizon's.
+        sky: colors at the horizon and at the top, 0..255.
+        fog: meters at which 63 % of a color has become the horizon's.
         shadow: 0..1, how dark cast shadows are.
-        lit: 0..1, share of windows with a lamp behind them.
+        lit: 0..1, fraction of windows with a lamp behind them.
         clouds: number of clouds.
     """
 
@@ -51,7 +51,7 @@ class Weather:
     clouds: int
 
     def shade(self, color: Color, normal: WorldPoint, depth: float) -> Color:
-        """What a matt face of a colour looks like; `normal` need not have unit length."""
+        """What a matt face of a color looks like; `normal` need not have unit length."""
         length = math.sqrt(sum(value * value for value in normal)) or 1.0
         facing = max(0.0, sum(a * b for a, b in zip(normal, self.sun, strict=True)) / length)
         lit = tuple(
@@ -61,12 +61,12 @@ class Weather:
         return self.through_air(lit, depth)
 
     def through_air(self, color: Color, depth: float) -> Color:
-        """What a colour (also that of a lamp) looks like from `depth` metres away."""
+        """What a color (or a lamp) looks like from `depth` meters away."""
         return mix(color, self.sky[0], 1 - math.exp(-depth / self.fog))
 
     @classmethod
     def random(cls, random: Random) -> Weather:
-        """One of the `KINDS`, its sun anywhere in the sky and its colours slightly changed."""
+        """One of the `KINDS`, its sun anywhere in the sky and its colors slightly changed."""
         kind = random.choice(tuple(KINDS))
         height, turn = KINDS[kind]["height"], random.uniform(0, 2 * math.pi)
         flat = math.sqrt(1 - height * height)
