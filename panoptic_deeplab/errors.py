@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 
@@ -72,6 +73,15 @@ def remark(error: DataError) -> bool:
     if errors is not None:
         errors.append(error)
     return errors is not None
+
+
+@contextmanager
+def told_with(where: str | Path) -> Iterator[None]:
+    """Put the file, and perhaps the image, before what is wrong with it."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{where}: {error}", kind=error.kind, **error.where) from error
 
 
 def one_line(text: str) -> str:

@@ -153,44 +153,6 @@ class Segment:
     is_thing: bool | None = None
     score: float | None = None
 
-    @classmethod
-    def from_json(cls, entry: Mapping[str, Any], info: DatasetInfo) -> Segment:
-        """An entry of COCO panoptic's `segments_info`, its category id made a class index.
-
-        Raises:
-            DataError: a key is missing, not an integer, or the category is not in `info`.
-        """
-        try:
-            segment_id, category_id = _integer(entry["id"]), _integer(entry["category_id"])
-            iscrowd, area = bool(_integer(entry.get("iscrowd", 0))), _integer(entry.get("area", 0))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(
-                "a segment needs whole numbers id, category_id, iscrowd and area; "
-                f"got {entry!r:.200}",
-                kind="malformed entry",
-            ) from error
-        if not 0 < segment_id < 1 << 24:
-            raise DataError(
-                f"segment id {segment_id!r:.30} is outside 1..{(1 << 24) - 1}",
-                kind="malformed entry",
-            )
-        if category_id not in info.index_of_official_id:
-            raise DataError(
-                f"segment {segment_id} has category_id {category_id!r:.30}, which is none of the "
-                f"{info.num_classes} categories of {info.name}",
-                kind="unknown category",
-                segment_id=segment_id,
-                category_id=category_id,
-            )
-        category = info.index_of_official_id[category_id]
-        return cls(segment_id, category, iscrowd, area, info.categories[category].is_thing)
-
-
-def _integer(value: Any) -> int:
-    if (isinstance(value, float) and not value.is_integer()) or not isinstance(value, (int, float)):
-        raise TypeError(f"{value!r} is not a whole number")
-    return int(value)
-
 
 @dataclass(frozen=True)
 class Frame:

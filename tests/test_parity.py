@@ -16,11 +16,11 @@ import pytest
 
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES
+from panoptic_deeplab.formats.coco import segment_of
 from panoptic_deeplab.fusion import fuse_by_majority, majority_vote
 from panoptic_deeplab.losses import PanopticDeepLabLoss
 from panoptic_deeplab.postprocess import find_centers, group_pixels
 from panoptic_deeplab.resample import resize_outputs
-from panoptic_deeplab.structures import Segment
 from panoptic_deeplab.targets import CenterOffsetTargets
 from panoptic_deeplab.weights.loading import load_weights
 
@@ -48,9 +48,7 @@ def read(name: str) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_targets(number: int) -> None:
     expected = read(f"targets_{number}")
-    segments = [
-        Segment.from_json(entry, CITYSCAPES) for entry in json.loads(str(expected["segments"]))
-    ]
+    segments = [segment_of(entry, CITYSCAPES) for entry in json.loads(str(expected["segments"]))]
     sample = {"panoptic": expected["panoptic"], "segments": segments}
     targets = CenterOffsetTargets(thing_ids=CITYSCAPES.thing_ids)(sample)
     for name in ("semantic", "semantic_weights", "center_weights", "offset_weights"):

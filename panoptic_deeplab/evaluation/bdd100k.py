@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.evaluation.files import count_all, find_files, told_with
+from panoptic_deeplab.errors import DataError, told_with
+from panoptic_deeplab.evaluation.files import count_all, find_files
 from panoptic_deeplab.evaluation.overlaps import (
     NO_CATEGORY,
     Overlaps,

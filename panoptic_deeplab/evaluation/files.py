@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -78,15 +77,6 @@ def count_all(
     finally:
         pool.shutdown(cancel_futures=True)  # after an error the rest is not worth the wait
     return whole
-
-
-@contextmanager
-def told_with(where: str | Path) -> Iterator[None]:
-    """Puts the file, and the image, before what is wrong with it."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(f"{where}: {error}") from error
 
 
 def read_label_map(path: str | Path) -> np.ndarray:

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from cityscapesscripts.helpers.labels import id2label, labels
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, told_with
 from panoptic_deeplab.evaluation.files import (
     count_all,
     pair_cityscapes,
     read_label_map,
     read_mask,
-    told_with,
 )
 from panoptic_deeplab.evaluation.instance_ap import InstanceAP
 from panoptic_deeplab.evaluation.overlaps import check_same_size, joint_runs

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.evaluation.files import count_all, told_with
+from panoptic_deeplab.errors import DataError, told_with
+from panoptic_deeplab.evaluation.files import count_all
 from panoptic_deeplab.evaluation.panoptic_quality import PanopticQuality
 from panoptic_deeplab.files import inside
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
+from panoptic_deeplab.formats.panoptic_json import PanopticEntry, number, whole_number
 from panoptic_deeplab.structures import (
     VOID_ID,
     Category,
@@ -25,7 +26,8 @@ from panoptic_deeplab.structures import (
     Segment,
 )
 
-_LARGEST = 1 << 53
+_PREDICTED = {"id": whole_number, "category_id": whole_number}
+_ANNOTATED = _PREDICTED | {"area": number, "iscrowd": whole_number}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def _read_truth(path: str | Path) -> tuple[DatasetInfo, list[_Entry]]:
     entries, categories = [], []
     for key, item in iterate_items(path, "annotations", "categories"):
         if key == "annotations":
-            entries.append(_entry(item, ("id", "category_id", "area", "iscrowd"), path))
+            entries.append(_entry(item, _ANNOTATED, path))
         else:
             categories.append(item)
     if not entries:
@@ -136,9 +138,7 @@ def _read_truth(path: str | Path) -> tuple[DatasetInfo, list[_Entry]]:
 
 
 def _read_predictions(path: str | Path) -> dict[Any, _Entry]:
-    entries = (
-        _entry(item, ("id", "category_id"), path) for _, item in iterate_items(path, "annotations")
-    )
+    entries = (_entry(item, _PREDICTED, path) for _, item in iterate_items(path, "annotations"))
     return {entry.image_id: entry for entry in entries}
 
 
@@ -153,40 +153,18 @@ def _info(entries: Sequence[Any], path: str | Path) -> DatasetInfo:
     # Named by their ids: panopticapi asks neither for names nor for colours.
     with told_with(path):
         categories = tuple(
-            Category(str(number), is_thing, (0, 0, 0), int(_number({"id": number}, "id")))
-            for number, is_thing in kinds.items()
+            Category(str(value), is_thing, (0, 0, 0), whole_number({"id": value}, "id"))
+            for value, is_thing in kinds.items()
         )
         return DatasetInfo(str(path), categories, ignore_index=-1)
 
 
-def _entry(item: Any, keys: tuple[str, ...], path: str | Path) -> _Entry:
-    try:
-        image_id, name, segments = item["image_id"], item["file_name"], item["segments_info"]
-        hash(image_id)
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: expected an annotation {{image_id, file_name, segments_info}}, "
-            f"got {item!r:.200}"
-        ) from error
-    place = f"{path}: image {image_id}"
-    if not isinstance(name, str):
-        raise DataError(f"{place}: expected a file_name, got {name!r:.80}")
-    if not isinstance(segments, list):
-        raise DataError(f"{place}: expected a list under 'segments_info', got {segments!r:.80}")
-    with told_with(place):
-        values = [[_number(segment, key) for key in keys] for segment in segments]
-    packed = np.array(values, np.float64).reshape(len(values), len(keys))
-    return _Entry(image_id, name, packed)
-
-
-def _number(entry: Any, key: str) -> float:
-    """A number of an entry that float64 holds exactly; all but areas have to be whole."""
-    value = entry.get(key) if isinstance(entry, Mapping) else None
-    known = isinstance(value, (int, float)) and abs(value) <= _LARGEST
-    if not known or (key != "area" and value != int(value)):
-        kind = "number" if key == "area" else "whole number"
-        raise DataError(f"expected an entry with a {kind} {key!r}, got {entry!r:.200}")
-    return value
+def _entry(item: Any, keys: Mapping[str, Callable[..., float]], path: str | Path) -> _Entry:
+    entry = PanopticEntry.of(item, path)
+    with told_with(f"{path}: image {entry.image_id}"):
+        rows = [[read(s, key) for key, read in keys.items()] for s in entry.segments]
+    packed = np.array(rows, np.float64).reshape(len(rows), len(keys))
+    return _Entry(entry.image_id, entry.file_name, packed)
 
 
 def _annotated_segments(packed: np.ndarray, info: DatasetInfo) -> list[Segment]:
@@ -201,7 +179,7 @@ def _annotated_segments(packed: np.ndarray, info: DatasetInfo) -> list[Segment]:
 
 
 def _predicted_segments(packed: np.ndarray, info: DatasetInfo) -> list[Segment]:
-    """Unlike `Segment.from_json` takes a segment with id 0, which panopticapi counts."""
+    """Unlike a training takes a segment with id 0, which panopticapi counts."""
     segments = []
     for segment_id, category_id in dict(packed.tolist()).items():  # the last one of an id
         if category_id not in info.index_of_official_id:

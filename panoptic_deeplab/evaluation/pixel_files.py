@@ -10,12 +10,11 @@ import cv2
 import numpy as np
 from cityscapesscripts.helpers.labels import id2label, labels
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, told_with
 from panoptic_deeplab.evaluation.files import (
     count_all,
     pair_cityscapes,
     read_label_map,
-    told_with,
 )
 from panoptic_deeplab.evaluation.overlaps import joint_runs, mean_of_known, ratio
 from panoptic_deeplab.evaluation.semantic_iou import SemanticIoU

@@ -10,7 +10,7 @@ import colorsys
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from panoptic_deeplab.errors import DataError, refuse, remark
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
+from panoptic_deeplab.formats.panoptic_json import PanopticEntry, whole_number
 from panoptic_deeplab.id_maps import measure_ids, run_starts
 from panoptic_deeplab.structures import (
     VOID_ID,
@@ -210,40 +211,60 @@ def _picture(entry: Any, path: str | Path) -> dict[str, str]:
         return {}
 
 
-def _usable_annotation(entry: Any, info: DatasetInfo, path: str | Path) -> list[Annotation]:
+def _usable_annotation(item: Any, info: DatasetInfo, path: str | Path) -> list[Annotation]:
     """The annotation; none where a fault of it has been noted."""
     try:
-        annotation = _annotation(entry, path)
+        entry = PanopticEntry.of(item, path)
+        _check_names(entry, path)
     except DataError as error:
         refuse(error)
         return []
-    place = {"file": path, "image_id": annotation.image_id}
+    image_id = str(entry.image_id)
+    place = {"file": path, "image_id": image_id}
     segments = {}
-    for segment_entry in entry["segments_info"]:
+    for segment_entry in entry.segments:
         try:
-            segment = Segment.from_json(segment_entry, info)
+            segment = segment_of(segment_entry, info)
         except DataError as error:
-            message = f"{path}: image {annotation.image_id}: {error}"
+            message = f"{path}: image {image_id}: {error}"
             refuse(DataError(message, kind=error.kind, **(error.where | place)))
             return []
         if segment.id in segments:
-            message = f"{path}: image {annotation.image_id}: segment {segment.id} is listed twice"
+            message = f"{path}: image {image_id}: segment {segment.id} is listed twice"
             remark(DataError(message, kind="duplicate segment", segment_id=segment.id, **place))
         segments[segment.id] = segment
-    return [replace(annotation, segments=tuple(segments.values()))]
+    return [Annotation(image_id, entry.file_name, tuple(segments.values()))]
 
 
-def _annotation(entry: Any, path: str | Path) -> Annotation:
-    """The annotation without its segments."""
-    try:
-        image_id, file_name = str(entry["image_id"]), str(entry["file_name"])
-        list(entry["segments_info"])
-    except (KeyError, TypeError, RecursionError) as error:
+def segment_of(entry: Any, info: DatasetInfo) -> Segment:
+    """An entry of `segments_info`, its category id made a class index.
+
+    Raises:
+        DataError: a key is missing, not a whole number, or the category is not in `info`.
+    """
+    segment_id, category_id = whole_number(entry, "id"), whole_number(entry, "category_id")
+    area, iscrowd = (whole_number(entry, key) if key in entry else 0 for key in ("area", "iscrowd"))
+    if not 0 < segment_id < 1 << 24:
         raise DataError(
-            f"{path}: image_id, file_name and segments_info are needed; got {entry!r:.200}",
+            f"segment id {segment_id!r:.30} is outside 1..{(1 << 24) - 1}",
             kind="malformed entry",
-            file=path,
-        ) from error
+        )
+    if category_id not in info.index_of_official_id:
+        raise DataError(
+            f"segment {segment_id} has category_id {category_id!r:.30}, which is none of the "
+            f"{info.num_classes} categories of {info.name}",
+            kind="unknown category",
+            segment_id=segment_id,
+            category_id=category_id,
+        )
+    category = info.index_of_official_id[category_id]
+    is_thing = info.categories[category].is_thing
+    return Segment(segment_id, category, bool(iscrowd), area, is_thing)
+
+
+def _check_names(entry: PanopticEntry, path: str | Path) -> None:
+    """Refuse an annotation whose names cannot be told or lead out of the folder."""
+    image_id, file_name = str(entry.image_id), entry.file_name
     if not (image_id + file_name).isprintable():
         raise DataError(
             f"{path}: image_id {image_id!r:.100} or file_name {file_name!r:.100} has control "
@@ -258,7 +279,6 @@ def _annotation(entry: Any, path: str | Path) -> Annotation:
             file=path,
             image_id=image_id,
         )
-    return Annotation(image_id, file_name)
 
 
 def read_panoptic_map(png: str | Path, segments: Sequence[Segment]) -> PanopticMap:

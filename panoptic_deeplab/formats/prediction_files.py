@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError, UsageError, nearest
+from panoptic_deeplab.errors import DataError, UsageError, nearest, told_with
 from panoptic_deeplab.files import files_below, inside
 from panoptic_deeplab.formats.bdd100k import BDD100K, read_bitmask
 from panoptic_deeplab.formats.cityscapes import label_named
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
+from panoptic_deeplab.formats.panoptic_json import PanopticEntry, number, whole_number
 from panoptic_deeplab.structures import VOID_ID, DatasetInfo, PanopticMap, Prediction, Segment
 
 
@@ -184,29 +185,24 @@ def _read(path: Path) -> tuple[list[_Entry], list[Mapping[str, Any]]]:
     entries, categories = [], []
     for key, item in iterate_items(path, "annotations", optional=["categories"]):
         if key == "annotations":
-            entries.append(_entry(item, path))
+            entries.append(_entry(PanopticEntry.of(item, path), path))
         else:
             categories.append(item)
     return entries, categories
 
 
-def _entry(item: Any, path: Path) -> _Entry:
-    try:
+def _entry(entry: PanopticEntry, path: Path) -> _Entry:
+    image_id = str(entry.image_id)
+    with told_with(f"{path}: image {image_id}"):
         segments = tuple(
-            (int(segment["id"]), segment["category_id"], _score(segment))
-            for segment in item["segments_info"]
+            (whole_number(segment, "id"), segment.get("category_id"), _score(segment))
+            for segment in entry.segments
         )
-        return _Entry(str(item["image_id"]), str(item["file_name"]), segments)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(
-            f"{path}: expected {{image_id, file_name, segments_info: [{{id, category_id}}]}}, "
-            f"got {item!r:.200}"
-        ) from error
+    return _Entry(image_id, entry.file_name, segments)
 
 
 def _score(segment: Mapping[str, Any]) -> float | None:
-    score = segment.get("score")
-    return None if score is None else float(score)
+    return None if segment.get("score") is None else number(segment, "score")
 
 
 def _category_id(entry: Any, path: Path) -> Any:

@@ -196,13 +196,13 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
         in_segment(1, id="car"),
         "malformed entry",
         {"file": TRAIN_JSON, "image_id": "1"},
-        "needs whole numbers id",
+        "expected an entry with a whole number 'id'",
     ),
     "an id of 4,000 digits": (
         in_segment(1, id=10**4000),
         "malformed entry",
         {"file": TRAIN_JSON, "image_id": "1"},
-        "segment id 100000000000000000000000000000 is outside",
+        "expected an entry with a whole number 'id', got {'id': 10000",
     ),
     "a picture of another size": (
         lambda root: Image.new("RGB", (6, 5)).save(picture_of(root, "1")),

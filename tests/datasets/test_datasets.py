@@ -127,7 +127,7 @@ SPOILT = {
     ),
     "an id that is a text": (
         lambda c: _first(c)["segments_info"][0].update(id="x"),
-        "needs whole numbers id",
+        "expected an entry with a whole number 'id'",
     ),
     "an id of 0": (lambda c: _first(c)["segments_info"][0].update(id=0), "outside 1..16777215"),
     "twice": (lambda c: c["annotations"].append(_first(c)), "is annotated twice"),

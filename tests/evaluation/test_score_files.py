@@ -821,7 +821,7 @@ def test_category_ids_go_by_name_or_are_the_data_sets(tiny_config, truth_as_pred
     ("change", "message"),
     [
         (lambda c: c["annotations"].pop(), "there is no prediction for"),
-        (lambda c: c.update(annotations=[{}]), "panoptic.json: expected {image_id"),
+        (lambda c: c.update(annotations=[{}]), "panoptic.json: expected an annotation"),
         (lambda c: c["annotations"][0].update(file_name="../x.png"), "points outside"),
         (lambda c: c["annotations"][0]["segments_info"].pop(), "none of its"),
         (

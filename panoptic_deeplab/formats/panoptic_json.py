@@ -1,0 +1,87 @@
+"""The entries of a COCO panoptic JSON, read one at a time and their form checked once for all.
+
+What a training, a scorer and a reader of predictions make of them differs; what an entry is does
+not. Following https://cocodataset.org/#format-data (panoptic segmentation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from panoptic_deeplab.errors import DataError
+
+_LARGEST = 1 << 53
+"""Up to here float64 holds whole numbers exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class PanopticEntry:
+    """What a JSON's `annotations` say of one image.
+
+    Attributes:
+        image_id: as it stands there, a text or a number.
+        file_name: the PNG of ids, relative to its folder.
+        segments: the entries of `segments_info`, as they stand there.
+    """
+
+    image_id: Any
+    file_name: str
+    segments: list[Any]
+
+    @classmethod
+    def of(cls, item: Any, path: str | Path) -> PanopticEntry:
+        """Check the form of an item of `annotations`; `path` names the JSON in errors.
+
+        Raises:
+            DataError: a part is missing or of another kind.
+        """
+        try:
+            entry = cls(item["image_id"], item["file_name"], item["segments_info"])
+            hash(entry.image_id)
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}: expected an annotation: image_id, file_name and segments_info are "
+                f"needed; got {item!r:.200}",
+                kind="malformed entry",
+                file=path,
+            ) from error
+        for name, kind, value in (
+            ("file_name", str, entry.file_name),
+            ("segments_info", list, entry.segments),
+        ):
+            if not isinstance(value, kind):
+                expected = "a file_name" if kind is str else f"a list under '{name}'"
+                raise DataError(
+                    f"{path}: image {entry.image_id}: expected {expected}, got {value!r:.80}",
+                    kind="malformed entry",
+                    file=path,
+                )
+        return entry
+
+
+def number(entry: Any, key: str) -> float:
+    """A number of an entry, finite and small enough for float64 to hold it exactly.
+
+    Raises:
+        DataError: there is none.
+    """
+    value = entry.get(key) if isinstance(entry, Mapping) else None
+    if not isinstance(value, (int, float)) or not abs(value) <= _LARGEST:  # NaN is not either
+        raise DataError(
+            f"expected an entry with a number {key!r}, got {entry!r:.200}", kind="malformed entry"
+        )
+    return value
+
+
+def whole_number(entry: Any, key: str) -> int:
+    """The same where it has to be whole; 7.0 is 7."""
+    value = entry.get(key) if isinstance(entry, Mapping) else None
+    if not isinstance(value, (int, float)) or not abs(value) <= _LARGEST or value != int(value):
+        raise DataError(
+            f"expected an entry with a whole number {key!r}, got {entry!r:.200}",
+            kind="malformed entry",
+        )
+    return int(value)
