@@ -1,4 +1,4 @@
-"""Arrays of equal shape go through a function together."""
+"""Batches: arrays of equal shape together, and items in lists of a given length."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def map_by_shape(
     """Call `function` once for each shape; the results are in the order of the arrays.
 
     Args:
-        function: [N, ...] arrays of one shape stacked, and their N positions -> N results.
+        function: takes N arrays of one shape stacked, [N, ...], and their positions; returns N
+            results.
         arrays: of any shapes.
     """
     places: dict[tuple[int, ...], list[int]] = {}
@@ -32,7 +33,7 @@ def map_by_shape(
 
 
 def batched(items: Iterable[Item], batch_size: int) -> Iterator[list[Item]]:
-    """Lists of `batch_size` items, the last perhaps shorter; each is read when it is asked for."""
+    """Yield lists of `batch_size` items, the last perhaps shorter, without reading ahead."""
     iterator = iter(items)
     while batch := list(islice(iterator, batch_size)):
         yield batch

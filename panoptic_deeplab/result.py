@@ -1,4 +1,4 @@
-"""One image's prediction with where it came from: what writers, pages and other tools take."""
+"""The prediction of one image together with its origin, as writers and other tools take it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class ResultSegment:
         id: its value in the result's id map.
         label: name of its class.
         category: index of its class.
-        score: 0..1, how sure the method is; None where it does not say.
+        score: confidence in 0..1; None where the method gives none.
         area: pixels.
         box: (x0, y0, x1, y1) in pixels, end exclusive.
-        is_thing: whether its class is counted in instances.
+        is_thing: whether its class has instances.
         track_id: its identity over the frames of a video, None without tracking.
     """
 
@@ -52,7 +52,7 @@ class ResultSegment:
 
     @property
     def mask(self) -> np.ndarray:
-        """[H, W] bool, made anew at each access."""
+        """[H, W] bool; a new array at each access."""
         return self._ids == self.id
 
 
@@ -75,7 +75,7 @@ class Result:
         image: [H, W, 3] uint8 RGB.
         prediction: of that image, in its own pixels.
         info: the model's classes.
-        path: the image's file, None for one that came from memory.
+        path: the image's file, None for an image from memory.
         frame_index: its place in a video, None for a single image.
 
     Attributes:
@@ -109,13 +109,13 @@ class Result:
 
     @property
     def name(self) -> str:
-        """What files of this result are called: the image file's stem, with the frame's number."""
+        """Name of this result's files: the image file's stem and, for a frame, its number."""
         stem = "image" if self.path is None else self.path.stem
         return stem if self.frame_index is None else f"{stem}_{self.frame_index:06d}"
 
     @property
     def file_name(self) -> str:
-        """The image's file, `NAME.png` for a frame and for an image that came from memory."""
+        """Name of the image's file; `NAME.png` for a frame and for an image from memory."""
         is_file = self.path is not None and self.frame_index is None
         return self.path.name if is_file else f"{self.name}.png"
 

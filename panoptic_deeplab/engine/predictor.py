@@ -1,4 +1,4 @@
-"""A trained model as a function of pictures."""
+"""A trained model as a function from images to predictions."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Outputs = Mapping[str, paddle.Tensor]
 
 
 class Predictor:
-    """Runs a model on pictures.
+    """Runs a model on images.
 
     Args:
         model: the network, with its weights.
-        preprocess: its normalisation.
+        preprocess: its normalization.
         transforms: the validation transforms (padding or resizing).
         postprocessor: outputs and frames -> predictions.
         info: the classes it predicts.
-        augmentation: the views of each picture that are merged; None shows it once as it is.
+        augmentation: the views of each image that are merged; None shows it once as it is.
 
     Attributes:
         watch: has the seconds of `network` and `grouping`.
@@ -87,14 +87,14 @@ class Predictor:
         """Predict transformed images [N, H, W, 3]; the predictions are in original pixels.
 
         Args:
-            images: the images.
+            images: uint8 RGB.
             frames: where each original lies in its image.
         """
         return self.group(self.outputs(images, frames), frames)
 
     @paddle.no_grad()
     def outputs(self, images: np.ndarray, frames: Sequence[Frame]) -> Outputs:
-        """Return what the network gives for transformed images [N, H, W, 3], views merged."""
+        """Run the network on transformed images [N, H, W, 3] and merge the views, if any."""
         with self.watch.timing("network"):
             batch = self.preprocess(paddle.to_tensor(images), valid_boxes(frames))
             return self._outputs(batch, frames)
@@ -106,7 +106,7 @@ class Predictor:
             return self.postprocessor(outputs, frames)
 
     def _outputs(self, batch: paddle.Tensor, frames: Sequence[Frame]) -> Outputs:
-        """The network's outputs for [N, 3, H, W]; merged ones have the size of the input."""
+        """Run the network on [N, 3, H, W]; merged outputs have the size of the input."""
         if self.augmentation is None:
             return self.model(batch)
         merged = [
@@ -116,6 +116,6 @@ class Predictor:
         return {name: paddle.concat([one[name] for one in merged]) for name in merged[0]}
 
     def _merged(self, image: paddle.Tensor, views: Sequence[View]) -> Outputs:
-        """The outputs for one image [1, 3, H, W] over all its views."""
+        """Merge the outputs for one image [1, 3, H, W] over all its views."""
         outputs = [self.model(view.show(image)) for view in views]
         return self.postprocessor.merge_views(outputs, views)

@@ -1,1 +1,1 @@
-"""A trained model as a function: what it is loaded from, what it is given, what it gives."""
+"""A trained model as a function: where it is loaded from, what it takes, what it returns."""

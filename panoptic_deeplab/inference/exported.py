@@ -46,7 +46,7 @@ class ExportedModel:
             )
 
     def run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
-        """The outputs for a batch, by name.
+        """Run the file on a batch and return its outputs by name.
 
         Raises:
             DataError: the file cannot be run on it.
@@ -61,11 +61,11 @@ class ExportedModel:
 
 
 class ExportedPredictor:
-    """An ONNX file with the grouping, with the face of `engine.predictor.Predictor`.
+    """An ONNX file with the grouping, with the interface of `engine.predictor.Predictor`.
 
     Attributes:
         info: the classes it predicts.
-        watch: has the seconds of the file, which is network and grouping in one.
+        watch: the time spent in the file, network and grouping in one.
     """
 
     def __init__(self, exported: ExportedModel) -> None:
@@ -96,13 +96,13 @@ class ExportedPredictor:
 def prediction_of(
     outputs: Mapping[str, np.ndarray], index: int, deployment: Deployment, source: str
 ) -> Prediction:
-    """The prediction of one image of a batch.
+    """Read the prediction of one image out of a batch.
 
     Args:
-        outputs: of a file with the grouping.
-        index: which image.
+        outputs: what a file with the grouping returned.
+        index: position of the image in the batch.
         deployment: the file's description.
-        source: names the file in errors.
+        source: the file's name, for errors.
 
     Raises:
         DataError: ids and table do not fit each other or the classes.
@@ -129,7 +129,7 @@ def prediction_of(
 
 
 def _description(path: Path, session: Session) -> Deployment:
-    """The description beside a file, else the one inside."""
+    """Read the description beside a file, else the copy inside."""
     if (path.parent / FILE).exists() or METADATA_KEY not in session.metadata:
         return read_deployment(path.parent)
     try:

@@ -1,4 +1,4 @@
-"""An exported network without its grouping, run as the model it was made of; this needs Paddle."""
+"""An exported network without its grouping as the network of a predictor; this needs Paddle."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from panoptic_deeplab.transforms import Padding
 
 
 class ExportedNetwork(nn.Layer):
-    """An ONNX file without the grouping, with the face of the model it was made of."""
+    """An ONNX file without the grouping, with the interface of the model it was exported from."""
 
     def __init__(self, exported: ExportedModel) -> None:
         super().__init__()
         self._exported = exported
 
     def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        """[N, 3, H, W] -> `semantic`, `center` and `offset`."""
+        """Run the file on [N, 3, H, W]; return `semantic`, `center` and `offset`."""
         outputs = self._exported.run(images.numpy())
         return {name: paddle.to_tensor(value) for name, value in outputs.items()}
 

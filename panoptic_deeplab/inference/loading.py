@@ -1,4 +1,4 @@
-"""The files of a model made a predictor, each kind with what it needs to be imported."""
+"""Loads a predictor from a model's files; each kind imports only what it needs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LoadOptions:
     Attributes:
         device: `auto` (a GPU if Paddle sees one), `cpu` or `gpu`.
         opts: changes to the configuration, each `a.b=value`.
-        grouping: settings of the postprocessor; they go before all others.
+        grouping: settings of the postprocessor; they override all others.
         views: the views of each image that are merged; None shows it once as it is.
         runtime: what runs an exported file: `auto`, `onnxruntime` or `openvino`.
 
@@ -54,10 +54,10 @@ class LoadOptions:
 
 
 def load_predictor(files: ModelFiles, options: LoadOptions) -> Predictor | ExportedPredictor:
-    """Load what runs a model.
+    """Load the predictor of a model.
 
     Args:
-        files: where it lies.
+        files: of the model.
         options: how it is to run.
 
     Raises:
@@ -69,7 +69,7 @@ def load_predictor(files: ModelFiles, options: LoadOptions) -> Predictor | Expor
 
 
 def _load_checkpoint(files: ModelFiles, options: LoadOptions) -> Predictor:
-    """The configuration's model with the weights of a checkpoint, and the classes beside them."""
+    """Load the configuration's model with the weights and the classes of a checkpoint."""
     _import_paddle()
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine.checkpoint import read_info_beside
@@ -97,7 +97,7 @@ def _load_checkpoint(files: ModelFiles, options: LoadOptions) -> Predictor:
 
 
 def _load_export(files: ModelFiles, options: LoadOptions) -> Predictor | ExportedPredictor:
-    """An ONNX file: with its grouping by itself, without it as the network of a predictor."""
+    """Load an ONNX file: with its grouping as it is, without as the network of a predictor."""
     from panoptic_deeplab.inference.exported import ExportedModel, ExportedPredictor
 
     exported = ExportedModel(files.weights, options.runtime)
@@ -127,7 +127,7 @@ def _refuse_changes(exported: ExportedModel, options: LoadOptions) -> None:
 
 
 def _import_paddle() -> None:
-    """Import Paddle where that can work, without the warnings it begins with."""
+    """Import Paddle without its warnings, after a check that it can work."""
     check_environment()
     with warnings.catch_warnings():
         hide_harmless_warnings()

@@ -37,7 +37,7 @@ def locate_model(model_path: str | Path, config: str | Path | None = None) -> Mo
     Args:
         model_path: the folder of a checkpoint or an export, a file of weights, an ONNX file, or the
             https URL of a file of weights (or of an archive with one) or of an ONNX file.
-        config: path or name of a configuration; it goes before the one beside the weights.
+        config: path or name of a configuration; it overrides the one beside the weights.
 
     Raises:
         DataError: there is nothing of that name, the folder holds no model, or the URL cannot be
@@ -100,7 +100,7 @@ def _near(path: Path) -> str:
 
 
 def _models_below(folder: Path) -> str:
-    """Where the models of a training lie, such as best_model; '' where there are none."""
+    """Name the models of a training, such as best_model; '' where there are none."""
     files = (file for name in (*WEIGHTS_FILES, EXPORT_FILE) for file in folder.glob(f"*/{name}"))
     found = sorted({str(file.parent) for file in files})
     return f"; give {' or '.join(found[:_MAX_SUGGESTIONS])}" if found else ""

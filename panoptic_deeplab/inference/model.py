@@ -17,15 +17,15 @@ from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, Prediction
 
 LIST_BATCH_SIZE = 8
-"""Images of a list that are in the network at a time, at most."""
+"""Maximum number of images of a list that are predicted at a time."""
 
 
 class Predictor(Protocol):
-    """What runs a model: `engine.predictor.Predictor` and `inference.exported.ExportedPredictor`.
+    """Runs a model: `engine.predictor.Predictor` and `inference.exported.ExportedPredictor`.
 
     Attributes:
         info: the classes it predicts.
-        watch: has the seconds of its steps so far.
+        watch: the time spent so far, by step.
     """
 
     info: DatasetInfo
@@ -125,7 +125,7 @@ def load_model(
 def _next_batch(
     images: Iterator[SourceImage], batch_size: int
 ) -> tuple[list[SourceImage], UserError | None]:
-    """Up to `batch_size` images, and what the reading of the next one raised, if it did."""
+    """Read up to `batch_size` images; return them and the error of the next one, if any."""
     batch: list[SourceImage] = []
     try:
         while len(batch) < batch_size and (image := next(images, None)) is not None:

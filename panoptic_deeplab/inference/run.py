@@ -30,28 +30,28 @@ _log = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
-    """What takes the results; see `panoptic_deeplab.results.writer.ResultWriter`."""
+    """Takes the results; see `panoptic_deeplab.results.writer.ResultWriter`."""
 
     @property
     def seconds(self) -> dict[str, float]:
         """Time spent so far, by step."""
 
     def write(self, name: str, result: Result) -> Any:
-        """Write one image's results and return what `finish` needs of them."""
+        """Write one image's results and return its entry for `finish`."""
 
     def finish(self, entries: list[Any]) -> None:
-        """Write what all images share."""
+        """Write the lists of all images."""
 
 
 class _Read(NamedTuple):
-    """An image's position among all, and its pixels or why it cannot be read."""
+    """An image's position among all, and its pixels or the error of reading it."""
 
     index: int
     pixels: np.ndarray | DataError
 
 
 class _Predicted(NamedTuple):
-    """An image's position among all, and its result or why it has none."""
+    """An image's position among all, and its result or the error that prevents one."""
 
     index: int
     result: Result | DataError
@@ -68,20 +68,20 @@ def predict_images(
 ) -> None:
     """Predict image files and write their results; the processes share them.
 
-    An image that cannot be read, or whose results cannot be written, is told and passed over. At
-    Ctrl-C or SIGTERM the images at hand are finished and listed.
+    An image that cannot be read, or whose results cannot be written, is reported and skipped. At
+    Ctrl-C or SIGTERM the current images are finished and listed.
 
     Args:
         predictor: the model.
-        images: what to predict.
-        writer: where to.
+        images: the files to predict.
+        writer: where the results go.
         num_workers: threads that read ahead, and as many that write.
         batch_size: images that are predicted at a time; those of equal size go through the network
             together.
-        profile: tell at the end, in a table, where the time went.
+        profile: log the times as a table at the end.
 
     Raises:
-        StoppedError: by a signal, after what is done has been listed.
+        StoppedError: a signal came; finished images are listed.
         DataError: at the end, if some images failed.
     """
     start, watch = time.perf_counter(), Stopwatch()
@@ -123,7 +123,7 @@ def _pixels_of(image: ImageFile, watch: Stopwatch) -> np.ndarray | DataError:
 def _predict_batch(
     predictor: Predictor, batch: Sequence[_Read], images: Sequence[ImageFile]
 ) -> list[_Predicted]:
-    """The results of the readable images of a batch, in order."""
+    """Predict the readable images of a batch; the others keep their error."""
     readable = [one.pixels for one in batch if not isinstance(one.pixels, DataError)]
     predictions = iter(predictor.predict(readable) if readable else [])
     return [
@@ -144,7 +144,7 @@ def _write_all(
     num_workers: int,
     bar: tqdm,
 ) -> tuple[list[tuple[int, Any]], list[str]]:
-    """What the writer returned for each position, and why other images have no result.
+    """Write all results; return the entries by position, and the errors of the other images.
 
     Threads write what has been predicted while the network is at the next.
     """
@@ -167,7 +167,7 @@ def _write_all(
 
 
 def _write(image: ImageFile, result: Result, writer: Writer) -> Any:
-    """What the writer returns, or why this image alone has no result."""
+    """Write one result; return the writer's entry, or the error that concerns this image alone."""
     try:
         return writer.write(image.name, result)
     except OSError as error:

@@ -14,9 +14,9 @@ class Session(Protocol):
     """A loaded file.
 
     Attributes:
-        metadata: what its maker wrote into it, by key.
-        input_names: of its inputs, in order.
-        output_names: of its outputs, in order.
+        metadata: what its exporter wrote into it, by key.
+        input_names: names of its inputs, in order.
+        output_names: names of its outputs, in order.
     """
 
     metadata: Mapping[str, str]
@@ -24,7 +24,7 @@ class Session(Protocol):
     output_names: list[str]
 
     def run(self, image: np.ndarray) -> list[np.ndarray]:
-        """All outputs, in order."""
+        """Run the file on a batch; return all outputs, in order."""
 
 
 class OnnxRuntimeSession:
@@ -71,7 +71,7 @@ RUNTIMES = {"onnxruntime": OnnxRuntimeSession, "openvino": OpenVinoSession}
 
 
 def usable_threads() -> int:
-    """OMP_NUM_THREADS, which Paddle and the runtimes' rivals go by too, else one a usable core."""
+    """Return OMP_NUM_THREADS, which Paddle obeys as well, else the number of usable cores."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)

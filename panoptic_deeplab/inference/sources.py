@@ -1,4 +1,4 @@
-"""What a model is given: one image of any kind, or a source of many, read one after the other."""
+"""Input of a model: one image of any kind, or a source of many that are read one by one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from panoptic_deeplab.result import OVERLAY_ENDING
 from panoptic_deeplab.weights.download import read_url
 
 COLOR_ORDERS = ("rgb", "bgr")
-"""Of arrays; encoded images say their order themselves."""
+"""Orders of an array's channels; encoded images define their own."""
 
 _KINDS = "a path, an https URL, bytes, a Pillow image or an array [H, W, 3] uint8"
 
@@ -46,7 +46,7 @@ class ImageFile:
     """An image to predict into a folder of results.
 
     Attributes:
-        path: where it lies.
+        path: its file.
         name: its path below the folder that was asked for, without suffix; unique.
     """
 
@@ -153,7 +153,7 @@ def _is_url(source: str | Path) -> bool:
 
 
 def _named(path: str) -> str:
-    """Refuse the empty path, which would mean the current folder."""
+    """Refuse an empty path, which would mean the current folder."""
     if not path:
         raise UsageError(
             "--image_path: expected an image, a folder of images or a pattern, got an empty text"
@@ -162,17 +162,17 @@ def _named(path: str) -> str:
 
 
 def find_images(image_path: str | Path, left_out: Sequence[Path] = ()) -> list[ImageFile]:
-    """Find all images of a file, a folder (searched through) or a pattern, in the order of names.
+    """Find all images of a file, a folder with its subfolders, or a pattern, sorted by name.
 
-    Folders behind links are searched too, each once; hidden files are passed over.
+    Linked folders are searched too, each once; hidden files are skipped.
 
     Args:
-        image_path: what to look for.
+        image_path: the file, folder or pattern.
         left_out: folders whose images are not taken, such as those of results.
 
     Raises:
-        UsageError: the text is empty, which would mean the current folder.
-        DataError: there is none.
+        UsageError: the path is empty, which would mean the current folder.
+        DataError: there is no image.
     """
     path = Path(_named(str(image_path)))
     if path.is_dir():
@@ -199,7 +199,7 @@ def find_images(image_path: str | Path, left_out: Sequence[Path] = ()) -> list[I
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """Names of results: the paths without suffix, with it (a_jpg) where two would be equal.
+    """Name the results: the paths without suffix, with it (a_jpg) where two would be equal.
 
     No result of one image has the name of another's, nor that of a folder.
     """
@@ -222,7 +222,7 @@ def _numbered(name: str) -> Iterator[str]:
 
 
 def _files(name: str) -> set[str]:
-    """The files that the results of one image become in a folder."""
+    """Return the names of the files that one image's results become in a folder."""
     return {f"{name}.png", f"{name}{OVERLAY_ENDING}.png"}
 
 
@@ -232,13 +232,13 @@ def _is_image(path: Path) -> bool:
 
 
 def _outside(files: Sequence[Path], folders: Sequence[Path]) -> list[Path]:
-    """The files that lie in none of the folders."""
+    """Leave out the files that lie in one of the folders."""
     resolved = {folder.resolve() for folder in folders}
     return [file for file in files if resolved.isdisjoint(file.resolve().parents)]
 
 
 def _fixed_part(pattern: str) -> Path:
-    """The folders of a pattern before its first wildcard."""
+    """Return the folders of a pattern before its first wildcard."""
     parts = Path(pattern).parts
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     return Path(*parts[:fixed])

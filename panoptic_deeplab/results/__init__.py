@@ -1,18 +1,18 @@
-"""Predictions as files, for people and for programs: one file here a form.
+"""Predictions as files, for people and for programs; each form has a file here.
 
-This page imports nothing, so that a command line can name the forms at once; `writer` makes them.
+This file imports nothing, so that a command line can name the forms at once; `writer` makes them.
 """
 
 FORMATS = {
-    "images": "overlays, class and instance colours, and ids in COCO panoptic form",
+    "images": "overlays, class and instance colors, and ids in COCO panoptic form",
     "coco": "COCO panoptic PNG and JSON alone, image ids as COCO's",
     "cityscapes": "panoptic, pixel and instance results, zipped as its server takes them",
     "bdd100k": "RGBA bitmasks, and pan_seg.json in Scalabel form",
     "kitti": "KITTI panoptic PNGs",
-    "csv": "segments.csv, a line a segment",
+    "csv": "segments.csv, one line per segment",
     "crops": "each thing cut out, the rest transparent",
 }
-"""What can be asked for, and what it is."""
+"""The forms by name, and what each writes."""
 
 FOLDERS = ("panoptic", "semantic", "instance", "coco", "cityscapes", "bdd100k", "kitti", "crops")
 """Where images of results lie below the folder of results."""

@@ -1,4 +1,4 @@
-"""What all forms of results share: their face, and classes found by name."""
+"""The interface of all forms of results, and classes found by name."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 Entry = Any
 
-_MOST_NAMES = 5
+_MAX_NAMES = 5
 
 
 class ResultFormat:
-    """One form of results below a folder; pictures may be written from several threads at once.
+    """One form of results below a folder; images may be written from several threads at once.
 
     Args:
-        folder: of all results.
+        folder: the folder of all results.
         info: the model's classes.
 
     Attributes:
-        stopwatch: of steps that are told apart from writing.
+        stopwatch: times of steps that are reported apart from writing.
     """
 
     def __init__(self, folder: Path, info: DatasetInfo) -> None:
@@ -34,14 +34,14 @@ class ResultFormat:
         self.stopwatch = Stopwatch()
 
     def key(self, name: str) -> str:
-        """What this form calls a picture: unique, and the same in a later run."""
+        """Return what this form calls an image: unique, and the same in a later run."""
         return name
 
     def written(self) -> dict[str, Entry]:
-        """The entries that an earlier run left in this folder, by key.
+        """Read the entries that an earlier run left in this folder, by key.
 
         Raises:
-            UserError: there is something that a new run cannot go on with.
+            UserError: there is something that a new run cannot add to.
         """
         return {}
 
@@ -49,25 +49,25 @@ class ResultFormat:
         """Write one image's files and return what `finish` needs, in plain types.
 
         Args:
-            name: of the image, below the folder that was asked for, without suffix.
+            name: the image's path below the folder that was asked for, without suffix.
             result: its prediction.
         """
         raise NotImplementedError
 
     def finish(self, entries: Mapping[str, Entry]) -> None:
-        """Writes what all pictures share, from the entries by key, of earlier runs too."""
+        """Write the lists of all images from their entries by key, earlier runs included."""
 
 
 def matched_classes(info: DatasetInfo, official: DatasetInfo, option: str) -> tuple[int, ...]:
-    """The class of `official` that has the name of each class of `info`.
+    """Find the class of `official` that has the name of each class of `info`.
 
     Args:
         info: the model's classes.
-        official: those of the form.
-        option: what asked for it, for the message.
+        official: the classes of the form.
+        option: the flag that asked for the form, for the message.
 
     Raises:
-        UsageError: a class is not there, or stuff in one and a thing in the other.
+        UsageError: a class is missing, or is stuff in one and a thing in the other.
     """
     index = {category.name: i for i, category in enumerate(official.categories)}
     missing = [c.name for c in info.categories if c.name not in index]
@@ -77,25 +77,25 @@ def matched_classes(info: DatasetInfo, official: DatasetInfo, option: str) -> tu
             f"({info.name}) knows; choose another form"
         )
     found = tuple(index[category.name] for category in info.categories)
-    turned = [
+    swapped = [
         category.name
         for category, i in zip(info.categories, found, strict=True)
         if category.is_thing != official.categories[i].is_thing
     ]
-    if turned:
+    if swapped:
         raise UsageError(
-            f"{option}: {_listed(turned)}: a thing in one of {official.name} and this model "
+            f"{option}: {_listed(swapped)}: a thing in one of {official.name} and this model "
             f"({info.name}), stuff in the other; choose another form"
         )
     return found
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(map(repr, names[:_MOST_NAMES])) + more
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(map(repr, names[:_MAX_NAMES])) + more
 
 
 def renamed(prediction: PanopticMap, classes: Sequence[int]) -> PanopticMap:
-    """The same segments, class i made `classes[i]`."""
+    """Return the same segments with class i replaced by `classes[i]`."""
     segments = [replace(s, category=classes[s.category]) for s in prediction.segments]
     return PanopticMap(prediction.ids, segments)

@@ -1,4 +1,4 @@
-"""BDD100K's panoptic results in both forms, as its model zoo writes them with `--format-only`."""
+"""BDD100K's panoptic results in both forms, as its model zoo writes them by `--format-only`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from panoptic_deeplab.structures import DatasetInfo
 
 
 class Bdd100k(ResultFormat):
-    """`bdd100k/bitmasks/NAME.png` and all pictures in `bdd100k/pan_seg.json`.
+    """`bdd100k/bitmasks/NAME.png` and all images in `bdd100k/pan_seg.json`.
 
     NAME is without folders, as the evaluation pairs by it.
 
@@ -30,7 +30,7 @@ class Bdd100k(ResultFormat):
         self.json_path = self.folder / "pan_seg.json"
 
     def key(self, name: str) -> str:
-        """The last part of the name."""
+        """Return the last part of the name."""
         return Path(name).name
 
     def written(self) -> dict[str, Any]:
@@ -40,8 +40,8 @@ class Bdd100k(ResultFormat):
             frames = {Path(frame["name"]).stem: frame for frame in read_json(self.json_path)}
         except (KeyError, TypeError) as error:
             raise DataError(
-                f"{self.json_path}: expected a list of frames, as a prediction leaves it, to add "
-                "to; remove it or choose another --save_dir"
+                f"{self.json_path}: expected a list of frames, as a prediction writes it, "
+                "to add to; remove it or choose another --save_dir"
             ) from error
         return {key: frame for key, frame in frames.items() if self._bitmask(key).is_file()}
 

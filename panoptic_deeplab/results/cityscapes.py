@@ -1,4 +1,4 @@
-"""What the Cityscapes server takes: panoptic, pixel-level and instance-level results.
+"""Results as the Cityscapes server takes them: panoptic, pixel-level and instance-level.
 
 Following https://www.cityscapes-dataset.com/submit/ and the readers in cityscapesscripts.
 """
@@ -26,18 +26,18 @@ from panoptic_deeplab.results.panoptic_files import Entry, PanopticFiles
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 _IMAGE_ENDING = "_leftImg8bit"
-_UNSURE = 1.0  # the score where a method gives none
+_DEFAULT_SCORE = 1.0  # where a method gives none
 
 
 class Cityscapes(ResultFormat):
     """Results under `cityscapes/`, and a zip of each of the three tasks.
 
     - `panoptic.json` and `panoptic/BASE.png`;
-    - `pixel/BASE.png`: label ids, of the semantic branch where there is one;
-    - `instance/BASE.txt`, a line `masks/BASE/ID.png labelId score` a thing, and the masks;
-    - `panoptic.zip`, `pixel.zip`, `instance.zip`: the same, without the folder above.
+    - `pixel/BASE.png`: label ids, of the semantic branch if there is one;
+    - `instance/BASE.txt`, a line `masks/BASE/ID.png labelId score` per thing, and the masks;
+    - `panoptic.zip`, `pixel.zip`, `instance.zip`: the same, without the folder `cityscapes`.
 
-    BASE is the picture's file name without `_leftImg8bit`, as the evaluation pairs by it.
+    BASE is the image's file name without `_leftImg8bit`, as the evaluation pairs by it.
 
     Raises:
         UsageError: the model has a class that Cityscapes does not evaluate.
@@ -49,7 +49,7 @@ class Cityscapes(ResultFormat):
         self.files = PanopticFiles(self.folder / "panoptic.json", WITH_LABEL_IDS)
 
     def key(self, name: str) -> str:
-        """Without white space, which would end a name in an instance file."""
+        """Return the name without white space, which would end it in an instance file."""
         last = Path(name).name
         return re.sub(r"\s", "_", last.removesuffix(_IMAGE_ENDING) or last)
 
@@ -68,7 +68,7 @@ class Cityscapes(ResultFormat):
         return self.files.write(key, result.file_name, panoptic)
 
     def _label_ids(self, labels: np.ndarray) -> np.ndarray:
-        """[H, W] class indices -> label ids, uint8, 0 (unlabeled) where void."""
+        """Map class indices [H, W] to label ids, uint8, 0 (unlabeled) where void."""
         table = np.zeros(max(self.info.num_classes, self.info.ignore_index) + 1, np.uint8)
         table[: self.info.num_classes] = np.array(LABEL_IDS)[list(self.classes)]
         return table[labels]
@@ -80,7 +80,7 @@ class Cityscapes(ResultFormat):
                 if CITYSCAPES.categories[segment.category].is_thing:
                     mask = (panoptic.ids == segment.id).view(np.uint8) * np.uint8(255)
                     write_image(masks / f"{segment.id}.png", mask)
-                    score = _UNSURE if segment.score is None else segment.score
+                    score = _DEFAULT_SCORE if segment.score is None else segment.score
                     label_id = LABEL_IDS[segment.category]
                     lines.append(f"masks/{key}/{segment.id}.png {label_id} {float(score)!r}\n")
         with replacing(self.folder / "instance" / f"{key}.txt") as temporary:
@@ -107,7 +107,7 @@ class Cityscapes(ResultFormat):
 
 
 def _write_zip(path: Path, root: Path, names: Iterable[str], after_each: Callable) -> None:
-    """The files below `root` as one archive; PNGs are compressed already."""
+    """Write the files below `root` as one archive, uncompressed as PNGs are compressed already."""
     with (
         replacing(path) as temporary,
         zipfile.ZipFile(temporary, "w", strict_timestamps=False) as archive,

@@ -15,7 +15,7 @@ from panoptic_deeplab.structures import DatasetInfo
 class Coco(ResultFormat):
     """`coco/panoptic.json` and the PNGs in `coco/panoptic/`.
 
-    A picture whose file name is a number has that number as its id, as in COCO.
+    An image whose file name is a number has that number as its id, as in COCO.
     """
 
     def __init__(self, folder: Path, info: DatasetInfo) -> None:
@@ -40,7 +40,7 @@ class Coco(ResultFormat):
 
 
 def image_ids(names: Iterable[str]) -> dict[str, int | str]:
-    """The id of each picture: `val/000139` is 139; other names, and numbers had twice, stay."""
+    """Return the id of each image: 139 for `val/000139`, the name where that is not unique."""
     numbers = {name: _number(name) for name in names}
     counts = Counter(numbers.values())
     return {

@@ -1,4 +1,4 @@
-"""Every thing by itself."""
+"""Each thing cut out of its image."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from panoptic_deeplab.results.base import ResultFormat
 
 
 class Crops(ResultFormat):
-    """`crops/NAME/CLASS_ID.png`: the box of each thing, RGBA, transparent where it is not."""
+    """`crops/NAME/CLASS_ID.png`: the box of each thing, RGBA, transparent around the thing."""
 
     def write(self, name: str, result: Result) -> None:
         folder = self.folder / "crops" / name
-        of_earlier_run = set(folder.glob("*.png"))
+        stale = set(folder.glob("*.png"))
         for segment in result:
             if segment.is_thing:
                 path = folder / f"{_as_file_name(segment.label)}_{segment.id}.png"
                 write_image(path, cut_out(result.image, result.ids, segment.id, segment.box))
-                of_earlier_run.discard(path)
-        for path in of_earlier_run:
+                stale.discard(path)
+        for path in stale:
             path.unlink()
 
 
 def cut_out(
     image: np.ndarray, ids: np.ndarray, segment_id: int, box: tuple[int, int, int, int]
 ) -> np.ndarray:
-    """[h, w, 4] uint8 RGBA of a box (x0, y0, x1, y1), opaque where the segment is."""
+    """Cut a box (x0, y0, x1, y1) out as [h, w, 4] uint8 RGBA, opaque where the segment is."""
     x0, y0, x1, y1 = box
     inside = (slice(y0, y1), slice(x0, x1))
     alpha = (ids[inside] == segment_id).view(np.uint8) * np.uint8(255)

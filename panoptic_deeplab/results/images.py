@@ -1,4 +1,4 @@
-"""The form that is written unless another is asked for: overlays to look at, and ids."""
+"""The default form: overlays to look at, and ids."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Images(ResultFormat):
     """Four files of each image.
 
     - `panoptic/NAME.png`: ids as R + 256 G + 65536 B, described in `panoptic.json`;
-    - `panoptic/NAME_overlay.png`: the picture with names, outlines and a legend;
-    - `semantic/NAME.png`: class colours of the semantic branch (of the fused map without one);
-    - `instance/NAME.png`: instance colours.
+    - `panoptic/NAME_overlay.png`: the image with names, outlines and a legend;
+    - `semantic/NAME.png`: class colors of the semantic branch (of the fused map without one);
+    - `instance/NAME.png`: instance colors.
     """
 
     def __init__(self, folder: Path, info: DatasetInfo) -> None:
@@ -31,13 +31,13 @@ class Images(ResultFormat):
 
     def write(self, name: str, result: Result) -> Entry:
         with self.stopwatch.timing("drawing"):
-            pictures = {
+            drawn = {
                 f"panoptic/{name}{OVERLAY_ENDING}.png": result.plot(),
                 f"semantic/{name}.png": draw_semantic(result.semantic, self.info),
                 f"instance/{name}.png": draw_instances(result.prediction, self.info),
             }
-        for path, picture in pictures.items():
-            write_image(self.folder / path, picture)
+        for path, image in drawn.items():
+            write_image(self.folder / path, image)
         return self.files.write(name, listed_name(name, result), result.prediction)
 
     def finish(self, entries: Mapping[str, Entry]) -> None:

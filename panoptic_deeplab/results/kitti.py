@@ -15,7 +15,7 @@ from panoptic_deeplab.structures import DatasetInfo
 class Kitti(ResultFormat):
     """`kitti/NAME.png`: RGB ids, labelId * 1000 + k for things, else Cityscapes' labelId.
 
-    They have the picture's size; the data set's own annotations have 1280x384.
+    They have the image's size; the data set's own annotations have 1280x384.
 
     Raises:
         UsageError: the model has a class that KITTI's annotations do not evaluate.

@@ -21,7 +21,7 @@ class PanopticFiles:
 
     Args:
         json_path: where the JSON goes.
-        info: the classes, with the ids that the JSON shall use.
+        info: the classes, with the ids to be used in the JSON.
     """
 
     def __init__(self, json_path: Path, info: DatasetInfo) -> None:
@@ -30,7 +30,7 @@ class PanopticFiles:
         self.info = info
 
     def write(self, key: str, file_name: str, prediction: PanopticMap) -> Entry:
-        """Writes one PNG of ids and returns its entries under `image` and `annotation`."""
+        """Write one PNG of ids and return its entries under `image` and `annotation`."""
         write_ids(self.folder / f"{key}.png", prediction.ids)
         height, width = prediction.ids.shape
         return {
@@ -43,11 +43,11 @@ class PanopticFiles:
         }
 
     def written(self) -> dict[str, Entry]:
-        """The entries of an earlier run whose PNGs are still there, by key.
+        """Read the entries of an earlier run whose PNGs are still there, by key.
 
         Raises:
             DataError: the JSON cannot be read or is no result.
-            UsageError: it is of other classes.
+            UsageError: it lists other classes.
         """
         if not self.json_path.exists():
             return {}
@@ -65,8 +65,8 @@ class PanopticFiles:
             }
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DataError(
-                f"{self.json_path}: not what a prediction leaves ({error!r:.100}), so this one "
-                "cannot add to it; remove it or choose another --save_dir"
+                f"{self.json_path}: not a list that a prediction wrote ({error!r:.100}), so this "
+                "prediction cannot add to it; remove it or choose another --save_dir"
             ) from error
         if entries and not same_classes:
             raise UsageError(
@@ -76,7 +76,7 @@ class PanopticFiles:
         return entries
 
     def finish(self, entries: Iterable[Entry]) -> None:
-        """Writes the JSON of all pictures."""
+        """Write the JSON of all images."""
         entries = list(entries)
         images = [entry["image"] for entry in entries]
         annotations = [entry["annotation"] for entry in entries]
@@ -84,5 +84,5 @@ class PanopticFiles:
 
 
 def listed_name(name: str, result: Result) -> str:
-    """The image's own file name, with the folders that its name has."""
+    """Return the image's own file name behind the folders of its result's name."""
     return (Path(name).parent / result.file_name).as_posix()

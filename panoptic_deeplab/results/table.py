@@ -1,4 +1,4 @@
-"""All segments of all pictures as one table, for spreadsheets and scripts."""
+"""All segments of all images as one table, for spreadsheets and scripts."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ COLUMNS = (
     "center_x",
     "center_y",
 )
-"""In pixels from the left and the top; the centre is the mean of the segment's pixel positions."""
+"""In pixels from the left and the top; the center is the mean of the segment's pixel positions."""
 
 
 class Table(ResultFormat):
-    """`segments.csv`, a line a segment: `COLUMNS`."""
+    """`segments.csv`, one line per segment: `COLUMNS`."""
 
     @property
     def path(self) -> Path:
-        """The one file."""
+        """The table's file."""
         return self.folder / "segments.csv"
 
     def written(self) -> dict[str, list[Row]]:
@@ -86,7 +86,7 @@ class Table(ResultFormat):
 
 
 def mass_centers(ids: np.ndarray) -> np.ndarray:
-    """[highest id + 1, 2] (y, x): the mean position of each id's pixels, NaN for those without."""
+    """Return the mean (y, x) of each id's pixels, [highest id + 1, 2], NaN without pixels."""
     flat = ids.ravel()
     height, width = ids.shape
     areas = np.bincount(flat)

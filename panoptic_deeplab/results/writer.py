@@ -28,27 +28,27 @@ WRITERS: dict[str, type[ResultFormat]] = {
     "csv": Table,
     "crops": Crops,
 }
-"""Who writes each of `panoptic_deeplab.results.FORMATS`."""
+"""The writer of each of `panoptic_deeplab.results.FORMATS`."""
 
 Entry = tuple[str, dict[str, Any]]
 
 
 class ResultWriter:
-    """Writes the results of each picture below one folder, in one form or several.
+    """Writes the results of each image below one folder, in one form or several.
 
-    A later run into the same folder adds to the lists there (`panoptic.json` and the like); of a
-    picture predicted twice the later result stays.
+    A later run into the same folder adds to the lists there (`panoptic.json` and the like);
+    where an image is predicted twice, the later result stays.
 
     Args:
-        folder: where to.
+        folder: where the results go.
         info: the model's classes.
-        formats: of `WRITERS`.
-        names: of all pictures to come.
+        formats: names of `WRITERS`.
+        names: the names of all images to come.
 
     Raises:
-        UsageError: a form lacks a class of the model, two pictures would have one name in a form,
+        UsageError: a form lacks a class of the model, two images would have one name in a form,
             or the folder holds results of other classes.
-        DataError: a list in the folder is not what a prediction leaves.
+        DataError: a list in the folder is none that a prediction wrote.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ResultWriter:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Time spent so far in `drawing`, where that is done, and in `writing`."""
+        """Time spent so far in `drawing`, if anything is drawn, and in `writing`."""
         apart: dict[str, float] = {}
         for form in self.formats.values():
             apart |= form.stopwatch.seconds
@@ -79,7 +79,7 @@ class ResultWriter:
             return name, {kind: form.write(name, result) for kind, form in self.formats.items()}
 
     def finish(self, entries: Sequence[Entry]) -> None:
-        """Writes what all pictures share, those of earlier runs in the folder included."""
+        """Write the lists of all images, those of earlier runs in the folder included."""
         for kind, form in self.formats.items():
             new = {form.key(name): parts[kind] for name, parts in entries}
             form.finish(dict(sorted((form.written() | new).items())))
@@ -91,7 +91,7 @@ def _refuse_shared_names(kind: str, form: ResultFormat, names: Sequence[str]) ->
         key = form.key(name)
         if key in owners:
             raise UsageError(
-                f"--format {kind}: the pictures {owners[key]} and {name} would both be called "
+                f"--format {kind}: the images {owners[key]} and {name} would both be called "
                 f"{key}; predict them into different --save_dir"
             )
         owners[key] = name

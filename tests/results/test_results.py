@@ -144,7 +144,7 @@ def test_image_ids_are_numbers_where_the_names_are(names: list[str], ids: list[A
 
 @pytest.fixture
 def official(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The streets as Cityscapes' own truth, prepared by cityscapesscripts."""
+    """The streets as Cityscapes' own annotations, prepared by cityscapesscripts."""
     monkeypatch.chdir(tmp_path)  # the official tools leave files where they run
     root = tmp_path / "official"
     things = {3: 26_000, 4: 26_001, 5: 24_000}  # ids of instances; road is 7, sky 23
@@ -253,9 +253,9 @@ def as_bdd100k(prediction: Prediction) -> PanopticMap:
 
 def test_bdd100k_in_both_forms_scores_100(tmp_path: Path) -> None:
     for name, prediction in STREETS.items():
-        write_bitmask(tmp_path / "truth" / f"{Path(name).name}.png", as_bdd100k(prediction))
+        write_bitmask(tmp_path / "annotations" / f"{Path(name).name}.png", as_bdd100k(prediction))
     folder = write_all(tmp_path, "bdd100k") / "bdd100k"
-    results = evaluate_bdd100k_files(tmp_path / "truth", folder / "bitmasks")
+    results = evaluate_bdd100k_files(tmp_path / "annotations", folder / "bitmasks")
     assert results["PQ"]["per_class"]["car"] == results["PQ"]["per_class"]["road"] == 100
     again = evaluate_bdd100k_files(folder / "pan_seg.json", folder / "pan_seg.json")
     assert (again["PQ"], again["N"]) == (results["PQ"], results["N"])
@@ -292,7 +292,7 @@ def test_kitti_ids_are_label_ids_and_numbers(tmp_path: Path) -> None:
 # --- CSV and crops ---
 
 
-def test_csv_has_a_line_a_segment(tmp_path: Path) -> None:
+def test_csv_has_a_line_per_segment(tmp_path: Path) -> None:
     path = write_all(tmp_path, "csv") / "segments.csv"
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert [(row["image"], row["segment_id"]) for row in rows] == [
@@ -346,7 +346,7 @@ def test_a_class_name_cannot_leave_the_folder_of_crops(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["images", "coco", "cityscapes", "bdd100k", "csv"])
 def test_a_second_run_adds_to_the_lists(form: str, tmp_path: Path) -> None:
-    """One picture a run, the second of them twice, leaves what one run leaves."""
+    """One image per run, the second of them twice, leaves what one run leaves."""
     first, second = ({name: STREETS[name]} for name in NAMES)
     for part in (first, {NAMES[1]: street(0)}, second):
         write_all(tmp_path / "parts", form, part)
@@ -361,7 +361,7 @@ def test_a_second_run_adds_to_the_lists(form: str, tmp_path: Path) -> None:
         assert (tmp_path / "parts" / path).read_bytes() == content
 
 
-def test_pictures_that_were_removed_leave_the_list(tmp_path: Path) -> None:
+def test_images_that_were_removed_leave_the_list(tmp_path: Path) -> None:
     write_all(tmp_path, "coco", {NAMES[0]: STREETS[NAMES[0]]})
     (tmp_path / "coco" / "panoptic" / f"{NAMES[0]}.png").unlink()
     write_all(tmp_path, "coco", {NAMES[1]: STREETS[NAMES[1]]})
@@ -370,11 +370,15 @@ def test_pictures_that_were_removed_leave_the_list(tmp_path: Path) -> None:
 
 
 SPOILT = {
-    "coco": ("coco/panoptic.json", "[]", "not what a prediction leaves"),
+    "coco": ("coco/panoptic.json", "[]", "not a list that a prediction wrote"),
     "images": ("panoptic.json", "{", "cannot be read as JSON"),
     "bdd100k": ("bdd100k/pan_seg.json", '{"frames": 1}', "expected a list of frames"),
     "csv": ("segments.csv", "a,b\n1,2\n", "has the columns 'a,b'"),
-    "cityscapes": ("cityscapes/panoptic.json", '{"annotations": []}', "not what a prediction"),
+    "cityscapes": (
+        "cityscapes/panoptic.json",
+        '{"annotations": []}',
+        "not a list that a prediction",
+    ),
 }
 
 
@@ -418,11 +422,11 @@ REFUSED = {
         "'c3', 'c4' and 4 more, which",
     ),
     "a thing that is stuff": ("kitti", classes(("car", False)), ["a"], "'car': a thing in one"),
-    "pictures of one name": (
+    "images of one name": (
         "bdd100k",
         BDD100K,
         ["a/same", "b/same"],
-        "the pictures a/same and b/same would both be called same",
+        "the images a/same and b/same would both be called same",
     ),
     "white space that makes names equal": (
         "cityscapes",
@@ -434,7 +438,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_does_not_fit_is_refused_before_the_first_picture(kind: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_refused_before_the_first_image(kind: str, tmp_path: Path) -> None:
     form, info, names, message = REFUSED[kind]
     with pytest.raises(UserError) as error:
         ResultWriter(tmp_path, info, [form], names)
