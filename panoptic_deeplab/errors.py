@@ -94,6 +94,11 @@ def one_line(text: str) -> str:
     return "".join(shown)
 
 
+def reason_of(error: BaseException, limit: int = 200) -> str:
+    """What an exception says, in one line of at most `limit` characters; its type if nothing."""
+    return one_line(str(error))[:limit] or type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """' (did you mean "x"?)' for the known name closest to `name`, or '' where none is close."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 
 from panoptic_deeplab.check.splits import SplitCheck
 from panoptic_deeplab.check.statistics import Statistics
-from panoptic_deeplab.visualization.text import font_of, one_line, shortened, text_width
+from panoptic_deeplab.errors import one_line
+from panoptic_deeplab.visualization.text import font_of, shortened, text_width
 
 _PAPER, _INK, _FAINT, _GRID = (252, 252, 250), (34, 34, 40), (132, 132, 140), (226, 226, 222)
 _BAR = (122, 146, 178)

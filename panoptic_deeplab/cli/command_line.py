@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from panoptic_deeplab.cli.flags import grouping_settings
 from panoptic_deeplab.cli.parser import Parser
 from panoptic_deeplab.environment import check_environment, explain_import_error
-from panoptic_deeplab.errors import UserError
+from panoptic_deeplab.errors import UserError, reason_of
 from panoptic_deeplab.process import hide_harmless_warnings
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     except MemoryError:
         return _fail("out of memory; try a smaller batch_size or image", 1, arguments)
     except Exception as error:
-        line = " ".join(str(error).split())[:500]
-        kind = type(error).__name__
+        kind, line = type(error).__name__, reason_of(error, 500)
         return _fail(f"unexpected {kind}: {line} (run again with --debug)", 1, arguments)
 
 

@@ -43,7 +43,7 @@ from panoptic_deeplab.config.files import (
 from panoptic_deeplab.config.schedule import LENGTHS, SCHEDULES, WARMUP, build_lr_scheduler, scaled
 from panoptic_deeplab.config.shipped import find_config
 from panoptic_deeplab.config.upgrade import is_old_key, upgrade
-from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.errors import UsageError, reason_of
 from panoptic_deeplab.preprocess import Preprocess
 from panoptic_deeplab.registry import (
     BACKBONES,
@@ -278,7 +278,7 @@ class Config:
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from error
         except _BAD_VALUES as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            reason = f"{type(error).__name__}: {reason_of(error, 300)}"
             raise UsageError(f"{where} cannot be made of these values ({reason})") from error
 
     def _value(self, value: Any, kind: str, path: KeyPath) -> Any:

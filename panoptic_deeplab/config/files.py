@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 from paddleseg.cvlibs.config import merge_config_dicts
 
-from panoptic_deeplab.errors import UsageError, nearest
+from panoptic_deeplab.errors import UsageError, nearest, reason_of
 
 Tree = dict[str, Any]
 KeyPath = tuple[str | int, ...]
@@ -176,8 +176,7 @@ def _read_yaml(path: Path, wanted_by: Path | None) -> Tree:
         reason = "" if wanted_by is None else f"; {wanted_by} names it under _base_"
         raise UsageError(f"{path}: no such configuration file{reason}") from error
     except _NO_YAML as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UsageError(f"{path}: not valid YAML ({reason})") from error
+        raise UsageError(f"{path}: not valid YAML ({reason_of(error, 300)})") from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     if not isinstance(tree, dict):

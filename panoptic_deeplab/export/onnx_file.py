@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import compose
 
-from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.errors import DataError, UsageError, one_line
 from panoptic_deeplab.export.description import METADATA_KEY, NETWORK_OUTPUTS, Deployment
 from panoptic_deeplab.export.onnx_grouping import grouping, preparation
 from panoptic_deeplab.export.program import PROGRAM
@@ -164,4 +164,4 @@ def _reason(log: str) -> str:
     """The lines in which the converter says what it cannot do."""
     log = re.sub(r"\x1b\[[0-9;]*m", "", log)
     telling = [line for line in log.splitlines() if re.search(r"not support|Error|error", line)]
-    return " ".join(" ".join(telling[:2] or log.splitlines()[-2:]).split())[:300]
+    return one_line(" ".join(telling[:2] or log.splitlines()[-2:]))[:300]

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, reason_of
 from panoptic_deeplab.files import open_file, replacing
 from panoptic_deeplab.formats.png import read_plain_png
 
@@ -143,7 +143,7 @@ def _decoding(file: BinaryIO, name: str) -> Iterator[Image.Image]:
             known = ", ".join(_FORMATS)
             raise DataError(f"{name}: not a readable picture (none of {known})") from error
         except Exception as error:  # a broken picture can raise anything
-            raise DataError(f"{name}: not a readable picture ({_one_line(error)})") from error
+            raise DataError(f"{name}: not a readable picture ({reason_of(error)})") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -160,7 +160,3 @@ def _rgb(image: Image.Image) -> Image.Image:
         wide = np.asarray(image).astype(np.int64)
         image = Image.fromarray(np.clip(wide >> 8, 0, 255).astype(np.uint8))
     return image.convert("RGB")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

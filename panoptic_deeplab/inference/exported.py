@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from panoptic_deeplab.batching import map_by_shape
-from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.errors import DataError, UsageError, reason_of
 from panoptic_deeplab.export.description import FILE, METADATA_KEY, Deployment, read_deployment
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.inference.sessions import RUNTIMES, Session
@@ -56,7 +56,7 @@ class ExportedModel:
         except MemoryError:
             raise
         except Exception as error:  # each runtime has exceptions of its own
-            raise DataError(f"{self.path}: cannot be run ({_one_line(error)})") from error
+            raise DataError(f"{self.path}: cannot be run ({reason_of(error)})") from error
         return dict(zip(self.deployment.output_names, values, strict=True))
 
 
@@ -157,9 +157,5 @@ def _open(path: Path, runtime: str) -> Session:
     except Exception as error:  # each runtime has exceptions of its own
         raise DataError(
             f"{path}: {runtime} cannot load it; expected an ONNX file of panoptic-deeplab export "
-            f"({_one_line(error)})"
+            f"({reason_of(error)})"
         ) from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from panoptic_deeplab.errors import one_line
 from panoptic_deeplab.visualization.regions import Region, RegionMap
-from panoptic_deeplab.visualization.text import SMALLEST_FONT, font_of, one_line, text_width
+from panoptic_deeplab.visualization.text import SMALLEST_FONT, font_of, text_width
 
 _LAYOUT_SIDE = 256  # names are laid out on a grid about this fine, whatever the picture's size
 _SMALL_TEXT = 0.75  # of the usual size, for instances that are small

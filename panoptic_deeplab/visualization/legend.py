@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from panoptic_deeplab.errors import one_line
 from panoptic_deeplab.visualization.palette import VOID_COLOR
 from panoptic_deeplab.visualization.regions import Region, RegionMap
-from panoptic_deeplab.visualization.text import font_of, one_line, shortened, text_width
+from panoptic_deeplab.visualization.text import font_of, shortened, text_width
 
 PAPER = (250, 250, 250)
 _INK, _FAINT_INK = (30, 30, 34), (120, 120, 128)

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.visualization.text import SMALLEST_FONT, font_of, one_line, shortened
+from panoptic_deeplab.errors import DataError, one_line
+from panoptic_deeplab.visualization.text import SMALLEST_FONT, font_of, shortened
 
 _PAPER, _INK = (255, 255, 255), (30, 30, 34)
 

@@ -16,11 +16,6 @@ def font_of(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
 
 
-def one_line(text: str) -> str:
-    """The text with every run of white space made one blank."""
-    return " ".join(text.split())
-
-
 @lru_cache(maxsize=1024)
 def text_width(text: str, size: int) -> int:
     """Pixels that a line takes."""

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, one_line, reason_of
 from panoptic_deeplab.files import replacing
 from panoptic_deeplab.progress import progress_bar
 
@@ -78,7 +78,7 @@ def _telling_failures(source: str, way_out: str) -> Iterator[None]:
     try:
         yield
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = " ".join(str(getattr(error, "reason", error)).split())
+        reason = one_line(str(getattr(error, "reason", error)))
         raise DataError(f"{source}: cannot be downloaded ({reason}); {way_out}") from error
 
 
@@ -181,9 +181,8 @@ def _unpacked(path: Path) -> Path:
             if found != 1:
                 raise ValueError(f"expected one {_SUFFIX} file in it, got {found}")
     except Exception as error:  # a hostile archive can raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"{path}: this archive cannot be used ({reason:.200}); delete it to fetch it again"
+            f"{path}: this archive cannot be used ({reason_of(error)}); delete it to fetch it again"
         ) from error
     return target
 

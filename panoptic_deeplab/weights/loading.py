@@ -14,12 +14,11 @@ import safetensors
 import safetensors.numpy
 from paddle import nn
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, reason_of
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.weights.plain_pickle import (
     RefusalError,
     array_of_bytes,
-    one_line,
     read_pickle,
 )
 
@@ -190,7 +189,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
                 for name, entry in safetensors.deserialize(file.read())
             }
         except Exception as error:  # the parser's own, and whatever a hostile header leads to
-            raise DataError(f"{path}: not safetensors, or damaged ({one_line(error)})") from error
+            raise DataError(f"{path}: not safetensors, or damaged ({reason_of(error)})") from error
 
 
 def _number_type(safetensors_name: str) -> np.dtype:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, reason_of
 from panoptic_deeplab.files import open_file
 
 MOST_STEPS = 1_000_000  # an array takes about 25 instructions
@@ -42,7 +42,7 @@ def read_pickle(path: str | Path) -> Any:
             return content
         except Exception as error:  # a broken pickle can raise anything
             raise DataError(
-                f"{path}: not weights that Paddle saved, or damaged ({one_line(error)})"
+                f"{path}: not weights that Paddle saved, or damaged ({reason_of(error)})"
             ) from error
 
 
@@ -285,9 +285,3 @@ def _check_plain(content: Any) -> None:
 
 _END = object()
 _PLAIN = (type(None), bool, int, float, str, bytes, bytearray, np.ndarray, np.generic)
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, short and without the control characters that a file can put there."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return "".join(letter for letter in text if letter.isprintable())[:200]

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, reason_of
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.weights.plain_pickle import (
     MOST_AXES,
@@ -27,7 +27,6 @@ from panoptic_deeplab.weights.plain_pickle import (
     Playback,
     RefusalError,
     of_type,
-    one_line,
     plain_dict,
 )
 
@@ -152,7 +151,7 @@ class TorchFile:
         except Exception as error:  # a broken archive or pickle can raise anything
             raise DataError(
                 f"{self.path}: not a checkpoint of PyTorch that can be read, or damaged "
-                f"({one_line(error)})"
+                f"({reason_of(error)})"
             ) from error
 
 
