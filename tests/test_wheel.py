@@ -204,10 +204,15 @@ def test_from_training_to_an_exported_file_by_the_command(
         "--save_dir output/trained",
         "predict --model_path output/onnx --image_path data/own/images/val "
         "--save_dir output/exported",
+        "val --model_path output/onnx --config tiny.yml --json exported.json",
     ]
     for words in steps:
         run(installed, workplace, "panoptic-deeplab", *words.split())
-    assert "pq" in json.loads((workplace / "scores.json").read_text())["All"]
+    scores, exported_scores = (
+        json.loads((workplace / name).read_text()) for name in ("scores.json", "exported.json")
+    )
+    assert scores["All"] == exported_scores["All"]
+    assert 0 <= scores["All"]["pq"] <= 1
     for name in ("val_0", "val_3"):
         ids = [
             np.asarray(Image.open(workplace / "output" / way / "panoptic" / f"{name}.png"))

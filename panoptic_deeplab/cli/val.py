@@ -17,6 +17,7 @@ from panoptic_deeplab.cli.flags import (
     add_profile_argument,
     add_view_arguments,
     chosen_views,
+    grouping_settings,
 )
 from panoptic_deeplab.cli.parser import Parser, not_negative
 from panoptic_deeplab.errors import UsageError
@@ -57,7 +58,11 @@ def add_arguments(parser: Parser) -> None:
     )
     add_common_arguments(parser, needs_config=False)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--model_path", help="a checkpoint: its folder, a .pdparams file, or a URL")
+    source.add_argument(
+        "--model_path",
+        help="a checkpoint (its folder, a weights file, or a URL), or an exported model.onnx or "
+        "its folder",
+    )
     source.add_argument(
         "--predictions",
         metavar="PATH",
@@ -111,7 +116,8 @@ def run(arguments: argparse.Namespace) -> None:
     if files is None:
         results = _score_files(arguments, config, watch)
     else:
-        results = _score_model(files.weights, views, arguments, config, watch)
+        score = _score_export if files.is_exported else _score_checkpoint
+        results = score(files, views, arguments, config, watch)
     if distributed.is_main():
         print(format_table(results, config.info))
         if arguments.profile:
@@ -132,11 +138,13 @@ def _model_files(arguments: argparse.Namespace) -> ModelFiles | None:
             raise UsageError("--predictions: --config is needed, which names the data set")
         return None
     files = locate_model(arguments.model_path, arguments.config)
-    if files.is_exported:
+    if files.config is None:
         raise UsageError(
-            f"{files.weights}: an exported file is not evaluated; predict with it, then score the "
-            "results by --predictions"
+            f"{files.weights}: an exported file names no data set; give a configuration that does "
+            "by --config"
         )
+    if files.is_exported and arguments.oracle:
+        raise UsageError("--oracle needs a checkpoint, whose outputs can be replaced; leave it out")
     return files
 
 
@@ -150,23 +158,41 @@ def _score_files(arguments: argparse.Namespace, config: Config, watch: Stopwatch
     )
 
 
-def _score_model(
-    weights: Path,
+def _score_checkpoint(
+    files: ModelFiles,
     views: Augmentation | None,
     arguments: argparse.Namespace,
     config: Config,
     watch: Stopwatch,
 ) -> dict[str, Any]:
-    """The scores of a model with these weights."""
     from panoptic_deeplab.engine.evaluator import evaluate_model
 
     return evaluate_model(
         config,
-        weights,
+        files.weights,
         views=views,
         oracle_names=arguments.oracle or (),
         num_workers=arguments.num_workers,
         watch=watch,
+    )
+
+
+def _score_export(
+    files: ModelFiles,
+    views: Augmentation | None,
+    arguments: argparse.Namespace,
+    config: Config,
+    watch: Stopwatch,
+) -> dict[str, Any]:
+    from panoptic_deeplab.engine.evaluator import evaluate_images
+    from panoptic_deeplab.inference.loading import LoadOptions, load_predictor
+
+    # Of the configuration an exported file takes the post-processing alone, if it has none.
+    opts = [opt for opt in arguments.opts if opt.startswith("postprocessor.")]
+    options = LoadOptions(arguments.device, opts, grouping_settings(arguments), views)
+    predictor = load_predictor(files, options)
+    return evaluate_images(
+        predictor, config.val_dataset, config.evaluators, arguments.num_workers, watch
     )
 
 

@@ -232,23 +232,38 @@ def refuse_other_classes(weights: str | Path, info: DatasetInfo, way_out: str) -
         DataError: number or names of the classes differ.
     """
     trained = read_info_beside(weights)
+    if trained is not None:
+        refuse_difference(str(weights), trained, info, way_out)
+
+
+def refuse_difference(what: str, trained: DatasetInfo, info: DatasetInfo, hint: str) -> None:
+    """Refuse classes that differ in number or names from those of a data set.
+
+    Args:
+        what: was trained, for the message.
+        trained: the classes it was trained for.
+        info: the classes wanted.
+        hint: what the user can do, for the message.
+
+    Raises:
+        DataError: they differ.
+    """
     there, here = (
-        [category.name for category in classes.categories] if classes else []
-        for classes in (trained, info)
+        [category.name for category in classes.categories] for classes in (trained, info)
     )
-    if trained is None or there == here:
+    if there == here:
         return
     if len(there) != len(here):
         difference = f"{len(there)} classes ({trained.name}), the data set here has {len(here)}"
     else:
         index = next(
-            i for i, names in enumerate(zip(there, here, strict=True)) if len({*names}) > 1
+            i for i, (one, other) in enumerate(zip(there, here, strict=True)) if one != other
         )
         difference = (
             f"other classes: class {index} is {there[index]!r} there and {here[index]!r} in "
             f"{info.name}"
         )
-    raise DataError(f"{weights}: was trained for {difference}; {way_out}")
+    raise DataError(f"{what}: was trained for {difference}; {hint}")
 
 
 def _write_model(folder: Path, model: nn.Layer, info: DatasetInfo, config_yaml: str) -> None:

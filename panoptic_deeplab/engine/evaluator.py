@@ -18,12 +18,28 @@ from panoptic_deeplab.evaluation.report import merge_results
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.stopwatch import Stopwatch
-from panoptic_deeplab.structures import PanopticMap, Prediction
+from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction
 from panoptic_deeplab.weights.loading import load_weights
 
 _log = logging.getLogger(__name__)
 
+_OTHER_DATA = "evaluate on the data set whose classes it predicts"
 _OTHER_CLASSES = "evaluate with the configuration it was trained with (config.yml beside it)"
+
+
+class ImagePredictor(Protocol):
+    """What predicts whole images.
+
+    Attributes:
+        info: the classes it predicts.
+        watch: has the seconds spent so far, by step.
+    """
+
+    info: DatasetInfo
+    watch: Stopwatch
+
+    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        """Predict images [H, W, 3] uint8 RGB."""
 
 
 class PredictionReader(Protocol):
@@ -118,6 +134,42 @@ def evaluate(
     return results
 
 
+def evaluate_images(
+    predictor: ImagePredictor,
+    dataset: Any,
+    evaluators: Sequence[Any],
+    num_workers: int = 0,
+    watch: Stopwatch | None = None,
+) -> dict[str, Any]:
+    """Score a predictor that takes whole images, such as an exported file.
+
+    Args:
+        predictor: what predicts.
+        dataset: the validation split; its transforms are not used.
+        evaluators: objects with reset, update, state, merge and compute.
+        num_workers: threads that read ahead.
+        watch: takes the time of reading, of the predictor and of scoring.
+
+    Raises:
+        DataError: the data set is empty or has other classes, or a file cannot be used.
+    """
+    checkpoint.refuse_difference("the exported file", predictor.info, dataset.info, _OTHER_DATA)
+    mine, watch = _my_images(dataset), watch or Stopwatch()
+
+    def read(index: int) -> tuple[np.ndarray, PanopticMap]:
+        with watch.timing("reading"):
+            sample = dataset.load(index)
+            return sample["image"], _truth(dataset, sample, index)
+
+    pairs = (
+        (predictor.predict([image])[0], truth)
+        for image, truth in read_ahead(read, mine, num_workers)
+    )
+    results = _score(pairs, evaluators, len(mine), watch)
+    watch.seconds |= predictor.watch.seconds
+    return results
+
+
 def evaluate_predictions(
     predictions: PredictionReader,
     dataset: Any,
@@ -197,13 +249,16 @@ def _sample_and_truth(
 ) -> tuple[dict[str, Any], PanopticMap]:
     """The transformed sample (with what the oracle needs) and its annotation in original pixels."""
     sample = dataset.load(index)
-    truth = (
-        PanopticMap(sample["panoptic"], sample["segments"])
-        if "panoptic" in sample
-        else dataset.truth(index)
-    )
+    truth = _truth(dataset, sample, index)
     sample = dataset.transform(sample, np.random.default_rng((0, 0, index)))
     return sample if oracle is None else oracle.add_truth(sample), truth
+
+
+def _truth(dataset: Any, sample: dict[str, Any], index: int) -> PanopticMap:
+    """The annotation of a loaded sample."""
+    if "panoptic" in sample:
+        return PanopticMap(sample["panoptic"], sample["segments"])
+    return dataset.truth(index)
 
 
 def _merge_ranks(evaluators: Sequence[Any]) -> None:

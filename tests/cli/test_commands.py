@@ -119,6 +119,18 @@ def test_scoring_files_needs_a_configuration(capsys: pytest.CaptureFixture[str])
     assert "--config is needed, which names the data set" in capsys.readouterr().err
 
 
+def test_an_exported_file_is_evaluated_on_a_data_set_that_is_named(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exported = tmp_path / "model.onnx"
+    exported.touch()
+    assert val.main(["--model_path", str(exported)]) == 2
+    assert "an exported file names no data set; give a configuration" in capsys.readouterr().err
+    flags = ["--config", str(tiny_config), "--model_path", str(exported)]
+    assert val.main([*flags, "--oracle", "center"]) == 2
+    assert "--oracle needs a checkpoint" in capsys.readouterr().err
+
+
 @pytest.fixture
 def inputs(scenes: Path, tmp_path: Path) -> Path:
     """Images of equal names in different folders and of different sizes, and a text file."""
