@@ -236,13 +236,24 @@ def test_an_unfinished_environment_is_built_anew(setup_environment, monkeypatch,
     monkeypatch.setattr(setup_environment, "NOTE", tmp_path / "built-from.json")
     monkeypatch.setattr(setup_environment, "PYTHON", Path(sys.executable))
     monkeypatch.setattr(setup_environment, "build", lambda device: built.append(device))
-    monkeypatch.setattr(setup_environment, "install_package", lambda: built.append("package"))
+    command = tmp_path / "bin" / "panoptic-deeplab"
+
+    def install_package() -> None:
+        built.append("package")
+        command.parent.mkdir(exist_ok=True)
+        command.touch()
+
+    monkeypatch.setattr(setup_environment, "install_package", install_package)
     monkeypatch.setattr(setup_environment, "verify", lambda device: None)
 
     setup_environment.update(None, this_python=False)
     assert built == ["cpu", "package"]
     setup_environment.update(None, this_python=False)
     assert built == ["cpu", "package"]  # up to date
+    command.unlink()
+    setup_environment.update(None, this_python=False)
+    assert built == ["cpu", "package", "package"]
+    built.pop()
 
     (tmp_path / "built-from.json").write_text('{"device": "gpu", "ro')  # cut short
     setup_environment.update("gpu", this_python=False)

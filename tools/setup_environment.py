@@ -28,6 +28,7 @@ PYTHON = VENV / "bin" / "python"
 NOTE = VENV / "built-from.json"
 LOG = VENV / "setup.log"
 LOCK = ROOT / "requirements.lock"
+COMMAND = "panoptic-deeplab"
 GPU_WHEEL = "paddlepaddle-gpu==3.3.1 -i https://www.paddlepaddle.org.cn/packages/stable/cu126/"
 
 
@@ -105,7 +106,7 @@ def update(device, this_python: bool) -> None:
         note = dict(wanted, interpreter=os.path.realpath(sys.executable))
         build(device)
     project = digest(ROOT / "pyproject.toml", ROOT / "setup.py")
-    if note.get("project") != project:
+    if note.get("project") != project or not (VENV / "bin" / COMMAND).exists():
         install_package()
         verify(device)
         note["project"] = project

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,7 +127,3 @@ def _draw(checks: Sequence[SplitCheck], folder: Path, samples: int) -> None:
         if image is not None:
             write_image(folder / name, image)
             print(f"{folder / name}: written")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

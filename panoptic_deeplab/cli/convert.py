@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -417,7 +416,3 @@ def _bdd100k(args: argparse.Namespace, source: Source, name: str) -> Target:
     from panoptic_deeplab.convert.targets import Bdd100kTarget
 
     return Bdd100kTarget(Path(args.save_dir), name, source.info, args.ignore_unknown)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,7 +99,3 @@ def _rows(results: Mapping[str, Any], above: str = "") -> list[list[str]]:
         else:
             rows.append([name, str(value) if isinstance(value, int) else f"{value:.4f}"])
     return rows
-
-
-if __name__ == "__main__":
-    sys.exit(main())

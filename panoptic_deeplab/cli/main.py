@@ -40,7 +40,3 @@ def build_parser() -> Parser:
         verb.add_arguments(verb_parser)
         verb_parser.set_defaults(run=verb.run)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

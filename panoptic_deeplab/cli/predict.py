@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -130,7 +129,3 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.batch_size,
         profile=arguments.profile,
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

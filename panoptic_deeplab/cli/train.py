@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -158,7 +157,3 @@ def run(arguments: argparse.Namespace) -> None:
         profile=arguments.profile,
     )
     train(config, plan)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

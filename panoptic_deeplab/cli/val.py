@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -194,7 +193,3 @@ def _score_export(
     return evaluate_images(
         predictor, config.val_dataset, config.evaluators, arguments.num_workers, watch
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

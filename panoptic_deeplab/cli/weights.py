@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,7 +67,3 @@ def convert(args: argparse.Namespace) -> None:
     print(f"{args.model_path}: {origin.name}", *report.lines(), sep="\n")
     print(f"license: {origin.licence}")
     print(f"written and loaded into the network: {args.save_dir}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
