@@ -49,7 +49,7 @@ _collected: ContextVar[list[DataError] | None] = ContextVar("collected", default
 
 @contextmanager
 def collecting_errors() -> Iterator[list[DataError]]:
-    """Within the block `refuse` adds to the list instead of raising: all faults in one reading."""
+    """Collect in the list all faults that readers meet within the block, instead of the first."""
     errors: list[DataError] = []
     token = _collected.set(errors)
     try:
@@ -58,21 +58,23 @@ def collecting_errors() -> Iterator[list[DataError]]:
         _collected.reset(token)
 
 
-def refuse(error: DataError) -> None:
-    """Raises `error`; where errors are being collected, notes it and returns.
+def raise_or_collect(error: DataError) -> None:
+    """Raise `error`; within `collecting_errors`, add it to the list and return.
 
-    For a reader that can go on without the faulty entry (an image, a segment); it leaves it out.
+    For a reader that can go on without the faulty entry (an image, a segment): the reader then
+    leaves the entry out.
     """
-    if not remark(error):
+    errors = _collected.get()
+    if errors is None:
         raise error
+    errors.append(error)
 
 
-def remark(error: DataError) -> bool:
-    """Tells a check what does not stop a training; returns whether a check listens."""
+def collect(error: DataError) -> None:
+    """Add to the list of `collecting_errors`, if any, what a check tells and training ignores."""
     errors = _collected.get()
     if errors is not None:
         errors.append(error)
-    return errors is not None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from panoptic_deeplab.check.images import ImageReport, check_image
 from panoptic_deeplab.check.statistics import Statistics
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.datasets import PanopticDataset
-from panoptic_deeplab.errors import DataError, collecting_errors, refuse
+from panoptic_deeplab.errors import DataError, collect, collecting_errors
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.registry import DATASETS
@@ -119,7 +119,7 @@ def _built(config: Config, name: str) -> PanopticDataset | None:
     try:
         return getattr(config, f"{name}_dataset")
     except DataError as error:
-        refuse(error)
+        collect(error)
         return None
 
 

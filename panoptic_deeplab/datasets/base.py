@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError, refuse, remark
+from panoptic_deeplab.errors import DataError, collect, raise_or_collect
 from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.coco import read_panoptic_map
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, read_image
@@ -35,8 +35,8 @@ class Record:
 class PanopticDataset:
     """A list of records that are read, checked and transformed on access.
 
-    A constructor calls `errors.refuse` for an entry that it cannot use, and `errors.remark` for
-    what it passes over, and goes on with the others: so a check hears of all of them.
+    A constructor gives `errors.raise_or_collect` what is wrong with an entry that it cannot use,
+    and `errors.collect` what it skips, and goes on with the others: so a check hears of all.
 
     Args:
         records: one an image.
@@ -95,7 +95,7 @@ class PanopticDataset:
         if record.label_path is not None:
             truth = self.truth(index)
             if truth.ids.shape != image.shape[:2]:
-                refuse(
+                raise_or_collect(
                     DataError(
                         f"{record.label_path}: the annotation is {_size(truth.ids)} pixels, its "
                         f"picture {record.image_path} {_size(image)}",
@@ -149,7 +149,7 @@ def find_pictures(folder: Path, suffix: str = "") -> dict[str, Path]:
             continue
         image_id = path.stem.removesuffix(suffix)
         if image_id in pictures:
-            refuse(
+            raise_or_collect(
                 DataError(
                     f"{path} and {pictures[image_id]} have the same image id {image_id}",
                     kind="duplicate image",
@@ -179,7 +179,7 @@ def pair(pictures: Mapping[str, Path], labels: Mapping[str, Path], folder: Path)
         if image_id in pictures:
             records.append(Record(image_id, pictures[image_id], label_path))
             continue
-        refuse(
+        raise_or_collect(
             DataError(
                 f"{label_path}: annotates a picture {image_id}.* that does not lie below {folder}",
                 kind="annotation without picture",
@@ -194,7 +194,7 @@ def tell_unlabelled(pictures: Mapping[str, Path], labelled: Mapping[str, Any]) -
     """Remarks the pictures that a training passes over."""
     for image_id, path in pictures.items():
         if image_id not in labelled:
-            remark(
+            collect(
                 DataError(
                     f"{path}: has no annotation and is passed over",
                     kind="picture without annotation",

@@ -14,7 +14,7 @@ from panoptic_deeplab.datasets.base import (
     pair,
     unlabelled,
 )
-from panoptic_deeplab.errors import DataError, refuse
+from panoptic_deeplab.errors import DataError, raise_or_collect
 from panoptic_deeplab.formats.bdd100k import BDD100K, painted_annotation, read_annotation
 from panoptic_deeplab.formats.scalabel import Label, read_frames
 from panoptic_deeplab.registry import DATASETS
@@ -94,7 +94,7 @@ def _read_labels(source: Path) -> dict[str, tuple[Label, ...]]:
     for frame in read_frames(source):
         image_id = Path(frame.name).stem
         if image_id in labels:
-            refuse(
+            raise_or_collect(
                 DataError(
                     f"{source}: frame {frame.name} stands there twice",
                     kind="duplicate image",

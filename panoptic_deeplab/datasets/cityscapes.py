@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +16,14 @@ from panoptic_deeplab.datasets.base import (
     tell_unlabelled,
     unlabelled,
 )
-from panoptic_deeplab.errors import DataError, collecting_errors, refuse
+from panoptic_deeplab.errors import DataError, collecting_errors, raise_or_collect
 from panoptic_deeplab.files import inside
-from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS
+from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS, WITH_LABEL_IDS
 from panoptic_deeplab.formats.coco import Annotation, read_annotations, read_boxes
 from panoptic_deeplab.formats.json_items import iterate_items
-from panoptic_deeplab.formats.kitti import KITTI
 from panoptic_deeplab.registry import DATASETS
 from panoptic_deeplab.structures import DatasetInfo
 
-_WITH_LABEL_IDS = replace(KITTI, name=CITYSCAPES.name)  # which numbers the same classes by them
 _PREPARE = "make it with: panoptic-deeplab convert prepare-cityscapes --dataset_root {root}"
 
 
@@ -98,7 +95,7 @@ def _read_train_ids(path: Path, info: DatasetInfo) -> list[Annotation]:
     if not errors:
         return annotations
     if info is CITYSCAPES and _uses_label_ids(path):
-        refuse(
+        raise_or_collect(
             DataError(
                 f"{path}: holds Cityscapes label ids where train ids are wanted; make the file "
                 "again with csCreatePanopticImgs --use-train-id "
@@ -107,8 +104,8 @@ def _read_train_ids(path: Path, info: DatasetInfo) -> list[Annotation]:
                 file=path,
             )
         )
-        info = _WITH_LABEL_IDS
-    return read_annotations(path, info)  # once more, for what is wrong to be refused
+        info = WITH_LABEL_IDS
+    return read_annotations(path, info)  # once more, to raise what is wrong
 
 
 def _uses_label_ids(path: Path) -> bool:
@@ -133,12 +130,13 @@ def _pair(
         problem = _problem(image_id, records, pictures)
         if problem:
             kind, message = problem
-            refuse(DataError(f"{source}: {message}", kind=kind, file=source, image_id=image_id))
+            error = DataError(f"{source}: {message}", kind=kind, file=source, image_id=image_id)
+            raise_or_collect(error)
             continue
         try:
             label_path = inside(labels, annotation.file_name, labels, source)
         except DataError as error:
-            refuse(DataError(str(error), kind=error.kind, file=source, image_id=image_id))
+            raise_or_collect(DataError(str(error), kind=error.kind, file=source, image_id=image_id))
             continue
         records[image_id] = Record(image_id, pictures[image_id], label_path, annotation.segments)
     tell_unlabelled(pictures, records)

@@ -14,7 +14,7 @@ from panoptic_deeplab.datasets.base import (
     Transform,
     existing_folder,
 )
-from panoptic_deeplab.errors import DataError, refuse, remark
+from panoptic_deeplab.errors import DataError, collect, raise_or_collect
 from panoptic_deeplab.files import inside
 from panoptic_deeplab.formats.coco import (
     Annotation,
@@ -111,11 +111,11 @@ def _labelled(content: PanopticFile, images: Path, labels: Path, source: Path) -
                 raise DataError(f"{source}: image {image_id} is annotated twice", kind=_TWICE)
             records[image_id] = _record(annotation, content, images, labels, source)
         except DataError as error:
-            refuse(DataError(str(error), kind=error.kind, file=source, image_id=image_id))
+            raise_or_collect(DataError(str(error), kind=error.kind, file=source, image_id=image_id))
     for image_id, file_name in content.pictures.items():
         if image_id not in records:
             problem = f"{source}: image {image_id} ({file_name}) has no annotation"
-            remark(DataError(problem, kind=_UNLABELLED, file=source, image_id=image_id))
+            collect(DataError(problem, kind=_UNLABELLED, file=source, image_id=image_id))
     return list(records.values())
 
 
@@ -149,5 +149,5 @@ def _unlabelled(content: PanopticFile, images: Path, source: Path) -> list[Recor
         try:
             records.append(Record(image_id, inside(images, file_name, images, source)))
         except DataError as error:
-            refuse(DataError(str(error), kind=error.kind, file=source, image_id=image_id))
+            raise_or_collect(DataError(str(error), kind=error.kind, file=source, image_id=image_id))
     return records

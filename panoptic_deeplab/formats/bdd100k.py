@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError, nearest, remark
+from panoptic_deeplab.errors import DataError, collect, nearest
 from panoptic_deeplab.formats.annotations import measured
 from panoptic_deeplab.formats.images import decoded, write_image
 from panoptic_deeplab.formats.scalabel import Label, decode_mask
@@ -193,14 +193,14 @@ def _remark_oddities(label: Label, mask: np.ndarray, ids: np.ndarray, own_id: in
     covered = np.flatnonzero((before != VOID_ID) & (before != own_id))
     if not before.size:
         message = f"label {label.id} ({label.category}) has no pixel"
-        remark(DataError(message, kind="empty mask"))
+        collect(DataError(message, kind="empty mask"))
     elif covered.size:
         y, x = np.argwhere(mask)[covered[0]].tolist()
         message = (
             f"label {label.id} ({label.category}) covers {covered.size} pixels of labels before "
             f"it, first at pixel (y {y}, x {x})"
         )
-        remark(DataError(message, kind="overlap", pixel=(y, x)))
+        collect(DataError(message, kind="overlap", pixel=(y, x)))
 
 
 def _category_named(label: Label) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from cityscapesscripts.helpers.labels import Label, id2label, labels, name2label
 
-from panoptic_deeplab.errors import DataError, nearest, refuse
+from panoptic_deeplab.errors import DataError, nearest, raise_or_collect
 from panoptic_deeplab.formats.images import decoded
 from panoptic_deeplab.id_maps import measure_ids
 from panoptic_deeplab.structures import VOID_ID, Category, DatasetInfo, PanopticMap, Segment
@@ -86,7 +86,7 @@ def panoptic_of_instance_ids(values: np.ndarray, path: str | Path) -> PanopticMa
         label = id2label.get(value if crowd else value // INSTANCES_OF_A_CLASS)
         if label is None:
             y, x = pixel.tolist()
-            refuse(
+            raise_or_collect(
                 DataError(
                     f"{path}: id {value} at pixel (y {y}, x {x}) is no instance id of Cityscapes "
                     "(labelId, or labelId * 1000 + k)",

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError, refuse, remark
+from panoptic_deeplab.errors import DataError, collect, raise_or_collect
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
@@ -199,7 +199,8 @@ def _check_categories(entries: Iterable[Any], info: DatasetInfo, path: str | Pat
             difference = f"is {kinds[1]} here and {kinds[0]} in {info.name}"
         else:
             continue
-        refuse(DataError(f"{path}: category {name!r} {difference}", kind="class table", file=path))
+        problem = f"{path}: category {name!r} {difference}"
+        raise_or_collect(DataError(problem, kind="class table", file=path))
 
 
 def _picture(entry: Any, path: str | Path) -> dict[str, str]:
@@ -207,7 +208,7 @@ def _picture(entry: Any, path: str | Path) -> dict[str, str]:
         return {str(entry["id"]): str(entry["file_name"])}
     except (KeyError, TypeError):
         problem = f"{path}: an image needs id and file_name; got {entry!r:.200}"
-        refuse(DataError(problem, kind="malformed entry", file=path))
+        raise_or_collect(DataError(problem, kind="malformed entry", file=path))
         return {}
 
 
@@ -217,7 +218,7 @@ def _usable_annotation(item: Any, info: DatasetInfo, path: str | Path) -> list[A
         entry = PanopticEntry.of(item, path)
         _check_names(entry, path)
     except DataError as error:
-        refuse(error)
+        raise_or_collect(error)
         return []
     image_id = str(entry.image_id)
     place = {"file": path, "image_id": image_id}
@@ -227,11 +228,11 @@ def _usable_annotation(item: Any, info: DatasetInfo, path: str | Path) -> list[A
             segment = segment_of(segment_entry, info)
         except DataError as error:
             message = f"{path}: image {image_id}: {error}"
-            refuse(DataError(message, kind=error.kind, **(error.where | place)))
+            raise_or_collect(DataError(message, kind=error.kind, **(error.where | place)))
             return []
         if segment.id in segments:
             message = f"{path}: image {image_id}: segment {segment.id} is listed twice"
-            remark(DataError(message, kind="duplicate segment", segment_id=segment.id, **place))
+            collect(DataError(message, kind="duplicate segment", segment_id=segment.id, **place))
         segments[segment.id] = segment
     return [Annotation(image_id, entry.file_name, tuple(segments.values()))]
 
@@ -301,7 +302,7 @@ def _refuse_strangers(png: str | Path, strangers: np.ndarray) -> None:
     measures = measure_ids(strangers)
     for value, (y, x) in zip(measures.ids.tolist(), measures.first.tolist(), strict=True):
         if value != VOID_ID:
-            refuse(
+            raise_or_collect(
                 DataError(
                     f"{png}: id {value} at pixel (y {y}, x {x}) is not in the JSON; "
                     "PNG and JSON are not of one run, prepare them again",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError, refuse
+from panoptic_deeplab.errors import DataError, raise_or_collect
 from panoptic_deeplab.files import files_below, write_json
 from panoptic_deeplab.formats.json_items import iterate_items
 from panoptic_deeplab.formats.masks import decode_rle, encode_rle, fill_polygons
@@ -74,7 +74,7 @@ def read_frames(path: str | Path) -> list[LabeledFrame]:
         try:
             frames.append(_frame(entry, path))
         except DataError as error:
-            refuse(error)
+            raise_or_collect(error)
     return frames
 
 
