@@ -1,207 +1,189 @@
-"""The statistics as a picture: for each class its share of the pixels and its segments."""
+"""The statistics as an image: for each class its fraction of the pixels and its segments."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from panoptic_deeplab.check.splits import SplitCheck
 from panoptic_deeplab.check.statistics import Statistics
 from panoptic_deeplab.errors import one_line
-from panoptic_deeplab.visualization.text import font_of, shortened, text_width
+from panoptic_deeplab.visualization.text import shortened
 
-_PAPER, _INK, _FAINT, _GRID = (252, 252, 250), (34, 34, 40), (132, 132, 140), (226, 226, 222)
-_BAR = (122, 146, 178)
-_TITLE, _TEXT, _SMALL = 30, 16, 13  # pixels of letters
-_MARGIN, _GAP, _NAMES = 36, 34, 190
-_PANEL, _VALUE = 430, 92  # width of the bars, and of the number behind them
-_ROW, _HEAD, _GROUP = 30, 116, 40
-_THICK, _THIN = 15, 6  # a class's bar of the first split, and of the second below it
-_HISTOGRAM, _MOST_BINS = 130, 12
-_WIDTH = 2 * _MARGIN + _NAMES + 2 * (_GAP + _PANEL + _VALUE)
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """A logarithmic axis from `low` to `high`; 0 has no place on it."""
-
-    low: float
-    high: float
-    tell: Callable[[float], str]
-
-    def place(self, value: float) -> int:
-        """Pixels from the left; what there is at all is seen."""
-        if value <= 0:
-            return 0
-        part = math.log10(value / self.low) / math.log10(self.high / self.low)
-        return max(3, round(_PANEL * min(part, 1)))
-
-    def ticks(self) -> list[float]:
-        """The powers of ten."""
-        first, last = math.ceil(math.log10(self.low)), round(math.log10(self.high))
-        return [10.0**n for n in range(first, last + 1)]
+_PAPER, _INK, _FAINT, _GRID, _BAR = "#fcfcfa", "#222228", "#84848c", "#e2e2de", "#7a92b2"
+_DPI, _WIDTH, _ROW, _FRAME = 100, 13.6, 0.27, 4.3  # inches: of the image, of a class, of the rest
+_MAX_BINS, _MAX_NAME = 12, 190
+_BAR_HEIGHTS, _BAR_OFFSETS = (0.54, 0.22), (-0.12, 0.28)  # of the first split, and of the second
+_STRENGTHS = (1.0, 0.55)
 
 
 def draw_statistics(checks: Sequence[SplitCheck]) -> np.ndarray | None:
     """[H, W, 3] uint8 RGB; None where nothing is annotated.
 
-    Things first, then stuff, each by its share of the pixels. The second split has a thin bar
-    below the first one's. Classes without a segment are counted below.
+    Things first, then stuff, each by its fraction of the pixels. The second split has a thin bar
+    below the first one's.
     """
     checks = [check for check in checks if check.statistics.annotated]
     if not checks:
         return None
-    groups = _groups([check.statistics for check in checks])
-    rows = sum(_GROUP + _ROW * len(group) for group in groups.values())
-    below = _HISTOGRAM + 150
-    canvas = Image.new("RGB", (_WIDTH, _HEAD + 40 + rows + below), _PAPER)
-    draw = ImageDraw.Draw(canvas)
-    _draw_head(draw, checks)
-    bottom = _draw_classes(draw, checks, groups, _HEAD + 40)
-    _draw_histograms(draw, checks, bottom + 50)
-    return np.asarray(canvas)
+    splits = [check.statistics for check in checks]
+    rows = _rows(splits)
+    figure = Figure((_WIDTH, _FRAME + _ROW * len(rows)), dpi=_DPI, facecolor=_PAPER)
+    canvas = FigureCanvasAgg(figure)
+    (pixels, segments), histograms = _axes(figure, len(rows))
+    _draw_head(figure, checks)
+    _draw_bars(pixels, splits, rows, lambda split, i: 100 * split.share(i), "{:.3g}%")
+    pixels.set_title("fraction of the annotated pixels", loc="left", size=11, color=_INK)
+    pixels.set_yticks(range(len(rows)), [_row_name(splits[0], row) for row in rows])
+    for label, row in zip(pixels.get_yticklabels(), rows, strict=True):
+        label.set_color(_FAINT if isinstance(row, str) else _INK)
+    _draw_bars(segments, splits, rows, lambda split, i: split.classes[i].segments, "{:,.0f}")
+    segments.set_title("segments (crowds not counted)", loc="left", size=11, color=_INK)
+    segments.set_yticks([])
+    _draw_histograms(histograms, checks[0])
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def _groups(splits: Sequence[Statistics]) -> dict[str, list[int]]:
-    """The classes that occur, by kind, the largest first."""
+def _rows(splits: Sequence[Statistics]) -> list[int | str]:
+    """The classes that occur, the largest first, under the name of their kind."""
     info = splits[0].info
     present = [i for i in range(info.num_classes) if any(s.classes[i].images for s in splits)]
     present.sort(key=lambda i: -max(split.share(i) for split in splits))
-    groups = {
-        "things": [i for i in present if info.categories[i].is_thing],
-        "stuff": [i for i in present if not info.categories[i].is_thing],
-    }
-    return {title: group for title, group in groups.items() if group}
+    rows: list[int | str] = []
+    for kind, is_thing in (("things", True), ("stuff", False)):
+        classes = [i for i in present if info.categories[i].is_thing == is_thing]
+        rows += [kind, *classes] if classes else []
+    return rows
 
 
-def _draw_head(draw: ImageDraw.ImageDraw, checks: Sequence[SplitCheck]) -> None:
-    info = checks[0].statistics.info
-    title = shortened(one_line(info.name), _TITLE, _WIDTH // 2)
-    draw.text((_MARGIN, 26), title, _INK, font_of(_TITLE))
-    x = _MARGIN
-    for check, thickness in zip(checks, (_THICK, _THIN), strict=False):
-        held = check.statistics
-        text = f"{check.name}: {held.images} images, {100 * held.void_share:.1f}% void"
-        draw.rounded_rectangle((x, 78 - thickness // 2, x + 26, 78 + thickness // 2), 2, _FAINT)
-        draw.text((x + 36, 78), text, _INK, font_of(_TEXT), anchor="lm")
-        x += 36 + text_width(text, _TEXT) + _GAP
+def _axes(figure: Figure, rows: int) -> tuple[list[Axes], list[Axes]]:
+    """The two panels of bars, and the two histograms below them."""
+    height = figure.get_figheight()
+    grid = figure.add_gridspec(
+        2,
+        2,
+        height_ratios=(_ROW * rows + 0.3, 1.5),
+        left=0.17,
+        right=0.94,
+        top=1 - 1.45 / height,
+        bottom=0.5 / height,
+        wspace=0.2,
+        hspace=0.9 / (0.5 * height),
+    )
+    axes = [figure.add_subplot(cell) for cell in grid]
+    for axis in axes:
+        axis.set_facecolor(_PAPER)
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0, labelsize=9, colors=_FAINT)
+    return axes[:2], axes[2:]
 
 
-def _draw_classes(
-    draw: ImageDraw.ImageDraw,
-    checks: Sequence[SplitCheck],
-    groups: dict[str, list[int]],
-    top: int,
-) -> int:
-    """The two panels of bars; returns where they end."""
-    splits = [check.statistics for check in checks]
-    height = sum(_GROUP + _ROW * len(group) for group in groups.values())
-    scales = (_share_scale(splits), _count_scale(splits))
-    left = _MARGIN + _NAMES + _GAP
-    lefts = (left, left + _PANEL + _VALUE + _GAP)
-    titles = ("share of the annotated pixels", "segments (crowds not counted)")
-    for x, scale, title in zip(lefts, scales, titles, strict=True):
-        _draw_axis(draw, x, top, height, scale, title)
-    y = top
-    for title, group in groups.items():
-        draw.text((_MARGIN, y + _GROUP // 2 + 4), title, _FAINT, font_of(_TEXT), anchor="lm")
-        y += _GROUP
-        for index in group:
-            _draw_name(draw, splits[0], index, y)
-            values = ([s.share(index) for s in splits], [s.classes[index].segments for s in splits])
-            for x, scale, amounts in zip(lefts, scales, values, strict=True):
-                _draw_bars(draw, (x, y), amounts, scale, splits[0].info.categories[index].color)
-            y += _ROW
-    return y
+def _draw_head(figure: Figure, checks: Sequence[SplitCheck]) -> None:
+    height = figure.get_figheight()
+    name = shortened(one_line(checks[0].statistics.info.name), 30, 680)
+    figure.text(0.025, 1 - 0.5 / height, name, size=21, color=_INK, parse_math=False)
+    handles = [
+        Patch(color=_FAINT, alpha=strength, label=_split_name(check))
+        for check, strength in zip(checks, _STRENGTHS, strict=False)
+    ]
+    place = (0.02, 1 - 0.55 / height)
+    figure.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=place, ncols=2, frameon=False, fontsize=11
+    )
 
 
-def _share_scale(splits: Sequence[Statistics]) -> _Scale:
-    shares = [s.share(i) for s in splits for i in range(s.info.num_classes) if s.share(i)]
-    low = 10.0 ** max(-7, math.floor(math.log10(min(shares, default=0.1))))
-    return _Scale(min(low, 0.01), 1.0, lambda share: f"{100 * share:.3g}%")
+def _split_name(check: SplitCheck) -> str:
+    held = check.statistics
+    return f"{check.name}: {held.images} images, {100 * held.void_share:.1f}% void"
 
 
-def _count_scale(splits: Sequence[Statistics]) -> _Scale:
-    most = max(entry.segments for split in splits for entry in split.classes)
-    high = 10.0 ** max(1, math.ceil(math.log10(max(1, most))))
-    return _Scale(0.5, high, lambda count: f"{count:,.0f}")
-
-
-def _draw_axis(
-    draw: ImageDraw.ImageDraw, left: int, top: int, height: int, scale: _Scale, title: str
-) -> None:
-    draw.text((left, top - 34), title, _INK, font_of(_TEXT), anchor="lm")
-    for tick in scale.ticks():
-        x = left + scale.place(tick)
-        draw.line((x, top, x, top + height), _GRID)
-        draw.text((x, top - 12), scale.tell(tick), _FAINT, font_of(_SMALL), anchor="mm")
-
-
-def _draw_name(draw: ImageDraw.ImageDraw, split: Statistics, index: int, y: int) -> None:
-    name = shortened(one_line(split.info.categories[index].name), _TEXT, _NAMES)
-    place = (_MARGIN + _NAMES, y + _ROW // 2)
-    draw.text(place, name, _INK, font_of(_TEXT), anchor="rm")
+def _row_name(split: Statistics, row: int | str) -> str:
+    if isinstance(row, str):
+        return row
+    name = shortened(one_line(split.info.categories[row].name), 16, _MAX_NAME)
+    return name.replace("$", r"\$")  # no formula
 
 
 def _draw_bars(
-    draw: ImageDraw.ImageDraw,
-    corner: tuple[int, int],
-    amounts: Sequence[float],
-    scale: _Scale,
-    color: tuple[int, int, int],
+    axis: Axes,
+    splits: Sequence[Statistics],
+    rows: Sequence[int | str],
+    value_of: Callable[[Statistics, int], float],
+    form: str,
 ) -> None:
-    """One bar a split, and the first one's number behind them."""
-    left, top = corner
-    y = top + (_ROW - _THICK - _THIN - 1) // 2
-    lengths = [scale.place(amount) for amount in amounts]
-    for length, thickness, strength in zip(lengths, (_THICK, _THIN), (1.0, 0.55), strict=False):
-        if length:
-            fill = tuple(round(strength * c + (1 - strength) * 255) for c in color)
-            box = (left, y, left + length, y + thickness - 1)
-            draw.rounded_rectangle(box, 2, fill, outline=_edge(color))
-        y += thickness + 1
-    place = (left + max(lengths) + 8, top + (_ROW - _THIN) // 2)
-    draw.text(place, scale.tell(amounts[0]), _INK, font_of(_SMALL), anchor="lm")
+    """One bar a split in each class's row on a logarithmic axis, the first one's value behind."""
+    values = {
+        y: [value_of(split, row) for split in splits]
+        for y, row in enumerate(rows)
+        if not isinstance(row, str)
+    }
+    low, high = _limits([value for row in values.values() for value in row if value > 0])
+    for y, amounts in values.items():
+        color = np.array(splits[0].info.categories[rows[y]].color) / 255
+        for value, height, offset, strength in zip(
+            amounts, _BAR_HEIGHTS, _BAR_OFFSETS, _STRENGTHS, strict=False
+        ):
+            if value > 0:
+                end = max(value, low * (high / low) ** 0.01)  # what there is at all is seen
+                fill = strength * color + (1 - strength)
+                axis.barh(y + offset, end - low, height, low, color=fill, ec=0.75 * color, lw=0.8)
+        place = (max(*amounts, low), y - 0.1)
+        text = form.format(amounts[0])
+        axis.annotate(
+            text, place, (5, 0), textcoords="offset points", va="center", size=9, color=_INK
+        )
+    axis.set(xscale="log", xlim=(low, high), ylim=(len(rows) - 0.4, -0.6))
+    axis.xaxis.set(major_locator=LogLocator(10), minor_locator=NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _told(value, form)))
+    axis.xaxis.tick_top()
+    axis.xaxis.grid(True, color=_GRID)
+    axis.set_axisbelow(True)
 
 
-def _edge(color: tuple[int, int, int]) -> tuple[int, ...]:
-    """A darker line around, without which a light class would fade into the paper."""
-    return tuple(round(0.75 * value) for value in color)
+def _told(value: float, form: str) -> str:
+    """A tick's label; none where the form rounds a part of a segment to 0."""
+    text = form.format(value)
+    return "" if text == "0" else text
 
 
-def _draw_histograms(draw: ImageDraw.ImageDraw, checks: Sequence[SplitCheck], top: int) -> None:
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    """Ends of a logarithmic axis on which the smallest value has a bar and the largest has room."""
+    exponents = np.log10(values) if values else np.zeros(1)
+    return 10.0 ** max(-5, np.floor(exponents.min() - 0.3)), 10.0 ** (exponents.max() + 0.4)
+
+
+def _draw_histograms(axes: Sequence[Axes], check: SplitCheck) -> None:
     """How many instances an image has, and how large they are."""
-    held = checks[0].statistics
-    left = _MARGIN + _NAMES + _GAP
-    title = f"images of {checks[0].name} by their instances of things"
-    _draw_histogram(draw, (left, top), title, held.instance_bins(_MOST_BINS))
+    held = check.statistics
+    _draw_histogram(axes[0], held.instance_bins(_MAX_BINS))
+    axes[0].set_title(
+        f"images of {check.name} by their instances of things", loc="left", size=11, color=_INK
+    )
     areas = [np.array(held.classes[i].areas) for i in held.info.thing_ids]
-    lengths = np.log2(np.concatenate([*areas, [1]]))[:-1] / 2 if areas else np.zeros(0)
-    sizes = np.bincount(lengths.astype(int)) if lengths.size else np.zeros(1, int)
-    title = f"instances of {checks[0].name} by the side of a square as large, pixels"
-    bins = [(f"{2**n}-", count) for n, count in enumerate(sizes.tolist())]
-    _draw_histogram(draw, (left + _PANEL + _VALUE + _GAP, top), title, bins)
+    sides = np.log2(np.concatenate([*areas, [1]]))[:-1] / 2
+    sizes = np.bincount(sides.astype(int), minlength=1)
+    _draw_histogram(axes[1], [(f"{2**n}-", count) for n, count in enumerate(sizes.tolist())])
+    axes[1].set_title(
+        f"instances of {check.name} by the side of a square as large, pixels",
+        loc="left",
+        size=11,
+        color=_INK,
+    )
 
 
-def _draw_histogram(
-    draw: ImageDraw.ImageDraw,
-    corner: tuple[int, int],
-    title: str,
-    bins: Sequence[tuple[str, int]],
-) -> None:
-    left, top = corner
-    draw.text((left, top), title, _INK, font_of(_TEXT), anchor="lm")
-    base, width = top + 36 + _HISTOGRAM, _PANEL / len(bins)
-    most = max(1, *(count for _, count in bins))
-    for place, (name, count) in enumerate(bins):
-        x, height = left + place * width, round(_HISTOGRAM * count / most)
-        if count:
-            draw.rounded_rectangle((x, base - height, x + width - 3, base), 2, _BAR)
-            middle = (x + width / 2 - 1, base - height - 9)
-            draw.text(middle, f"{count}", _FAINT, font_of(_SMALL), anchor="mm")
-        draw.text((x + width / 2 - 1, base + 13), name, _FAINT, font_of(_SMALL), anchor="mm")
-    draw.line((left, base, left + _PANEL, base), _FAINT)
+def _draw_histogram(axis: Axes, bins: Sequence[tuple[str, int]]) -> None:
+    names, counts = zip(*bins, strict=True)
+    bars = axis.bar(range(len(bins)), counts, 0.95, color=_BAR)
+    texts = [f"{count}" if count else "" for count in counts]
+    axis.bar_label(bars, texts, padding=2, size=9, color=_FAINT)
+    axis.set_xticks(range(len(bins)), names)
+    axis.set_yticks([])
+    axis.margins(y=0.2)
+    axis.spines["bottom"].set(visible=True, color=_FAINT)
