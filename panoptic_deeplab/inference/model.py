@@ -50,6 +50,9 @@ class Model:
         """The classes it predicts."""
         return self.predictor.info
 
+    def __repr__(self) -> str:
+        return f"Model({self.info.name}, {self.info.num_classes} classes)"
+
     def __call__(self, source: Any, color: str = "rgb") -> Result | list[Result]:
         """Predict one image, or each of a list.
 

@@ -113,6 +113,7 @@ def test_a_checkpoint_folder_and_its_weights_are_one_model(
         pdl.load_model(folder / "model.pdparams", "cpu"),
         pdl.load_model(bare, "cpu", config=folder / "config.yml"),
     )
+    assert repr(whole) == "Model(Cityscapes, 19 classes)"
     expected = whole(IMAGES[0])
     assert any(segment.is_thing for segment in expected)
     assert whole.info.num_classes == 19
@@ -453,12 +454,37 @@ def test_a_model_that_cannot_be_used_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-# --- exports and the flags of the command ---
+# --- the command beside Python ---
 
 
 def run_predict(model_path: Path, folder: Path, *more: str) -> int:
     words = ["--model_path", str(model_path), "--image_path", str(folder / "a.png")]
     return predict_tool.main([*words, "--save_dir", str(folder / "out"), *more])
+
+
+SAME_WORDS = {
+    "no image": ("", "none.png"),
+    "an empty path": ("", ""),
+    "something else than an image": ("", "notes.txt"),
+    "no model": ("nowhere", "a.png"),
+    "a folder without a model": ("below", "a.png"),
+}
+
+
+@pytest.mark.parametrize("kind", SAME_WORDS)
+def test_python_raises_what_the_command_says(
+    kind: str, checkpoints: dict[str, Path], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model_name, image_name = SAME_WORDS[kind]
+    model_path = folder / model_name if model_name else checkpoints["bottom_up"]
+    image_path = str(folder / image_name) if image_name else ""
+    words = ["--model_path", str(model_path), "--image_path", image_path, "--device", "cpu"]
+    assert predict_tool.main([*words, "--save_dir", str(folder / "out")]) != 0
+    with pytest.raises(UserError) as caught:
+        list(pdl.load_model(model_path, "cpu").predict(image_path))
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("error: ")
+    assert str(caught.value) in said
 
 
 @pytest.mark.parametrize(

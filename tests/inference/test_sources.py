@@ -1,13 +1,15 @@
-"""Which images a path means, and what their results are called."""
+"""Which images a path means, what their results are called, and how they are read."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from panoptic_deeplab.inference.sources import find_images, unique_names
+from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.inference.sources import find_images, read_source, unique_names
 
 NAMES = [
     (["a.png"], ["a"]),
@@ -34,3 +36,45 @@ def test_a_folder_is_searched_through_links_and_without_its_own_results(tmp_path
     found = find_images(str(inputs), left_out=[inputs / "panoptic"])
     assert [p.name for p in found] == ["linked/a"]
     assert [p.name for p in find_images(str(inputs))] == ["linked/a", "panoptic/a"]
+
+
+def turned(path: Path) -> None:
+    """A landscape whose EXIF tag says that it stands upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    Image.fromarray(pixels).save(path, exif=exif)
+
+
+def with_16_bits(path: Path) -> None:
+    Image.fromarray(np.arange(24, dtype=np.uint16).reshape(4, 6) << 10).save(path)
+
+
+def with_palette(path: Path) -> None:
+    Image.fromarray(np.arange(24, dtype=np.uint8).reshape(4, 6)).convert("P").save(path)
+
+
+ODD_IMAGES = {"turned": (turned, (6, 4)), "16 bits": (with_16_bits, (4, 6))}
+ODD_IMAGES["a palette"] = (with_palette, (4, 6))
+
+
+@pytest.mark.parametrize("kind", ODD_IMAGES)
+def test_an_image_is_the_same_from_its_file_its_bytes_and_pillow(kind: str, tmp_path: Path) -> None:
+    save, size = ODD_IMAGES[kind]
+    save(tmp_path / "a.png")
+    image = read_source(tmp_path / "a.png")
+    assert image.pixels.shape == (*size, 3)
+    assert image.pixels.any()
+    for same in ((tmp_path / "a.png").read_bytes(), Image.open(tmp_path / "a.png")):
+        np.testing.assert_array_equal(read_source(same).pixels, image.pixels)
+
+
+def test_an_image_that_breaks_off_is_told_for_pillow_too(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg")
+    content = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(content[:-200])
+    with Image.open(tmp_path / "a.jpg") as opened:
+        for broken in (content[:-200], opened):
+            with pytest.raises(DataError, match="truncated"):
+                read_source(broken)
