@@ -21,7 +21,7 @@ MAX_WORKERS = 256
 
 
 def in_parallel(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int, title: str
+    function: Callable[[Item], Result], items: Sequence[Item], num_workers: int, title: str
 ) -> Iterator[Result]:
     """Yield `function` of each item, in order, with a progress bar.
 
@@ -30,12 +30,12 @@ def in_parallel(
     from tqdm import tqdm
 
     progress = partial(tqdm, total=len(items), desc=title, disable=not items)
-    if min(workers, len(items)) <= 1:
+    if min(num_workers, len(items)) <= 1:
         yield from progress(map(function, items))
         return
     context = multiprocessing.get_context("spawn")
-    chunk = max(1, min(4, len(items) // (8 * workers)))
-    with context.Pool(min(workers, len(items)), _start_worker) as pool:
+    chunk = max(1, min(4, len(items) // (8 * num_workers)))
+    with context.Pool(min(num_workers, len(items)), _start_worker) as pool:
         yield from progress(pool.imap(function, items, chunk))
 
 

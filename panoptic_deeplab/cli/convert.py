@@ -106,12 +106,12 @@ def _add_command(
     parser.former_names["--output"] = "--save_dir"
     parser.add_argument("--name", help="name of the result; default: the name of the source")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
-    _add_num_workers(parser)
+    _add_workers_and_debug(parser)
     parser.set_defaults(command=_convert, open=open_source, target=target)
     return parser
 
 
-def _add_num_workers(parser: Parser) -> None:
+def _add_workers_and_debug(parser: Parser) -> None:
     parser.add_argument(
         "--num_workers",
         type=processes,
@@ -388,7 +388,7 @@ def _add_prepare_cityscapes(commands: Commands) -> None:
         "with where the data set itself cannot be written to",
     )
     parser.add_argument("--overwrite", action="store_true", help="also redo splits that are done")
-    _add_num_workers(parser)
+    _add_workers_and_debug(parser)
     parser.set_defaults(command=_prepare_cityscapes)
 
 
