@@ -27,9 +27,9 @@ def in_parallel(
 
     The processes are spawned, not forked: they share no state, so their number changes nothing.
     """
-    from tqdm import tqdm
+    from panoptic_deeplab.progress import progress_bar
 
-    progress = partial(tqdm, total=len(items), desc=title, disable=not items)
+    progress = partial(progress_bar, title=title, total=len(items), unit="files", hidden=not items)
     if min(num_workers, len(items)) <= 1:
         yield from progress(map(function, items))
         return

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "structures": {"errors"},
     "environment": {"errors"},
     "process": set(),
-    "parallel": {"errors", "progress"},
+    "parallel": {"progress"},
     "batching": set(),
     "progress": set(),
     "stopwatch": set(),
