@@ -30,7 +30,6 @@ from panoptic_deeplab.config.checking import Checker, is_part, takes
 from panoptic_deeplab.config.contracts import check_contracts
 from panoptic_deeplab.config.files import (
     KeyPath,
-    Override,
     Tree,
     apply_override,
     dotted,
@@ -42,7 +41,7 @@ from panoptic_deeplab.config.files import (
 )
 from panoptic_deeplab.config.schedule import LENGTHS, SCHEDULES, WARMUP, build_lr_scheduler, scaled
 from panoptic_deeplab.config.shipped import find_config
-from panoptic_deeplab.config.upgrade import is_old_key, upgrade
+from panoptic_deeplab.config.upgrade import upgrade, upgrade_override
 from panoptic_deeplab.errors import UsageError, reason_of
 from panoptic_deeplab.preprocess import Preprocess
 from panoptic_deeplab.registry import (
@@ -111,10 +110,14 @@ class Config:
         path = find_config(path)
         self.path = str(path)
         layers = read_layers(path)
-        overrides = [parse_override(text) for text in opts]
+        overrides = [new for text in opts for new in upgrade_override(parse_override(text))]
         self._layers = [override_layer(overrides), *layers]
         self._checker = Checker(self._layers, _KINDS, filled=self._facts)
-        self.tree: Tree = self._overridden(merge(layers), overrides)
+        written = merge(layers)
+        self._checker.check_types(written, _SECTIONS)
+        self.tree: Tree = upgrade(written, self.path)
+        for override in overrides:
+            apply_override(self.tree, override)
         self._check()
 
     @property
@@ -305,21 +308,6 @@ class Config:
         node = self._section("model")
         argument = takes(MODELS[node["type"]]).get(name)
         return node.get(name, argument.default if argument else False)
-
-    def _overridden(self, tree: Tree, overrides: Sequence[Override]) -> Tree:
-        """The tree in today's form with the overrides applied.
-
-        An override that names a key of the old form belongs to the file as it is written.
-        """
-        old = [override for override in overrides if is_old_key(override[0])]
-        for override in old:
-            apply_override(tree, override)
-        self._checker.check_types(tree, _SECTIONS)
-        tree = upgrade(tree, self.path)
-        for override in overrides:
-            if override not in old:
-                apply_override(tree, override)
-        return tree
 
     def _check(self) -> None:
         check = self._checker

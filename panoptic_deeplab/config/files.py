@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 from paddleseg.cvlibs.config import merge_config_dicts
 
+from panoptic_deeplab.config.shipped import shipped_configs
 from panoptic_deeplab.errors import UsageError, nearest, reason_of
 
 Tree = dict[str, Any]
@@ -28,13 +29,55 @@ class Layer(NamedTuple):
 Override = tuple[list[str], Any]
 
 
-def read_layers(path: str | Path) -> list[Layer]:
-    """The file and all it is based on, the last word first.
+def read_layers(path: Path, above: tuple[Path, ...] = ()) -> list[Layer]:
+    """Return the file and all it is based on, the one that takes precedence first.
+
+    Args:
+        path: the file. What it names under `_base_` is a file beside it, else the name of a shipped
+            configuration.
+        above: the files based on it, the one that names it last.
 
     Raises:
         UsageError: a file is missing or no YAML, or is based on itself.
     """
-    return _read_layers(Path(path))
+    if path.resolve() in {other.resolve() for other in above}:
+        raise UsageError(f"{path}: is based on itself")
+    tree = _read_yaml(path, above[-1] if above else None)
+    bases = tree.pop("_base_", [])
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(
+        isinstance(base, str) and base.isprintable() for base in bases
+    ):
+        raise UsageError(
+            f"{path}: _base_ must be a file name or a list of them, got {bases!r:.100}"
+        )
+    layers = [Layer(str(path), tree)]
+    if tree.get("_inherited_", True):
+        for base in reversed(bases):
+            layers += read_layers(_base_file(base, path), (*above, path))
+    return layers
+
+
+def _base_file(base: str, path: Path) -> Path:
+    beside = path.parent / base
+    if beside.exists():
+        return beside
+    return shipped_configs().get(base.removesuffix(".yml"), beside)
+
+
+def _read_yaml(path: Path, named_by: Path | None) -> Tree:
+    try:
+        tree = _parse(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        reason = "" if named_by is None else f"; {named_by} names it under _base_"
+        raise UsageError(f"{path}: no such configuration file{reason}") from error
+    except _NO_YAML as error:
+        raise UsageError(f"{path}: not valid YAML ({reason_of(error, 300)})") from error
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    if not isinstance(tree, dict):
+        raise UsageError(f"{path}: expected a YAML dictionary of sections such as 'model:'")
+    return tree
 
 
 def merge(layers: Sequence[Layer]) -> Tree:
@@ -142,46 +185,6 @@ def _parse(text: str) -> Any:
 _NO_YAML = (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError)
 _MOST_ALIASES = 16
 _MOST_ENTRIES = 100_000
-
-
-def _read_layers(path: Path, above: tuple[Path, ...] = ()) -> list[Layer]:
-    """The file and all it is based on, the most specific first.
-
-    Args:
-        path: the file.
-        above: the files based on it, the one that names it last.
-    """
-    if path.resolve() in {other.resolve() for other in above}:
-        raise UsageError(f"{path}: is based on itself")
-    tree = _read_yaml(path, above[-1] if above else None)
-    bases = tree.pop("_base_", [])
-    bases = [bases] if isinstance(bases, str) else bases
-    if not isinstance(bases, list) or not all(
-        isinstance(base, str) and base.isprintable() for base in bases
-    ):
-        raise UsageError(
-            f"{path}: _base_ must be a file name or a list of them, got {bases!r:.100}"
-        )
-    layers = [Layer(str(path), tree)]
-    if tree.get("_inherited_", True):
-        for base in reversed(bases):
-            layers += _read_layers(path.parent / base, (*above, path))
-    return layers
-
-
-def _read_yaml(path: Path, wanted_by: Path | None) -> Tree:
-    try:
-        tree = _parse(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        reason = "" if wanted_by is None else f"; {wanted_by} names it under _base_"
-        raise UsageError(f"{path}: no such configuration file{reason}") from error
-    except _NO_YAML as error:
-        raise UsageError(f"{path}: not valid YAML ({reason_of(error, 300)})") from error
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    if not isinstance(tree, dict):
-        raise UsageError(f"{path}: expected a YAML dictionary of sections such as 'model:'")
-    return tree
 
 
 def apply_override(tree: Tree, override: Override) -> None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+from panoptic_deeplab.config.files import Override, Tree
 from panoptic_deeplab.errors import UsageError
 
-Tree = dict[str, Any]
-
 _TARGET_KEYS = ("ignore_stuff_in_offset", "small_instance_area", "small_instance_weight")
-_OLD_DATASET_KEYS = (*_TARGET_KEYS, "stuff_area")
-_OLD_SECTIONS = ("loss", "learning_rate")
 _DATASETS = ("train_dataset", "val_dataset")
 _RENAMED = {"hardest_share": "top_k_percent_pixels"}
 _PROCESSES = 8  # of the published trainings
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
+_KEYS = {
+    "loss.coef.0": "criterion.semantic_weight",
+    "loss.coef.1": "criterion.center_weight",
+    "loss.coef.2": "criterion.offset_weight",
+    "loss.types.0.top_k_percent_pixels": "criterion.top_k_percent_pixels",
+    "learning_rate.value": "lr_scheduler.learning_rate",
+    "learning_rate.decay.power": "lr_scheduler.power",
+    "learning_rate.decay.end_lr": "lr_scheduler.end_lr",
+    "val_dataset.stuff_area": "postprocessor.min_stuff_area",
+    **{f"train_dataset.{key}": f"targets.{key}" for key in _TARGET_KEYS},
+    **{f"criterion.{old}": f"criterion.{new}" for old, new in _RENAMED.items()},
+}
+"""Dotted key of the old form -> key of today's."""
 
 
 def upgrade(tree: Tree, source: str) -> Tree:
@@ -55,10 +64,17 @@ def upgrade(tree: Tree, source: str) -> Tree:
     return tree
 
 
-def is_old_key(keys: Sequence[str]) -> bool:
-    """Whether a dotted key, such as ["loss", "coef"], is one of the old form alone."""
-    section, last = keys[0], keys[-1]
-    return section in _OLD_SECTIONS or (section in _DATASETS and last in _OLD_DATASET_KEYS)
+def upgrade_override(override: Override) -> list[Override]:
+    """Return an override that names a key of the old form as overrides of today's keys.
+
+    >>> upgrade_override((["loss", "coef"], [1, 200, 0.1]))[2]
+    (['criterion', 'offset_weight'], 0.1)
+    """
+    keys, value = override
+    if keys == ["loss", "coef"] and isinstance(value, list):
+        items = [([*keys, str(i)], item) for i, item in enumerate(value)]
+        return [upgraded for item in items for upgraded in upgrade_override(item)]
+    return [(_KEYS.get(".".join(keys), ".".join(keys)).split("."), value)]
 
 
 def _split_dataset(tree: Tree, name: str, source: str) -> Tree:

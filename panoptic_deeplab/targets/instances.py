@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from panoptic_deeplab.id_maps import measure_ids
 from panoptic_deeplab.registry import TARGETS
 from panoptic_deeplab.structures import PanopticMap
-from panoptic_deeplab.targets.runs import SegmentRuns, segment_runs, table_of
+from panoptic_deeplab.targets.runs import segment_runs
 
 Sample = dict[str, Any]
 
@@ -43,32 +44,24 @@ class InstanceTargets:
 
     def __call__(self, sample: Sample) -> Sample:
         ids = sample["panoptic"]
-        segments = list({s.id: s for s in sample["segments"]}.values())
-        things = [s for s in segments if s.category in self.class_of and not s.iscrowd]
-        runs = segment_runs(ids, things)
-        seen = np.flatnonzero(np.bincount(runs.slots)[1:]) + 1
-        boxes = np.zeros((max(len(seen), 1), 4), np.float32)
+        segments = list({segment.id: segment for segment in sample["segments"]}.values())
+        measures = measure_ids(ids)
+        box_of = dict(zip(measures.ids.tolist(), measures.boxes.tolist(), strict=True))
+        things = [
+            segment
+            for segment in segments
+            if segment.id in box_of and segment.category in self.class_of and not segment.iscrowd
+        ]
+        boxes = np.zeros((max(len(things), 1), 4), np.float32)
         classes = np.zeros(len(boxes), np.int64)
-        if len(seen):
-            boxes[:] = _boxes(runs, len(things))[seen]
-            classes[:] = table_of([self.class_of[s.category] for s in things], 0, np.int64)[seen]
-        consecutive = np.zeros(len(things) + 1, np.int32)
-        consecutive[seen] = np.arange(1, len(seen) + 1)
+        for i, thing in enumerate(things):
+            top, left, bottom, right = box_of[thing.id]
+            boxes[i] = left, top, right, bottom
+            classes[i] = self.class_of[thing.category]
+        runs = segment_runs(ids, things)
         return sample | {
             "semantic": PanopticMap(ids, segments).semantic(self.ignore_index),
-            "instances": runs.painted(consecutive),
+            "instances": runs.spread(runs.slots.astype(np.int32)),
             "boxes": boxes,
             "classes": classes,
         }
-
-
-def _boxes(runs: SegmentRuns, count: int) -> np.ndarray:
-    """[count + 1, 4] (x1, y1, x2, y2) around the pixels of each slot that has any."""
-    boxes = np.zeros((count + 1, 4), np.int64)
-    owner = runs.slots
-    boxes[:, 0] = runs.size[1]
-    np.minimum.at(boxes[:, 0], owner, runs.columns)
-    np.maximum.at(boxes[:, 2], owner, runs.columns + runs.lengths)
-    boxes[owner[::-1], 1] = runs.rows[::-1]  # of several the last is kept: the first in the map
-    boxes[owner, 3] = runs.rows + 1
-    return boxes

@@ -30,6 +30,15 @@ def test_a_shipped_configuration_is_found_by_name(
     assert find_config("own_data") == Path("own_data")
 
 
+def test_a_shipped_configuration_is_based_upon_by_name(tmp_path: Path) -> None:
+    own = tmp_path / "own_data.yml"
+    own.write_text("_base_: own_data\niters: 7\n")
+    config = Config(own)
+    assert config.tree == Config("own_data").tree | {"iters": 7}
+    (tmp_path / "own_data").write_text("batch_size: 3\n")
+    assert Config(own).tree == {"batch_size": 3, "iters": 7}, "a file beside it goes first"
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [

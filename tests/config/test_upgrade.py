@@ -9,6 +9,7 @@ import yaml
 
 from panoptic_deeplab.config import Config, find_config
 from panoptic_deeplab.config.upgrade import upgrade
+from panoptic_deeplab.errors import UsageError
 
 REFERENCE = Path(__file__).parent / "data" / "paddleseg"
 LARGE, CROPPED = (
@@ -95,6 +96,28 @@ def test_a_former_name_of_a_key_is_read(tmp_path: Path) -> None:
     assert Config(path).criterion.top_k_percent_pixels == 0.5
 
 
-def test_opts_may_name_what_the_upgrade_makes() -> None:
-    assert Config(LARGE, ["postprocessor.threshold=0.3"]).postprocessor.settings.threshold == 0.3
-    assert Config(LARGE, ["loss.coef=[1, 2, 3]"]).criterion.offset_weight == 3
+OVERRIDES = {
+    "loss.coef=[1, 2, 3]": "criterion.offset_weight=3",
+    "loss.coef.1=100": "criterion.center_weight=100",
+    "loss.types.0.top_k_percent_pixels=0.5": "criterion.top_k_percent_pixels=0.5",
+    "learning_rate.value=0.001": "lr_scheduler.learning_rate=0.001",
+    "learning_rate.decay.power=1": "lr_scheduler.power=1",
+    "train_dataset.small_instance_area=9": "targets.small_instance_area=9",
+    "val_dataset.stuff_area=77": "postprocessor.min_stuff_area=77",
+    "postprocessor.threshold=0.3": "postprocessor.threshold=0.3",
+}
+
+
+@pytest.mark.parametrize("path", [CROPPED, CROPPED.stem], ids=["old form", "shipped"])
+@pytest.mark.parametrize("override", OVERRIDES)
+def test_overrides_may_name_keys_of_either_form(path: Path | str, override: str) -> None:
+    place, value = OVERRIDES[override].split("=")
+    section, key = place.split(".")
+    assert Config(path, [override]).tree[section][key] == yaml.safe_load(value)
+
+
+def test_a_wrong_override_of_an_old_key_names_todays() -> None:
+    with pytest.raises(UsageError, match=r"--opts: 'criterion\.center_weight' must be a number"):
+        Config(CROPPED, ["loss.coef=[1, x, 3]"])
+    with pytest.raises(UsageError, match=r"--opts: there is no 'loss'"):
+        Config(CROPPED, ["loss.coef=[1, 2, 3, 4]"])
