@@ -16,7 +16,7 @@ from panoptic_deeplab.convert.run import AnnotatedImage, Source
 from panoptic_deeplab.errors import DataError, UsageError, nearest
 from panoptic_deeplab.files import files_below, inside
 from panoptic_deeplab.formats.coco_instances import InstancesImage, instance_mask, read_instances
-from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, decoded
+from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, decoded, read_label_map
 from panoptic_deeplab.formats.labelme import Shape, read_labelme, shape_mask
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Segment
 
@@ -95,12 +95,11 @@ def _semantic_map(
     """A segment of id class index + 1 for each class of stuff; things, not told apart, are void."""
     name = Path(image.file_name).with_suffix(".png").as_posix()
     path = inside(semantic.folder, name, semantic.folder, json)
-    with decoded(path) as picture:
-        values = np.asarray(picture)
-    if values.shape != size or values.dtype.kind not in "iu":
+    values = read_label_map(path)
+    if values.shape != size:
         raise DataError(
-            f"{path}: expected a semantic PNG of one channel, {size[1]} x {size[0]} pixels, got "
-            f"mode {picture.mode}, {picture.width} x {picture.height}"
+            f"{path}: expected a semantic PNG of {size[1]} x {size[0]} pixels, got "
+            f"{values.shape[1]} x {values.shape[0]}"
         )
     index_of = {category.name: index for index, category in enumerate(info.categories)}
     ids = np.zeros(size, np.int32)

@@ -16,6 +16,7 @@ from panoptic_deeplab.evaluation.overlaps import (
     NO_CATEGORY,
     Overlaps,
     check_same_size,
+    crowds_of,
     find_predicted,
     measure_overlaps,
 )
@@ -95,10 +96,10 @@ class Bdd100kPanopticQuality(PanopticQuality):
     def _count(self, overlaps: Overlaps) -> None:
         truth_categories = self._categories(overlaps.truth)
         predicted_categories = self._categories(overlaps.prediction)
-        truth_counts = ~_crowds(overlaps.truth)
-        predicted_counts = ~_crowds(overlaps.prediction)
+        truth_counts = ~crowds_of(overlaps.truth)
+        predicted_counts = ~crowds_of(overlaps.prediction)
 
-        iou = _intersections_over_unions(overlaps)
+        iou = overlaps.shared / overlaps.unions
         iou *= truth_categories[:, np.newaxis] == predicted_categories
         # A column of zeros stands for "nobody", so that there always is a best.
         iou = np.pad(iou, ((0, 0), (0, 1)))
@@ -325,13 +326,3 @@ def _check_ids(labels: Iterable[Label]) -> None:
             raise DataError(
                 f"label {label.id!r}: the id of a predicted label has to be a whole number"
             )
-
-
-def _intersections_over_unions(overlaps: Overlaps) -> np.ndarray:
-    """[G, P], void included."""
-    unions = overlaps.truth_areas[:, np.newaxis] + overlaps.prediction_areas - overlaps.shared
-    return overlaps.shared / unions
-
-
-def _crowds(segments: Iterable[Segment]) -> np.ndarray:
-    return np.array([segment.iscrowd for segment in segments], bool)

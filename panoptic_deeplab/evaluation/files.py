@@ -17,8 +17,6 @@ import numpy as np
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import files_below
-from panoptic_deeplab.formats.images import decoded
-from panoptic_deeplab.formats.png import read_plain_png
 from panoptic_deeplab.progress import progress_bar
 
 IMAGES_PER_CHUNK = 4
@@ -77,38 +75,6 @@ def count_all(
     finally:
         pool.shutdown(cancel_futures=True)  # after an error the rest is not worth the wait
     return whole
-
-
-def read_label_map(path: str | Path) -> np.ndarray:
-    """[H, W] values of a picture with one channel, as they are stored, of any whole-number type.
-
-    A palette picture gives its indices, which is what label files mean by one.
-
-    Raises:
-        DataError: the file is missing, not a readable picture, or has several channels.
-    """
-    values = read_plain_png(path)
-    if values is None:
-        with decoded(path) as image:
-            values = np.asarray(image)
-    if values.ndim != 2:
-        raise DataError(
-            f"{path}: expected a picture with one channel of labels, got {values.shape[2]} channels"
-        )
-    return values.astype(np.uint8) if values.dtype == bool else values
-
-
-def read_mask(path: str | Path) -> np.ndarray:
-    """[H, W] uint8: a picture made grey, of which all that is not black belongs to the mask.
-
-    Raises:
-        DataError: the file is missing or not a readable picture.
-    """
-    values = read_plain_png(path)
-    if values is not None and values.ndim == 2 and values.dtype == np.uint8:
-        return values
-    with decoded(path) as image:
-        return np.asarray(image.convert("L"))
 
 
 def find_files(folder: str | Path, suffix: str) -> list[Path]:

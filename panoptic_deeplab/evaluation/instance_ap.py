@@ -10,6 +10,7 @@ import numpy as np
 from panoptic_deeplab.evaluation.overlaps import (
     Overlaps,
     categories_of,
+    crowds_of,
     mean_of_known,
     measure_mask_overlaps,
     measure_overlaps,
@@ -117,7 +118,7 @@ class InstanceAP:
     def _match(self, overlaps: Overlaps) -> None:
         categories = categories_of(overlaps.prediction, self.info.num_classes)
         truth_categories = categories_of(overlaps.truth, self.info.num_classes)
-        crowd = np.array([segment.iscrowd for segment in overlaps.truth], bool)
+        crowd = crowds_of(overlaps.truth)
         small = overlaps.truth_areas < MIN_AREA
         scores = np.array(
             [1.0 if segment.score is None else segment.score for segment in overlaps.prediction]
@@ -171,8 +172,7 @@ def judge_predictions(
     """
     if not len(overlaps.truth):
         return np.where(ignored[:, np.newaxis] > OVERLAPS, IGNORED, FALSE_ALARM).astype(np.int8)
-    unions = overlaps.truth_areas[:, np.newaxis] + overlaps.prediction_areas - overlaps.shared
-    iou = overlaps.shared / unions * same_class
+    iou = overlaps.shared / overlaps.unions * same_class
     partner = iou.argmax(axis=0)  # [P]
     best_iou = iou.max(axis=0)
     best_first = np.argsort(-scores, kind="stable")

@@ -14,16 +14,13 @@ import numpy as np
 from cityscapesscripts.helpers.labels import id2label, labels
 
 from panoptic_deeplab.errors import DataError, told_with
-from panoptic_deeplab.evaluation.files import (
-    count_all,
-    pair_cityscapes,
-    read_label_map,
-    read_mask,
-)
+from panoptic_deeplab.evaluation.files import count_all, pair_cityscapes
 from panoptic_deeplab.evaluation.instance_ap import InstanceAP
-from panoptic_deeplab.evaluation.overlaps import check_same_size, joint_runs
+from panoptic_deeplab.evaluation.overlaps import check_same_size
 from panoptic_deeplab.files import inside, open_file
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS
+from panoptic_deeplab.formats.images import read_label_map, read_mask
+from panoptic_deeplab.id_maps import Runs
 from panoptic_deeplab.structures import VOID_ID, PanopticMap, Segment
 
 _CLASS_OF_LABEL = {LABEL_IDS[index]: index for index in CITYSCAPES.thing_ids}
@@ -94,17 +91,16 @@ def _with_official_names(results: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_truth(path: Path) -> PanopticMap:
     """The instances, and groups as crowds, of an `*_instanceIds.png`."""
-    ids = read_label_map(path)
-    values, _, lengths = joint_runs(ids, ids)
+    runs = Runs.of(read_label_map(path))
     segments = []
-    for value in np.unique(values).tolist():
+    for value in np.unique(runs.values).tolist():
         label_id = value // 1000 if value >= 1000 else value
         if label_id not in id2label:
             raise DataError(f"{path}: id {value} belongs to label {label_id}, which does not exist")
         if label_id in _CLASS_OF_LABEL:
             segments.append(Segment(value, _CLASS_OF_LABEL[label_id], iscrowd=value < 1000))
-    values = np.where(np.isin(values, _IGNORED_LABELS), VOID_ID, values)
-    return PanopticMap(np.repeat(values, lengths).reshape(ids.shape), segments)
+    ids = np.where(np.isin(runs.values, _IGNORED_LABELS), VOID_ID, runs.values)
+    return PanopticMap(runs.spread(ids), segments)
 
 
 def _read_list(path: Path, root: str | Path) -> list[_PredictedMask]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.id_maps import run_starts
+from panoptic_deeplab.id_maps import Runs, run_starts
 from panoptic_deeplab.structures import VOID_ID, PanopticMap, Prediction, Segment
 
 NO_CATEGORY = -1
@@ -39,6 +39,11 @@ class Overlaps:
     on_void: np.ndarray
     truth_areas: np.ndarray
     prediction_areas: np.ndarray
+
+    @property
+    def unions(self) -> np.ndarray:
+        """[G, P] int64, pixels of either, void included."""
+        return self.truth_areas[:, np.newaxis] + self.prediction_areas - self.shared
 
 
 def measure_overlaps(prediction: Prediction, truth: PanopticMap) -> Overlaps:
@@ -81,11 +86,10 @@ def measure_mask_overlaps(
         DataError: a mask and the annotation differ in size.
     """
     annotated = unique_segments(truth.segments)
-    truth_ids, _, lengths = joint_runs(truth.ids, truth.ids)
+    runs = Runs.of(truth.ids)
     rows = len(annotated) + 2
-    row_of_run = _truth_rows(truth_ids, annotated)
-    row_of_pixel = np.repeat(row_of_run.astype(np.min_scalar_type(rows)), lengths)
-    row_of_pixel = row_of_pixel.reshape(truth.ids.shape)
+    row_of_run = _truth_rows(runs.values, annotated)
+    row_of_pixel = runs.spread(row_of_run.astype(np.min_scalar_type(rows)))
     predicted, counts = [], [np.zeros((0, rows), np.int64)]
     for mask, segment in masks:
         check_same_size(mask, truth.ids)
@@ -101,7 +105,7 @@ def measure_mask_overlaps(
         prediction=predicted,
         shared=table[:-2],
         on_void=table[-1],
-        truth_areas=np.bincount(row_of_run, lengths, rows).astype(np.int64)[:-2],
+        truth_areas=np.bincount(row_of_run, runs.lengths, rows).astype(np.int64)[:-2],
         prediction_areas=table.sum(axis=0),
     )
 
@@ -185,6 +189,11 @@ def categories_of(segments: Iterable[Segment], num_classes: int) -> np.ndarray:
                 f"a class index in 0..{num_classes - 1}"
             )
     return np.array([segment.category for segment in segments], np.int64)
+
+
+def crowds_of(segments: Iterable[Segment]) -> np.ndarray:
+    """[N] bool, which segments are crowds."""
+    return np.array([segment.iscrowd for segment in segments], bool)
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

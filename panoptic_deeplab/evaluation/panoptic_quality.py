@@ -11,6 +11,7 @@ from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.evaluation.overlaps import (
     Overlaps,
     categories_of,
+    crowds_of,
     mean_of_known,
     measure_overlaps,
     ratio,
@@ -49,7 +50,7 @@ class PanopticQuality:
         overlaps = measure_overlaps(prediction, truth)
         truth_categories = categories_of(overlaps.truth, self.info.num_classes)
         predicted_categories = categories_of(overlaps.prediction, self.info.num_classes)
-        crowd = np.array([segment.iscrowd for segment in overlaps.truth], bool)
+        crowd = crowds_of(overlaps.truth)
 
         comparable = truth_categories[:, np.newaxis] == predicted_categories
         comparable &= ~crowd[:, np.newaxis] & (overlaps.shared > 0)

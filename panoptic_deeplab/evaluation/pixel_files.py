@@ -11,14 +11,11 @@ import numpy as np
 from cityscapesscripts.helpers.labels import id2label, labels
 
 from panoptic_deeplab.errors import DataError, told_with
-from panoptic_deeplab.evaluation.files import (
-    count_all,
-    pair_cityscapes,
-    read_label_map,
-)
+from panoptic_deeplab.evaluation.files import count_all, pair_cityscapes
 from panoptic_deeplab.evaluation.overlaps import joint_runs, mean_of_known, ratio
 from panoptic_deeplab.evaluation.semantic_iou import SemanticIoU
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS
+from panoptic_deeplab.formats.images import read_label_map
 from panoptic_deeplab.structures import PanopticMap, Prediction, Segment
 
 _LABELS = [label for label in labels if label.id >= 0]  # in the order of their ids

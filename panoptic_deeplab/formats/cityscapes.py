@@ -12,7 +12,7 @@ import numpy as np
 from cityscapesscripts.helpers.labels import Label, id2label, labels, name2label
 
 from panoptic_deeplab.errors import DataError, nearest, raise_or_collect
-from panoptic_deeplab.formats.images import decoded
+from panoptic_deeplab.formats.images import read_label_map
 from panoptic_deeplab.id_maps import measure_ids
 from panoptic_deeplab.structures import VOID_ID, Category, DatasetInfo, PanopticMap, Segment
 
@@ -50,16 +50,9 @@ def read_instance_ids(path: str | Path) -> np.ndarray:
     """[H, W] int32 values of an `*_instanceIds.png`.
 
     Raises:
-        DataError: the file is missing or no picture with one channel.
+        DataError: the file is missing, or not an image with one channel of whole numbers.
     """
-    with decoded(path) as image:
-        values = np.asarray(image)
-    if values.ndim != 2 or values.dtype.kind not in "iu":
-        raise DataError(
-            f"{path}: expected instance ids, a picture with one channel of whole numbers, got one "
-            f"of mode {image.mode}"
-        )
-    return values.astype(np.int32)
+    return read_label_map(path).astype(np.int32)
 
 
 def panoptic_of_instance_ids(values: np.ndarray, path: str | Path) -> PanopticMap:

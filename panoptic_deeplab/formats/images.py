@@ -86,6 +86,40 @@ def read_ids(path: str | Path) -> np.ndarray:
     return _ids(rgba)
 
 
+def read_label_map(path: str | Path) -> np.ndarray:
+    """[H, W] values of an image with one channel, as stored, of any whole-number type.
+
+    A palette image gives its indices, which label files mean by it; one of 1 bit gives uint8.
+
+    Raises:
+        DataError: the file is missing, not a readable image, has several channels, or values that
+            are not whole numbers.
+    """
+    values = read_plain_png(path)
+    if values is None:
+        with decoded(path) as image:
+            values = np.asarray(image)
+    if values.ndim != 2 or values.dtype.kind not in "biu":
+        found = f"{values.shape[2]} channels" if values.ndim == 3 else f"{values.dtype} values"
+        raise DataError(
+            f"{path}: expected an image with one channel of whole-number labels, got {found}"
+        )
+    return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """[H, W] uint8: an image made gray, of which all that is not black belongs to the mask.
+
+    Raises:
+        DataError: the file is missing or not a readable image.
+    """
+    values = read_plain_png(path)
+    if values is not None and values.ndim == 2 and values.dtype == np.uint8:
+        return values
+    with decoded(path) as image:
+        return np.asarray(image.convert("L"))
+
+
 def _ids(rgba: np.ndarray) -> np.ndarray:
     """[H, W] int32, in the place of the array, whose alpha is lost."""
     ids = rgba.view("<i4")[..., 0]
