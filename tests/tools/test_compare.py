@@ -15,7 +15,7 @@ import paddle
 import pytest
 from comparing import training
 from comparing.errors import KINDS, ErrorCounts, find_mistakes
-from comparing.pages import html, markdown
+from comparing.pages import render
 from comparing.pictures import arrange, choose_images
 from comparing.report import tables
 from comparing.training import Recipe, schedule_overrides, told_training, train_for
@@ -358,9 +358,15 @@ class Page(HTMLParser):
         self.texts.append(data)
 
 
-def test_the_page_is_whole_and_needs_nothing_from_outside() -> None:
-    content = comparison()
-    text = html(content, [b"jpeg"] * len(content["pictures"]))
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "01.jpg").write_bytes(b"jpeg")
+    return tmp_path
+
+
+def test_the_page_is_whole_and_needs_nothing_from_outside(folder: Path) -> None:
+    text = render("index.html", comparison(), folder)
     page = Page(text)
     assert page.open == []
     assert "script" not in page.tags
@@ -375,8 +381,8 @@ def test_the_page_is_whole_and_needs_nothing_from_outside() -> None:
     assert "prefers-color-scheme:dark" in text
 
 
-def test_markdown_has_the_same_tables_and_escapes_names() -> None:
-    text = markdown(comparison())
+def test_markdown_has_the_same_tables_and_escapes_names(folder: Path) -> None:
+    text = render("comparison.md", comparison(), folder)
     assert "| PQ | **50.0** | 25.0 |" in text
     assert "| b\\|c |" in text
     assert "![image 0 \\<b\\>](pictures/01.jpg)" in text
