@@ -12,7 +12,6 @@ from typing import Any
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
-from paddle.jit.dy2static import convert_call_func
 from paddle.static import InputSpec
 
 from panoptic_deeplab.errors import UsageError
@@ -86,11 +85,7 @@ def save_program(layer: nn.Layer, folder: Path) -> None:
         UsageError: a part of the model cannot be made a program; the message names it.
     """
     layer.eval()
-    with (
-        _parts_followed(layer) as parts,
-        _strict_zip_understood(),
-        warnings.catch_warnings(),
-    ):
+    with _parts_followed(layer) as parts, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on how Paddle traces its own functions
         try:
             paddle.jit.save(layer, str(folder / PROGRAM), input_spec=[layer.input_spec])
@@ -120,17 +115,6 @@ def _parts_followed(layer: nn.Layer) -> Iterator[list[str]]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-@contextmanager
-def _strict_zip_understood() -> Iterator[None]:
-    """Paddle (3.3) replaces `zip` in what it traces by one that does not take `strict`."""
-    plain = convert_call_func.convert_zip
-    convert_call_func.convert_zip = lambda *items, strict=False: plain(*items)
-    try:
-        yield
-    finally:
-        convert_call_func.convert_zip = plain
 
 
 def _tell(parts: list[str], error: Exception) -> str:

@@ -105,7 +105,7 @@ class PanopticDecoder(nn.Layer):
     def forward(self, features: Sequence[paddle.Tensor]) -> paddle.Tensor:
         """The backbone's features -> [N, decoder_channels, h, w] at the finest joined one."""
         x = self.aspp(features[self.deepest_index])
-        for index, project, fuse in zip(self.joined_indices, self.project, self.fuse, strict=True):
+        for index, project, fuse in zip(self.joined_indices, self.project, self.fuse):
             finer = project(features[index])
             x = resize_map(x, finer.shape[-2:], self.align_corners)
             x = fuse(paddle.concat([x, finer], axis=1))

@@ -11,7 +11,7 @@ from paddle import nn
 import panoptic_deeplab.models.backbones  # noqa: F401  (importing registers them)
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.models.conv_norm import PublishedNames, use_instance_norm
-from panoptic_deeplab.models.layers import recomputed
+from panoptic_deeplab.models.layers import run
 from panoptic_deeplab.models.necks import TwoWayFPN
 from panoptic_deeplab.models.roi.align import align_regions, image_of
 from panoptic_deeplab.models.roi.box_head import BOX_SIZE, BoxHead
@@ -141,8 +141,9 @@ class EfficientPS(PublishedNames):
           `counts` [N], how many of the K are of each image;
         - with targets (those of `InstanceTargets`) `train`: what `EfficientPSLoss` compares.
         """
-        run = recomputed if self.recompute and self.training else nn.Layer.__call__
-        levels = run(self.neck, run(self.backbone, images))
+        recompute = self.recompute and self.training
+        features = run(self.backbone, images, recompute=recompute)
+        levels = run(self.neck, features, recompute=recompute)
         outputs = {"semantic": self.semantic_head(levels)}
         rpn = self.rpn_head(levels)
         if targets is None:

@@ -32,4 +32,4 @@ class PredictionHeads(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """[N, in_channels, H, W] -> a map of each name."""
-        return {name: head(x) for name, head in zip(self.names, self.classifier, strict=True)}
+        return {name: head(x) for name, head in zip(self.names, self.classifier)}

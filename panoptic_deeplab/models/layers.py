@@ -35,6 +35,11 @@ class SeparableConvBNReLU(nn.Layer):
         return self.piontwise_conv(self.depthwise_conv(x))
 
 
+def run(layer: nn.Layer, inputs: Any, *, recompute: bool) -> Any:
+    """`layer(inputs)`, with activation checkpointing if `recompute`."""
+    return recomputed(layer, inputs) if recompute else layer(inputs)
+
+
 def recomputed(layer: nn.Layer, inputs: Any) -> Any:
     """`layer(inputs)` that keeps no activations but computes them again in the backward pass.
 

@@ -36,16 +36,14 @@ class TwoWayFPN(nn.Layer):
 
     def forward(self, features: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
         """Features fine to coarse -> as many maps [N, channels, h, w] of their sizes."""
-        down = [conv(x) for conv, x in zip(self.lateral_convs_top, features, strict=True)]
-        up = [
-            conv(x) for conv, x in zip(reversed(self.lateral_convs_bottom), features, strict=True)
-        ]
+        down = [conv(x) for conv, x in zip(self.lateral_convs_top, features)]
+        up = [conv(x) for conv, x in zip(reversed(self.lateral_convs_bottom), features)]
         for fine in reversed(range(len(down) - 1)):
             down[fine] = down[fine] + _nearest(down[fine + 1], down[fine])
         for coarse in range(1, len(up)):
             # The way up starts at the finest map and halves it on each step.
             up[coarse] = up[coarse] + _nearest(up[coarse - 1], up[coarse])
-        return [conv(a + b) for conv, a, b in zip(self.fpn_convs, down, up, strict=True)]
+        return [conv(a + b) for conv, a, b in zip(self.fpn_convs, down, up)]
 
 
 class SeparableOutput(nn.Layer):

@@ -10,7 +10,7 @@ from paddle import nn
 import panoptic_deeplab.models.backbones  # noqa: F401  (importing registers them)
 from panoptic_deeplab.models.decoders import PanopticDecoder
 from panoptic_deeplab.models.heads import PredictionHeads
-from panoptic_deeplab.models.layers import recomputed
+from panoptic_deeplab.models.layers import run
 from panoptic_deeplab.registry import MODELS
 
 
@@ -103,8 +103,8 @@ class PanopticDeepLab(nn.Layer):
         `semantic` [N, C, h, w] are logits, `center` [N, 1, h, w] the heat map, `offset`
         [N, 2, h, w] the way (y, x) to the own centre in input pixels. `targets` are not needed.
         """
-        run = recomputed if self.recompute and self.training else nn.Layer.__call__
-        outputs = self.head(run(self.backbone, images))
+        recompute = self.recompute and self.training
+        outputs = self.head(run(self.backbone, images, recompute=recompute))
         return outputs | {"offset": outputs["offset"] * OUTPUT_STRIDE}
 
 
@@ -132,6 +132,12 @@ class PanopticDeepLabHead(nn.Layer):
 
     def forward(self, features: Sequence[paddle.Tensor]) -> dict[str, paddle.Tensor]:
         """All outputs by name, at the finest feature's stride."""
-        run = recomputed if self.recompute and self.training else nn.Layer.__call__
-        semantic = run(self.semantic_head, run(self.semantic_decoder, features))
-        return semantic | run(self.instance_head, run(self.instance_decoder, features))
+        recompute = self.recompute and self.training
+        semantic, instance = (
+            run(head, run(decoder, features, recompute=recompute), recompute=recompute)
+            for head, decoder in (
+                (self.semantic_head, self.semantic_decoder),
+                (self.instance_head, self.instance_decoder),
+            )
+        )
+        return semantic | instance

@@ -131,9 +131,7 @@ class ShuffleDecoder(nn.Layer):
         """Features, fine to coarse -> [N, channels[-1], h, w] at the stride of the finest."""
         *finer, x = features
         x = x + self.context(x)
-        for feature, rise, skip, smooth in zip(
-            reversed(finer), self.rise, self.skip, self.smooth, strict=True
-        ):
+        for feature, rise, skip, smooth in zip(reversed(finer), self.rise, self.skip, self.smooth):
             risen = shuffle_up(rise(x), feature.shape[-2:])
             x = smooth(F.relu(risen + skip(feature)))
         return x

@@ -54,7 +54,7 @@ def align_regions(
     level = level_of(boxes, len(levels))
     image = image_of(counts)
     order, regions = [], []
-    for i, (features, stride) in enumerate(zip(levels, strides, strict=True)):
+    for i, (features, stride) in enumerate(zip(levels, strides)):
         chosen = paddle.nonzero(level == i).flatten()
         if chosen.shape[0]:
             per_image = paddle.bincount(image.gather(chosen), minlength=len(counts))

@@ -50,10 +50,7 @@ class RPNHead(nn.Layer):
 
     def forward(self, levels: Sequence[paddle.Tensor]) -> list[Level]:
         """Maps [N, channels, h, w] -> the verdict on each level's 3 h w anchors, in float32."""
-        return [
-            self._level(features, stride)
-            for features, stride in zip(levels, self.strides, strict=True)
-        ]
+        return [self._level(features, stride) for features, stride in zip(levels, self.strides)]
 
     def _level(self, features: paddle.Tensor, stride: int) -> Level:
         hidden = F.relu(self.rpn_conv(features))

@@ -1,0 +1,25 @@
+"""Networks become programs for any batch, height and width."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from panoptic_deeplab.config import Config
+from panoptic_deeplab.export.program import NetworkProgram, save_program
+
+PUBLISHED = (
+    Path(__file__).parents[2] / "configs" / "panoptic_deeplab"
+) / "panoptic_deeplab_resnet50_os32_cityscapes_1025x513_bs8_90k_lr00005.yml"
+
+
+def test_the_published_network_is_a_program(tmp_path: Path) -> None:
+    network = NetworkProgram(Config(PUBLISHED).model)
+    save_program(network, tmp_path)
+    program = paddle.jit.load(str(tmp_path / "inference"))
+    images = paddle.rand([1, 3, 65, 97])
+    with paddle.no_grad():
+        for found, expected in zip(program(images), network(images), strict=True):
+            np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)
