@@ -51,6 +51,11 @@ class Checker:
         part = self.part_class(node, kind, path)
         self.check_arguments({k: v for k, v in node.items() if k != "type"}, part, path)
 
+    def check_parts(self, nodes: Sequence[Any], kind: str, path: KeyPath) -> None:
+        """A list of such dictionaries."""
+        for i, node in enumerate(nodes):
+            self.check_part(node, kind, (*path, i))
+
     def part_class(self, node: Any, kind: str, path: KeyPath) -> Part:
         """What the `type` of `node` names."""
         if not is_part(node):
@@ -92,8 +97,7 @@ class Checker:
         if typing.get_origin(expected) is not Sequence:
             return self.check_part(value, kind, path)
         self._check_type(value, list, path)
-        for i, item in enumerate(value):
-            self.check_part(item, kind, (*path, i))
+        self.check_parts(value, kind, path)
 
     def _check_type(self, value: Any, expected: Any, path: KeyPath) -> None:
         if not _fits(value, expected):

@@ -39,7 +39,13 @@ from panoptic_deeplab.config.files import (
     parse_override,
     read_layers,
 )
-from panoptic_deeplab.config.schedule import LENGTHS, SCHEDULES, WARMUP, build_lr_scheduler, scaled
+from panoptic_deeplab.config.schedule import (
+    LENGTHS,
+    SCHEDULES,
+    build_lr_scheduler,
+    scaled,
+    without_warmup,
+)
 from panoptic_deeplab.config.shipped import find_config
 from panoptic_deeplab.config.upgrade import upgrade, upgrade_override
 from panoptic_deeplab.errors import UsageError, reason_of
@@ -84,6 +90,7 @@ _KINDS = {
     "backbone": BACKBONES.components_dict,
     "criterion": CRITERIA.components_dict,
     "optimizer": manager.OPTIMIZERS.components_dict,
+    "lr_scheduler": SCHEDULES,
     "postprocessor": POSTPROCESSORS.components_dict,
     "evaluators": EVALUATORS.components_dict,
 }
@@ -112,7 +119,7 @@ class Config:
         layers = read_layers(path)
         overrides = [new for text in opts for new in upgrade_override(parse_override(text))]
         self._layers = [override_layer(overrides), *layers]
-        self._checker = Checker(self._layers, _KINDS, filled=self._facts)
+        self._checker = Checker(self._layers, _KINDS, filled={*self._facts, *LENGTHS.values()})
         written = merge(layers)
         self._checker.check_types(written, _SECTIONS)
         self.tree: Tree = upgrade(written, self.path)
@@ -313,14 +320,15 @@ class Config:
         check = self._checker
         check.check_sections(self.tree, _SECTIONS)
         for section, node in self.tree.items():
-            if section in _KINDS and section != "evaluators":
+            if section == "evaluators":
+                check.check_parts(node, section, (section,))
+            elif section == "lr_scheduler":
+                check.check_part(without_warmup(node), section, (section,))
+            elif section == "preprocess":
+                check.check_arguments(node, Preprocess, (section,))
+            elif section in _KINDS:
                 check.check_part(node, section, (section,))
-        for i, node in enumerate(self.tree.get("evaluators", [])):
-            check.check_part(node, "evaluators", ("evaluators", i))
         self._check_method()
-        check.check_arguments(self.tree.get("preprocess", {}), Preprocess, ("preprocess",))
-        if "lr_scheduler" in self.tree:
-            self._check_schedule(self.tree["lr_scheduler"])
         for key in ("batch_size", "iters", "recipe_batch_size"):
             if self.tree.get(key, 1) < 1:
                 where = origin(self._layers, (key,))
@@ -339,9 +347,3 @@ class Config:
             return min((origin(self._layers, (name, "type")) for name in sections), key=files.index)
 
         check_contracts(parts, later_of)
-
-    def _check_schedule(self, node: Tree) -> None:
-        checker = Checker(self._layers, {"lr_scheduler": SCHEDULES}, LENGTHS.values())
-        schedule = checker.part_class(node, "lr_scheduler", ("lr_scheduler",))
-        own = {key: value for key, value in node.items() if key not in (*WARMUP, "type")}
-        checker.check_arguments(own, schedule, ("lr_scheduler",))

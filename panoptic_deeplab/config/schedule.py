@@ -13,7 +13,7 @@ SCHEDULES = {
     if inspect.isclass(item) and issubclass(item, lr.LRScheduler) and item is not lr.LRScheduler
 }
 
-WARMUP = {"warmup_iters": int, "warmup_start_lr": float}
+_WARMUP = ("warmup_iters", "warmup_start_lr")
 """Keys that any schedule may have beside its own."""
 
 LENGTHS = {"PolynomialDecay": "decay_steps", "CosineAnnealingDecay": "T_max"}
@@ -27,15 +27,20 @@ def build_lr_scheduler(node: dict[str, Any], iters: int) -> lr.LRScheduler:
         node: `type`, its arguments, and optionally `warmup_iters` with `warmup_start_lr`.
         iters: steps of the whole training.
     """
-    arguments = {key: value for key, value in node.items() if key not in ("type", *WARMUP)}
-    warmup = node.get("warmup_iters", 0)
-    if node["type"] in LENGTHS:
-        arguments.setdefault(LENGTHS[node["type"]], max(iters - warmup, 1))
-    schedule = SCHEDULES[node["type"]](**arguments)
+    arguments = without_warmup(node)
+    kind, warmup = arguments.pop("type"), node.get("warmup_iters", 0)
+    if kind in LENGTHS:
+        arguments.setdefault(LENGTHS[kind], max(iters - warmup, 1))
+    schedule = SCHEDULES[kind](**arguments)
     if not warmup:
         return schedule
     start, end = node.get("warmup_start_lr", 0.0), arguments["learning_rate"]
     return lr.LinearWarmup(schedule, warmup, start, end)
+
+
+def without_warmup(node: dict[str, Any]) -> dict[str, Any]:
+    """The section with the schedule's own keys alone."""
+    return {key: value for key, value in node.items() if key not in _WARMUP}
 
 
 def scaled(node: dict[str, Any], factor: float) -> dict[str, Any]:
