@@ -1,8 +1,7 @@
-"""How long the network waits for its samples: a training from disk, as `train.py` logs it."""
+"""How long the network waits for its samples: a training from disk, as its metrics tell."""
 
 from __future__ import annotations
 
-import re
 import statistics
 import subprocess
 import sys
@@ -13,12 +12,12 @@ from pathlib import Path
 from benchmarking.contest import Result, spread
 from benchmarking.processes import Runner
 from benchmarking.targets import make_training_scenes
+from panoptic_deeplab.engine.metrics import read_metrics
 from panoptic_deeplab.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "configs/demo/panoptic_deeplab_lite_scenes.yml"
 SIZE, WORKERS, GOAL = (256, 512), 2, 0.95
-LINE = re.compile(r"batch_cost=([\d.]+), reader_cost=([\d.]+)")
 
 
 def contests(folder: Path, quick: bool) -> Iterable[WaitingForSamples]:
@@ -31,13 +30,13 @@ def contests(folder: Path, quick: bool) -> Iterable[WaitingForSamples]:
 
 @dataclass(frozen=True)
 class WaitingForSamples:
-    """A training whose log tells how long a step takes and how much of that is waiting.
+    """A training whose metrics tell how long a step takes and how much of that is waiting.
 
     Attributes:
         name: of what is done.
         scenes: the data set.
-        save_dir: where the training leaves its log.
-        steps: between two lines of the log.
+        save_dir: where the training leaves its metrics.
+        steps: between two rows of the metrics.
     """
 
     name: str
@@ -46,11 +45,11 @@ class WaitingForSamples:
     steps: int
 
     def run(self, repeats: int, runner: type[Runner]) -> Result:
-        """Trains for `repeats` lines of the log, after a first one that does not count."""
-        log = train(self.scenes, self.save_dir, self.steps, (repeats + 1) * self.steps)
-        pairs = [(float(step), float(wait)) for step, wait in LINE.findall(log)][1:]
-        whole = [step for step, _ in pairs]
-        computing = [step - wait for step, wait in pairs]
+        """Train for `repeats` rows of the metrics, after a first one that does not count."""
+        train(self.scenes, self.save_dir, self.steps, (repeats + 1) * self.steps)
+        rows = list(read_metrics(self.save_dir, "train"))[1:]
+        whole = [row["batch_cost"] for row in rows]
+        computing = [row["batch_cost"] - row["reader_cost"] for row in rows]
         return Result(
             name=self.name,
             seconds=statistics.median(whole),
@@ -58,14 +57,14 @@ class WaitingForSamples:
             baseline_name="the step less waiting",
             spread=spread(whole),
             baseline_spread=spread(computing),
-            repeats=len(pairs),
+            repeats=len(rows),
             goal=GOAL,
             note="the goal is to wait for less than 5 % of the time",
         )
 
 
-def train(scenes: Path, save_dir: Path, log_iters: int, iters: int) -> str:
-    """Trains with the demo's configuration and returns what the log says.
+def train(scenes: Path, save_dir: Path, log_iters: int, iters: int) -> None:
+    """Train with the demo's configuration.
 
     Raises:
         UserError: the training failed.
@@ -77,4 +76,3 @@ def train(scenes: Path, save_dir: Path, log_iters: int, iters: int) -> str:
     done = subprocess.run(list(map(str, words)), cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"the training to be measured failed: {done.stderr[-500:]}")
-    return (save_dir / "train.log").read_text("utf-8")
