@@ -75,9 +75,14 @@ def _start_worker() -> None:
 def ending_on_sigterm() -> Iterator[None]:
     """Let SIGTERM end the block as Ctrl-C does, so that temporary folders are removed.
 
+    Outside the main thread, which alone may handle signals, nothing changes.
+
     Raises:
         KeyboardInterrupt: with the signal's number, which `command_line.run` makes an exit code.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def end(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt(number)

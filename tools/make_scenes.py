@@ -16,7 +16,6 @@ from pathlib import Path
 
 from panoptic_deeplab.cli.command_line import run, script_parser
 from panoptic_deeplab.cli.flags import add_debug_argument
-from panoptic_deeplab.convert.prepare_cityscapes import make_panoptic
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.parallel import MAX_WORKERS, ending_on_sigterm, in_parallel
 
@@ -115,6 +114,7 @@ def make_scenes(
     """
     from scenes.files import Job, write_scene
 
+    from panoptic_deeplab.convert.prepare_cityscapes import make_panoptic
     from panoptic_deeplab.files import replacing_folder
 
     jobs = [

@@ -395,9 +395,11 @@ def _add_prepare_cityscapes(commands: Commands) -> None:
 def _prepare_cityscapes(args: argparse.Namespace) -> None:
     from panoptic_deeplab.convert.prepare_cityscapes import prepare_cityscapes
 
-    prepare_cityscapes(
+    files = prepare_cityscapes(
         args.dataset_root, args.splits, args.num_workers, args.overwrite, args.save_dir
     )
+    for path, written in files.items():
+        print(f"{path}: {'written' if written else 'already there (--overwrite makes it again)'}")
 
 
 def _coco_panoptic(args: argparse.Namespace, source: Source, name: str) -> Target:

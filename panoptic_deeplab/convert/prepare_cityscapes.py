@@ -10,7 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cityscapesscripts.helpers.labels import labels
+from cityscapesscripts.preparation.json2labelImg import json2labelImg
+
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.files import replacing, replacing_folder, usable_folder
+from panoptic_deeplab.formats.cityscapes import (
+    CITYSCAPES,
+    panoptic_of_instance_ids,
+    read_instance_ids,
+)
+from panoptic_deeplab.formats.coco import segments_info
+from panoptic_deeplab.formats.images import write_ids
 from panoptic_deeplab.parallel import ending_on_sigterm, in_parallel
 
 _INSTANCES = "_gtFine_instanceIds.png"
@@ -21,10 +32,10 @@ _OFFICIAL_KEYS = ("id", "category_id", "area", "bbox", "iscrowd")
 def prepare_cityscapes(
     root: Path,
     splits: Sequence[str],
-    num_workers: int,
+    num_workers: int = 0,
     overwrite: bool = False,
     output: Path | None = None,
-) -> None:
+) -> dict[Path, bool]:
     """Write the panoptic files and the missing train ids of the splits.
 
     Each file appears whole or not at all, a split's JSON last.
@@ -32,30 +43,32 @@ def prepare_cityscapes(
     Args:
         root: the folder that holds leftImg8bit and gtFine.
         splits: folders below gtFine.
-        num_workers: processes.
+        num_workers: processes; 0 and 1 mean none beside this one.
         overwrite: make splits again that are done.
         output: the folder to write to instead of `root`; it gets a link to leftImg8bit, so that
             it can take the place of `root` in a training.
+
+    Returns:
+        The JSON of each split, and whether it was written: False for one that was already done.
 
     Raises:
         DataError: annotations are missing or broken.
     """
     source = find_gt_fine(root, splits)
     target = source if output is None else _linked_root(root, output) / "gtFine"
+    written = {}
     for split in splits:
         make_train_ids(source, split, num_workers, target)
-        if is_done(source, split, target) and not overwrite:
-            print(f"{panoptic_json(target, split)}: already there (--overwrite makes it again)")
-        else:
+        needed = overwrite or not is_done(source, split, target)
+        if needed:
             with ending_on_sigterm():
                 make_panoptic(source, split, num_workers, target)
-            print(f"{panoptic_json(target, split)}: written")
+        written[panoptic_json(target, split)] = needed
+    return written
 
 
 def _linked_root(root: Path, output: Path) -> Path:
     """`output` with a link to the images of `root`."""
-    from panoptic_deeplab.files import usable_folder
-
     usable_folder(output)
     images, link = (root / "leftImg8bit").resolve(), output / "leftImg8bit"
     if images.exists() and not link.exists():
@@ -129,10 +142,6 @@ def make_train_ids(gt_fine: Path, split: str, num_workers: int, output: Path) ->
 
 
 def _make_train_ids_of(job: tuple[Path, Path]) -> None:
-    from cityscapesscripts.preparation.json2labelImg import json2labelImg
-
-    from panoptic_deeplab.files import replacing
-
     polygons, target = job
     target.parent.mkdir(parents=True, exist_ok=True)
     with told_as_data_error(polygons), replacing(target) as temporary:
@@ -151,8 +160,6 @@ def make_panoptic(gt_fine: Path, split: str, num_workers: int, output: Path | No
     Raises:
         DataError: an annotation cannot be converted.
     """
-    from panoptic_deeplab.files import replacing, replacing_folder
-
     target = panoptic_json(output or gt_fine, split)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing_folder(target.with_suffix("")) as folder:
@@ -178,14 +185,6 @@ def convert_one(instances: Path, folder: Path) -> tuple[dict[str, Any], dict[str
     Raises:
         DataError: the file cannot be read, or holds no instance ids.
     """
-    from panoptic_deeplab.formats.cityscapes import (
-        CITYSCAPES,
-        panoptic_of_instance_ids,
-        read_instance_ids,
-    )
-    from panoptic_deeplab.formats.coco import segments_info
-    from panoptic_deeplab.formats.images import write_ids
-
     panoptic = panoptic_of_instance_ids(read_instance_ids(instances), instances)
     name = instances.name.replace("_instanceIds.png", "_panoptic.png")
     write_ids(folder / name, panoptic.ids)
@@ -203,8 +202,6 @@ def convert_one(instances: Path, folder: Path) -> tuple[dict[str, Any], dict[str
 
 
 def _official_categories() -> list[dict[str, Any]]:
-    from cityscapesscripts.helpers.labels import labels
-
     return [
         {
             "id": label.trainId,

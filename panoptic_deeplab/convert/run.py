@@ -70,8 +70,14 @@ class Target(Protocol):
         """Writes what that file holds to `path`; not asked of a form without one."""
 
 
-def convert(source: Source, target: Target, workers: int, overwrite: bool) -> None:
-    """Writes all images of a source; on failure nothing of it appears.
+def convert(source: Source, target: Target, num_workers: int = 0, overwrite: bool = False) -> None:
+    """Write all images of a source; on failure nothing of it appears.
+
+    Args:
+        source: what to read.
+        target: what to write.
+        num_workers: processes; 0 and 1 mean none beside this one.
+        overwrite: replace an earlier result.
 
     Raises:
         UsageError: results lie there already, and may not be replaced.
@@ -84,7 +90,7 @@ def convert(source: Source, target: Target, workers: int, overwrite: bool) -> No
         summary = target.summary and at_the_end.enter_context(replacing(target.summary))
         folder = at_the_end.enter_context(replacing_folder(target.folder))
         convert_one = partial(_convert_one, source.read, target, folder)
-        entries = list(in_parallel(convert_one, source.images, workers, "images"))
+        entries = list(in_parallel(convert_one, source.images, num_workers, "images"))
         if summary is not None:
             target.summarize(entries, summary)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from cityscapesscripts.preparation.createPanopticImgs import convert2panoptic
 from PIL import Image
 
 from panoptic_deeplab.cli import convert as convert_dataset
+from panoptic_deeplab.convert import run
+from panoptic_deeplab.convert.sources import open_coco_panoptic
 from panoptic_deeplab.convert.targets import CocoPanopticTarget
 from panoptic_deeplab.formats.bdd100k import BDD100K, read_bitmask, write_bitmask
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES
@@ -467,6 +470,14 @@ def test_a_broken_file_is_named_and_nothing_is_written(
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
     assert "town_000003_000019.png: not a readable picture" in line
     assert nothing_left(tmp_path / "out")
+
+
+def test_functions_convert_in_any_thread(coco: Path, tmp_path: Path) -> None:
+    source = open_coco_panoptic(coco, None, None)
+    target = CocoPanopticTarget(tmp_path / "again", "val", source.info)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(run.convert, source, target).result()
+    assert read_coco(target.summary) == read_coco(coco)
 
 
 def test_without_room_for_the_json_the_pngs_do_not_appear_either(

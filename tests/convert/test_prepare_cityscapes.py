@@ -194,6 +194,15 @@ def test_a_data_set_that_cannot_be_written_to_is_prepared_elsewhere(
     assert panoptic_files(root / "gtFine") == panoptic_files(other / "gtFine")
 
 
+def test_the_function_tells_which_jsons_it_wrote(root: Path) -> None:
+    json_of = {
+        s: root / "gtFine" / f"cityscapes_panoptic_{s}_trainId.json" for s in ("train", "val")
+    }
+    assert prepare_cityscapes.prepare_cityscapes(root, ["val"]) == {json_of["val"]: True}
+    written = prepare_cityscapes.prepare_cityscapes(root, ["train", "val"])
+    assert written == {json_of["train"]: True, json_of["val"]: False}
+
+
 def test_an_interrupted_run_leaves_nothing_that_looks_finished(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,7 +32,7 @@ def main() -> None:
     for split in ("train", "val"):
         source = open_labelme(Path("labels") / split, OWN / split, info, "last", False)
         target = CocoPanopticTarget(Path("data/python"), f"panoptic_{split}", info)
-        convert(source, target, workers=1, overwrite=False)
+        convert(source, target)
 
     files = [
         f"{split}_dataset.annotation_file=../python/panoptic_{split}.json"
