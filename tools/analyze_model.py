@@ -19,7 +19,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,19 +79,11 @@ class Analysis:
     crop: Size
     parts: list[Part]
 
-    def total(self, field: str) -> int:
-        """One number over all parts."""
-        return sum(getattr(part, field) for part in self.parts)
-
     @property
-    def fixed_bytes(self) -> int:
-        """`Part.fixed_bytes` of all parts."""
-        return self.total("fixed_bytes")
-
-    @property
-    def image_bytes(self) -> int:
-        """What every image of a batch adds."""
-        return self.total("kept_bytes")
+    def total(self) -> Part:
+        """All parts as one."""
+        counted = [field.name for field in fields(Part) if field.name != "name"]
+        return Part("total", **{n: sum(getattr(p, n) for p in self.parts) for n in counted})
 
     @property
     def recomputed_image_bytes(self) -> int:
@@ -103,8 +95,9 @@ class Analysis:
 
     def largest_batch(self, gibibytes: int, recompute: bool = False) -> int:
         """Images of a step on a card of that size; 0 where not even one fits."""
-        free = USABLE * gibibytes * GIBIBYTE - self.fixed_bytes
-        each = self.recomputed_image_bytes if recompute else self.image_bytes
+        total = self.total
+        free = USABLE * gibibytes * GIBIBYTE - total.fixed_bytes
+        each = self.recomputed_image_bytes if recompute else total.kept_bytes
         return max(0, int(free // each))
 
 
@@ -158,12 +151,9 @@ def given_size(arguments: argparse.Namespace) -> Size | None:
     if size == (None, None):
         return None
     if None in size or min(size) < 32:
-        given = " ".join(
-            f"--{name} {value}"
-            for name, value in zip(("height", "width"), size, strict=True)
-            if value is not None
+        raise UsageError(
+            f"--height and --width go together, each at least 32; got {size[0]} and {size[1]}"
         )
-        raise UsageError(f"--height and --width go together, each at least 32; got {given}")
     return size
 
 
@@ -401,7 +391,7 @@ def bytes_of(tensor: paddle.Tensor) -> int:
 def format_parts(analysis: Analysis) -> str:
     """A table of the parts, for the terminal."""
     (height, width), (crop_height, crop_width) = analysis.size, analysis.crop
-    rows = [*analysis.parts, total_part(analysis)]
+    rows = [*analysis.parts, analysis.total]
     columns = ("parameters", "buffers", "G multiply-adds", "MiB of weights", "MiB per image")
     lines = [
         f"{analysis.name}: picture {width} x {height}, training crop {crop_width} x {crop_height}",
@@ -416,12 +406,6 @@ def format_parts(analysis: Analysis) -> str:
     return "\n".join([*lines, ""])
 
 
-def total_part(analysis: Analysis) -> Part:
-    """All parts as one."""
-    fields = ("parameters", "buffers", "multiply_adds", "kept_bytes", "output_bytes")
-    return Part("total", **{field: analysis.total(field) for field in fields})
-
-
 def format_markdown(analyses: Sequence[Analysis]) -> str:
     """Two tables: the size of each network, and what its training needs and fits."""
     return "\n".join([*size_table(analyses), "", *memory_table(analyses), ""])
@@ -434,11 +418,11 @@ def size_table(analyses: Sequence[Analysis]) -> list[str]:
         "|---|---:|---:|---|---:|---:|",
     ]
     for analysis in analyses:
-        first, (height, width) = analysis.parts[0], analysis.size
+        first, total, (height, width) = analysis.parts[0], analysis.total, analysis.size
         lines.append(
-            f"| `{analysis.name}` | {analysis.total('parameters') / 1e6:.2f} "
+            f"| `{analysis.name}` | {total.parameters / 1e6:.2f} "
             f"| {first.parameters / 1e6:.2f} | {width} x {height} "
-            f"| {analysis.total('multiply_adds') / 1e9:.1f} | {first.multiply_adds / 1e9:.1f} |"
+            f"| {total.multiply_adds / 1e9:.1f} | {first.multiply_adds / 1e9:.1f} |"
         )
     return lines
 
@@ -451,12 +435,8 @@ def memory_table(analyses: Sequence[Analysis]) -> list[str]:
         "|---|---|---:|---:|---:|" + "---:|" * len(CARDS),
     ]
     for analysis in analyses:
-        height, width = analysis.crop
-        amounts = (
-            analysis.fixed_bytes,
-            analysis.image_bytes,
-            analysis.recomputed_image_bytes,
-        )
+        total, (height, width) = analysis.total, analysis.crop
+        amounts = (total.fixed_bytes, total.kept_bytes, analysis.recomputed_image_bytes)
         batches = [
             f"{analysis.largest_batch(card)} / {analysis.largest_batch(card, recompute=True)}"
             for card in CARDS

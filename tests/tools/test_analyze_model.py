@@ -102,8 +102,8 @@ def test_memory_and_batches_by_hand() -> None:
         Part("losses", kept_bytes=100),
     ]
     analysis = Analysis("made up", (64, 64), (32, 32), parts)
-    assert parts[0].fixed_bytes == analysis.fixed_bytes == GIBIBYTE
-    assert analysis.image_bytes == GIBIBYTE
+    assert parts[0].fixed_bytes == analysis.total.fixed_bytes == GIBIBYTE
+    assert analysis.total.kept_bytes == GIBIBYTE
     assert analysis.recomputed_image_bytes == half + 50 + 50 + 100
     assert [analysis.largest_batch(card) for card in (1, 8)] == [0, 5]  # of 0.8 * 8 = 6.4 GiB
     assert analysis.largest_batch(8, recompute=True) == 10
@@ -138,9 +138,9 @@ def test_twice_the_channels_and_the_pixels_keep_more(tiny_config: Path) -> None:
         analyze_config(Config(tiny_config, [f"train_dataset.transforms.0.crop_size={size}"]))
         for size in ("[64, 64]", "[128, 64]")
     )
-    assert small.total("multiply_adds") == large.total("multiply_adds")
+    assert small.total.multiply_adds == large.total.multiply_adds
     assert small.crop == (64, 64)
-    assert large.image_bytes == pytest.approx(2 * small.image_bytes, rel=0.02)
+    assert large.total.kept_bytes == pytest.approx(2 * small.total.kept_bytes, rel=0.02)
 
 
 def test_command_line(tiny_config: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
