@@ -106,6 +106,7 @@ MAY_IMPORT = {
         "process",
         "progress",
         "result",
+        "results",
         "stopwatch",
         "structures",
         "transforms",

@@ -90,14 +90,13 @@ class Model:
         return self._iterate(iterate_source(source, color), batch_size)
 
     def _iterate(self, images: Iterator[SourceImage], batch_size: int) -> Iterator[Result]:
-        error = None
-        while error is None:
+        while True:
             batch, error = _next_batch(images, batch_size)
-            if not batch:
-                break
             yield from self._results(batch)
-        if error is not None:
-            raise error
+            if error is not None:
+                raise error
+            if len(batch) < batch_size:
+                return
 
     def _results(self, images: Sequence[SourceImage]) -> list[Result]:
         predictions = self.predictor.predict([image.pixels for image in images])

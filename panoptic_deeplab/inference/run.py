@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import chain, takewhile
 from operator import itemgetter
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -24,23 +24,10 @@ from panoptic_deeplab.inference.sources import ImageFile
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.result import Result
+from panoptic_deeplab.results.writer import Entry, ResultWriter
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 
 _log = logging.getLogger(__name__)
-
-
-class Writer(Protocol):
-    """Takes the results; see `panoptic_deeplab.results.writer.ResultWriter`."""
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Time spent so far, by step."""
-
-    def write(self, name: str, result: Result) -> Any:
-        """Write one image's results and return its entry for `finish`."""
-
-    def finish(self, entries: list[Any]) -> None:
-        """Write the lists of all images."""
 
 
 class _Read(NamedTuple):
@@ -60,7 +47,7 @@ class _Predicted(NamedTuple):
 def predict_images(
     predictor: Predictor,
     images: Sequence[ImageFile],
-    writer: Writer,
+    writer: ResultWriter,
     num_workers: int = 1,
     batch_size: int = 1,
     *,
@@ -98,16 +85,16 @@ def predict_images(
         predicted = chain.from_iterable(batches)
         written, failures = _write_all(predicted, images, writer, num_workers, bar)
         number = interruption.agreed()
-        everything = sorted(chain.from_iterable(distributed.gather(written)), key=itemgetter(0))
+        entries = sorted(chain.from_iterable(distributed.gather(written)), key=itemgetter(0))
         failures = list(chain.from_iterable(distributed.gather(failures)))
         if distributed.is_main():
-            writer.finish([entry for _, entry in everything])
+            writer.finish([entry for _, entry in entries])
     if distributed.is_main():
         seconds = watch.seconds | predictor.watch.seconds | writer.seconds
         tell = _tell_profile if profile else _tell_times
         tell(seconds, time.perf_counter() - start, len(written))
-    if number is not None and len(everything) + len(failures) < len(images):
-        raise StoppedError(number, f"{len(everything)} of {len(images)} images are done and listed")
+    if number is not None and len(entries) + len(failures) < len(images):
+        raise StoppedError(number, f"{len(entries)} of {len(images)} images are done and listed")
     if failures:
         raise DataError(f"{len(failures)} of {len(images)} images failed; the first: {failures[0]}")
 
@@ -140,21 +127,21 @@ def _predict_batch(
 def _write_all(
     predicted: Iterator[_Predicted],
     images: Sequence[ImageFile],
-    writer: Writer,
+    writer: ResultWriter,
     num_workers: int,
     bar: tqdm,
-) -> tuple[list[tuple[int, Any]], list[str]]:
+) -> tuple[list[tuple[int, Entry]], list[str]]:
     """Write all results; return the entries by position, and the errors of the other images.
 
     Threads write what has been predicted while the network is at the next.
     """
 
-    def write(work: _Predicted) -> tuple[int, Any]:
+    def write(work: _Predicted) -> tuple[int, Entry | DataError]:
         index, result = work
         failed = isinstance(result, DataError)
         return index, result if failed else _write(images[index], result, writer)
 
-    written: list[tuple[int, Any]] = []
+    written: list[tuple[int, Entry]] = []
     failures: list[str] = []
     for index, entry in read_ahead(write, predicted, num_workers):
         if isinstance(entry, DataError):
@@ -166,7 +153,7 @@ def _write_all(
     return written, failures
 
 
-def _write(image: ImageFile, result: Result, writer: Writer) -> Any:
+def _write(image: ImageFile, result: Result, writer: ResultWriter) -> Entry | DataError:
     """Write one result; return the writer's entry, or the error that concerns this image alone."""
     try:
         return writer.write(image.name, result)
