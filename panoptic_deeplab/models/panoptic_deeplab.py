@@ -133,11 +133,8 @@ class PanopticDeepLabHead(nn.Layer):
     def forward(self, features: Sequence[paddle.Tensor]) -> dict[str, paddle.Tensor]:
         """All outputs by name, at the finest feature's stride."""
         recompute = self.recompute and self.training
-        semantic, instance = (
-            run(head, run(decoder, features, recompute=recompute), recompute=recompute)
-            for head, decoder in (
-                (self.semantic_head, self.semantic_decoder),
-                (self.instance_head, self.instance_decoder),
-            )
+        semantic = run(self.semantic_decoder, features, recompute=recompute)
+        instance = run(self.instance_decoder, features, recompute=recompute)
+        return run(self.semantic_head, semantic, recompute=recompute) | run(
+            self.instance_head, instance, recompute=recompute
         )
-        return semantic | instance

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,8 @@ def test_names_and_shapes_are_the_released_ones(released: EfficientPS) -> None:
 def test_operations_are_as_many_as_the_released_networks(released: EfficientPS) -> None:
     """In billions at 1024 x 2048, which is 512 times 64 x 64; 1000 regions, 100 masks."""
     released.eval()
-    released.score_threshold = 1.0
+    detector = released.detector
+    detector.settings = replace(detector.settings, score_threshold=1.0)
     counts: dict[str, int] = defaultdict(int)
     hooks = [
         layer.register_forward_post_hook(counter(counts, name.split(".")[0]))

@@ -10,7 +10,7 @@ import paddle
 import pytest
 
 from panoptic_deeplab.models.roi import matching
-from panoptic_deeplab.models.roi.align import align_regions, image_of, level_of
+from panoptic_deeplab.models.roi.align import RoIAlign, image_of, level_of
 from panoptic_deeplab.models.roi.anchors import base_anchors, grid_anchors, inside
 from panoptic_deeplab.models.roi.boxes import BoxCoder, clip_boxes, kept_by_nms, pairwise_iou
 from panoptic_deeplab.models.roi.detections import detect
@@ -22,7 +22,7 @@ from panoptic_deeplab.models.roi.sampling import sample
 from panoptic_deeplab.models.roi.training import (
     ANCHOR_MATCHER,
     REGION_MATCHER,
-    Truth,
+    GroundTruth,
     rpn_samples,
     sample_regions,
 )
@@ -285,7 +285,7 @@ def test_regions_equal_a_plain_roi_align_in_their_order() -> None:
     counts = [4, 0, 4]
     expected_levels = [2, 0, 1, 3, 0, 0, 0, 0]
     assert level_of(tensor(boxes), 4).tolist() == expected_levels
-    found = align_regions([tensor(level) for level in levels], strides, tensor(boxes), counts, 7)
+    found = RoIAlign(strides)([tensor(level) for level in levels], tensor(boxes), counts, 7)
     for i, (box, level) in enumerate(zip(boxes, expected_levels, strict=True)):
         features = levels[level][0 if i < 4 else 2]
         expected = numpy_roi_align(features, box.astype(np.float64), strides[level], 7)
@@ -294,7 +294,7 @@ def test_regions_equal_a_plain_roi_align_in_their_order() -> None:
 
 def test_no_regions_are_no_features() -> None:
     levels = [paddle.zeros([1, 5, 8, 8])] * 4
-    assert align_regions(levels, (4, 8, 16, 32), paddle.zeros([0, 4]), [0], 7).shape == [0, 5, 7, 7]
+    assert RoIAlign((4, 8, 16, 32))(levels, paddle.zeros([0, 4]), [0], 7).shape == [0, 5, 7, 7]
 
 
 def test_images_of_regions() -> None:
@@ -319,6 +319,7 @@ def test_mask_targets_equal_resizing_the_cut_out_mask(seed: int) -> None:
         paddle.ones([25], "int64"),
         paddle.to_tensor(slots),
         paddle.to_tensor(boxes),
+        28,
     ).numpy()
     for mask, box, slot in zip(found, boxes, slots, strict=True):
         x1, y1 = box[:2].astype(int)
@@ -337,6 +338,7 @@ def test_of_a_mask_on_half_its_box_half_the_target_is_left() -> None:
         paddle.zeros([1], "int64"),
         paddle.to_tensor([3]),
         tensor([[0, 0, 56, 56]]),
+        28,
     ).numpy()
     np.testing.assert_array_equal(mask, np.repeat([[1] * 14 + [0] * 14], 28, 0))
 
@@ -349,6 +351,7 @@ def test_the_mask_of_one_pixel_fills_its_box() -> None:
         paddle.zeros([2], "int64"),
         paddle.to_tensor([7, 7]),
         tensor([[3, 3, 4, 4], [3.2, 3.5, 3.6, 4]]),
+        28,
     )
     assert whole.numpy().all()
 
@@ -420,7 +423,7 @@ def test_anchors_learn_the_truth() -> None:
         tensor([[1, 2, 3]]),
         paddle.ones([1, 3, 4]),
     )
-    truth = Truth(tensor([[[0, 0, 10, 10], [0, 0, 0, 0]]]), paddle.to_tensor([[3, 0]]))
+    truth = GroundTruth(tensor([[[0, 0, 10, 10], [0, 0, 0, 0]]]), paddle.to_tensor([[3, 0]]))
     samples = rpn_samples([level], truth, tensor([[0, 0, 40, 40]]), 256)
     assert samples["rpn_labels"].tolist() == [1, 0, 0]
     assert samples["rpn_weights"].tolist() == [1, 1, 0]
@@ -430,7 +433,7 @@ def test_anchors_learn_the_truth() -> None:
 
 def test_regions_learn_class_and_box() -> None:
     """The truth's own box is a candidate, unless told otherwise; padding is never one."""
-    truth = Truth(tensor([[[0, 0, 0, 0], [0, 0, 10, 10]]]), paddle.to_tensor([[0, 4]]))
+    truth = GroundTruth(tensor([[[0, 0, 0, 0], [0, 0, 10, 10]]]), paddle.to_tensor([[0, 4]]))
     proposals = [tensor([[0, 0, 10, 8], [50, 50, 60, 60]])]
     with_truth = sample_regions(proposals, truth, 8, add_truth=True)
     assert with_truth.labels.tolist() == [4, 4, 0, 0]

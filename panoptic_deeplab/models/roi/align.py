@@ -1,10 +1,4 @@
-"""Features of regions, whatever their size (He et al., ICCV 2017, https://arxiv.org/abs/1703.06870).
-
-Samples lie as in the first form of RoIAlign, two by two in a cell, as the released EfficientPS was
-trained. Paddle has that form (`aligned=False`), but takes a region narrower than one cell of its
-level as one cell wide, which that code does not; the second form does not either, and half a cell
-further on its samples are those of the first.
-"""
+"""Features of regions of any size (He et al., ICCV 2017, https://arxiv.org/abs/1703.06870)."""
 
 from __future__ import annotations
 
@@ -21,6 +15,61 @@ FINEST_SIDE = 56
 """Regions with sides below twice as much are read from the finest level."""
 
 
+class RoIAlign:
+    """The first form of RoIAlign with two by two samples in a bin, as EfficientPS was trained.
+
+    Paddle has that form (`aligned=False`), but makes a region narrower than a feature-map location
+    one location wide, which the released code does not. The second form does not either, and half a
+    location further on its samples are those of the first.
+
+    Args:
+        strides: of the levels that regions are read from, fine to coarse; coarser levels are left
+            out.
+    """
+
+    def __init__(self, strides: Sequence[int]) -> None:
+        self.strides = tuple(strides)
+
+    @in_single_precision
+    def __call__(
+        self,
+        levels: Sequence[paddle.Tensor],
+        boxes: paddle.Tensor,
+        counts: Sequence[int],
+        size: int,
+    ) -> paddle.Tensor:
+        """[R, C, size, size] float32: the features inside each box.
+
+        Args:
+            levels: maps [N, C, h, w], fine to coarse.
+            boxes: [R, 4], image after image.
+            counts: how many boxes each image has.
+            size: bins on a side of the result.
+        """
+        if boxes.shape[0] == 0:
+            return paddle.zeros([0, levels[0].shape[1], size, size])
+        level = level_of(boxes, len(self.strides))
+        image = image_of(counts)
+        order, regions = [], []
+        for i, (features, stride) in enumerate(zip(levels, self.strides)):
+            chosen = paddle.nonzero(level == i).flatten()
+            if chosen.shape[0]:
+                per_image = paddle.bincount(image.gather(chosen), minlength=len(counts))
+                regions.append(
+                    ops.roi_align(
+                        features.astype("float32"),
+                        boxes.gather(chosen) + stride / 2,
+                        per_image.astype("int32"),
+                        size,
+                        1 / stride,
+                        sampling_ratio=2,
+                        aligned=True,
+                    )
+                )
+                order.append(chosen)
+        return paddle.concat(regions).gather(paddle.concat(order).argsort())
+
+
 def level_of(boxes: paddle.Tensor, levels: int) -> paddle.Tensor:
     """[R] int64: the level to read each box [R, 4] from, 0 the finest.
 
@@ -32,48 +81,7 @@ def level_of(boxes: paddle.Tensor, levels: int) -> paddle.Tensor:
     return level.floor().clip(0, levels - 1).astype("int64")
 
 
-@in_single_precision
-def align_regions(
-    levels: Sequence[paddle.Tensor],
-    strides: Sequence[int],
-    boxes: paddle.Tensor,
-    counts: Sequence[int],
-    size: int,
-) -> paddle.Tensor:
-    """[R, C, size, size] float32: the features inside each box.
-
-    Args:
-        levels: maps [N, C, h, w], fine to coarse.
-        strides: of the levels.
-        boxes: [R, 4], those of the first image first.
-        counts: how many are of each image.
-        size: cells on a side of the result.
-    """
-    if boxes.shape[0] == 0:
-        return paddle.zeros([0, levels[0].shape[1], size, size])
-    level = level_of(boxes, len(levels))
-    image = image_of(counts)
-    order, regions = [], []
-    for i, (features, stride) in enumerate(zip(levels, strides)):
-        chosen = paddle.nonzero(level == i).flatten()
-        if chosen.shape[0]:
-            per_image = paddle.bincount(image.gather(chosen), minlength=len(counts))
-            regions.append(
-                ops.roi_align(
-                    features.astype("float32"),
-                    boxes.gather(chosen) + stride / 2,
-                    per_image.astype("int32"),
-                    size,
-                    1 / stride,
-                    sampling_ratio=2,
-                    aligned=True,
-                )
-            )
-            order.append(chosen)
-    return paddle.concat(regions).gather(paddle.concat(order).argsort())
-
-
 def image_of(counts: Sequence[int]) -> paddle.Tensor:
-    """(2, 0, 1) -> [0, 0, 2]: the image that each of so many regions is of."""
+    """(2, 0, 1) -> [0, 0, 2]: the image of each region."""
     images = [image for image, count in enumerate(counts) for _ in range(count)]
     return paddle.to_tensor(images, "int64")

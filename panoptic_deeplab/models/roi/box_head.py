@@ -8,9 +8,6 @@ from paddle import nn
 
 from panoptic_deeplab.models.roi.precision import in_single_precision
 
-BOX_SIZE = 7
-"""Cells on a side of a region."""
-
 
 class BoxHead(nn.Layer):
     """Two hidden layers, a class for each region and a box for each class.
@@ -21,12 +18,15 @@ class BoxHead(nn.Layer):
         channels: of the hidden layers.
     """
 
-    def __init__(self, num_things: int, in_channels: int = 256, channels: int = 1024) -> None:
+    region_size = 7
+    """Bins on a side of a region."""
+
+    def __init__(self, num_things: int, in_channels: int, channels: int) -> None:
         super().__init__()
         self.fc_cls = nn.Linear(channels, num_things + 1, _normal(0.01))
         self.fc_reg = nn.Linear(channels, 4 * (num_things + 1), _normal(0.001))
         self.shared_fcs = nn.LayerList(
-            [nn.Linear(in_channels * BOX_SIZE**2, channels), nn.Linear(channels, channels)]
+            [nn.Linear(in_channels * self.region_size**2, channels), nn.Linear(channels, channels)]
         )
 
     def forward(self, regions: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from panoptic_deeplab.models.conv_norm import SeparableConvNorm
 from panoptic_deeplab.models.roi.precision import in_single_precision
-
-REGION_SIZE, MASK_SIZE = 14, 28
-"""Cells on a side of a region and of its mask."""
 
 
 class MaskHead(nn.Layer):
-    """Four separable convolutions, an enlarging one, and a mask for each class.
+    """Four convolutions, an enlarging one, and a mask for each class.
 
     Args:
         num_things: classes without background.
         channels: of the regions and throughout.
+        convolution: (in_channels, out_channels) -> one of the four, with its activation.
     """
 
-    def __init__(self, num_things: int, channels: int = 256) -> None:
+    region_size, mask_size = 14, 28
+    """Bins on a side of a region, pixels on a side of its mask."""
+
+    def __init__(
+        self, num_things: int, channels: int, convolution: Callable[[int, int], nn.Layer]
+    ) -> None:
         super().__init__()
-        self.convs = nn.Sequential(*(SeparableConvNorm(channels, channels) for _ in range(4)))
+        self.convs = nn.Sequential(*(convolution(channels, channels) for _ in range(4)))
         kaiming = paddle.ParamAttr(initializer=nn.initializer.KaimingNormal())
         self.upsample = nn.Conv2DTranspose(channels, channels, 2, 2, weight_attr=kaiming)
         self.conv_logits = nn.Conv2D(channels, num_things + 1, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import paddle
 
-from panoptic_deeplab.models.roi.mask_head import MASK_SIZE
 from panoptic_deeplab.models.roi.precision import in_single_precision
 
 WHOLE = 2048
@@ -14,9 +13,13 @@ WHOLE = 2048
 @paddle.no_grad()
 @in_single_precision
 def cut_masks(
-    instances: paddle.Tensor, image: paddle.Tensor, slot: paddle.Tensor, boxes: paddle.Tensor
+    instances: paddle.Tensor,
+    image: paddle.Tensor,
+    slot: paddle.Tensor,
+    boxes: paddle.Tensor,
+    size: int,
 ) -> paddle.Tensor:
-    """[R, 28, 28] float32 of 0 and 1: each region's instance inside its box.
+    """[R, size, size] float32 of 0 and 1: each region's instance inside its box.
 
     The box is cut at whole pixels, rounded down, and its mask resized as the released code does
     (OpenCV, bilinear, on bytes of 0 and 1): each of the two rows around a point counts in fourths,
@@ -27,11 +30,12 @@ def cut_masks(
         image: [R] int64, the image of each region.
         slot: [R], its instance's value in the map.
         boxes: [R, 4] within the image.
+        size: pixels on a side of a mask.
     """
-    rows, parts_of_rows = _around(boxes[:, 1], boxes[:, 3], instances.shape[1])
-    columns, parts_of_columns = _around(boxes[:, 0], boxes[:, 2], instances.shape[2])
+    rows, parts_of_rows = _around(boxes[:, 1], boxes[:, 3], instances.shape[1], size)
+    columns, parts_of_columns = _around(boxes[:, 0], boxes[:, 2], instances.shape[2], size)
     slot = slot.astype(instances.dtype)[:, None, None]
-    fourths = paddle.zeros([boxes.shape[0], MASK_SIZE, MASK_SIZE], "int32")
+    fourths = paddle.zeros([boxes.shape[0], size, size], "int32")
     for y, part_y in zip(rows, parts_of_rows, strict=True):
         own = paddle.zeros_like(fourths)
         for x, part_x in zip(columns, parts_of_columns, strict=True):
@@ -44,17 +48,17 @@ def cut_masks(
 Pair = tuple[paddle.Tensor, paddle.Tensor]
 
 
-def _around(start: paddle.Tensor, end: paddle.Tensor, side: int) -> tuple[Pair, Pair]:
-    """Of the mask's 28 points along one axis the pixel before and the one after, [R, 28] int64
-    each, and the part of `WHOLE` [R, 28] int32 of each.
+def _around(start: paddle.Tensor, end: paddle.Tensor, side: int, points: int) -> tuple[Pair, Pair]:
+    """The pixels before and after each of a mask's P points along one axis, [R, P] int64 each, and
+    the part of `WHOLE` that each of the two counts, [R, P] int32.
 
-    Points sit in the middles of 28 equal parts, pixels in theirs; outside the box its edge counts.
+    Points sit in the middles of P equal parts, pixels in theirs; outside the box its edge counts.
     """
     first = start.floor().clip(0, side - 1).astype("int64")[:, None]
     length = (end.floor().astype("int64")[:, None] - first).clip(min=1)
-    step = 2 * MASK_SIZE  # of a pixel: then all points are whole numbers
-    point = (2 * paddle.arange(MASK_SIZE) + 1) * length - MASK_SIZE
+    step = 2 * points  # of a pixel: then all points are whole numbers
+    point = (2 * paddle.arange(points) + 1) * length - points
     before = point // step
     pixels = tuple((first + p.clip(min=0).minimum(length - 1)) for p in (before, before + 1))
-    after_part = ((point % step * WHOLE + MASK_SIZE) // step).astype("int32")
+    after_part = ((point % step * WHOLE + points) // step).astype("int32")
     return tuple(p.clip(max=side - 1) for p in pixels), (WHOLE - after_part, after_part)

@@ -20,7 +20,7 @@ POSITIVE_ANCHORS, POSITIVE_REGIONS = 0.5, 0.25
 """Largest share of positives among the samples."""
 
 
-class Truth(NamedTuple):
+class GroundTruth(NamedTuple):
     """The instances of a batch.
 
     Attributes:
@@ -34,7 +34,7 @@ class Truth(NamedTuple):
 
 @in_single_precision
 def rpn_samples(
-    levels: Sequence[Level], truth: Truth, bounds: paddle.Tensor, count: int
+    levels: Sequence[Level], truth: GroundTruth, bounds: paddle.Tensor, count: int
 ) -> dict[str, paddle.Tensor]:
     """Answers and what they should be for `count` anchors of each image, one after the other.
 
@@ -95,7 +95,7 @@ class Regions(NamedTuple):
 @paddle.no_grad()
 @in_single_precision
 def sample_regions(
-    proposals: Sequence[paddle.Tensor], truth: Truth, count: int, add_truth: bool
+    proposals: Sequence[paddle.Tensor], truth: GroundTruth, count: int, add_truth: bool
 ) -> Regions:
     """`count` regions of each image, about a quarter of which show an instance.
 
