@@ -128,6 +128,7 @@ def takes(part: Part) -> dict[str, inspect.Parameter]:
 
 _PADDLESEG = "paddleseg.models.backbones"
 _CLASSES = {
+    f"{_PADDLESEG}.cae": "CAE",
     f"{_PADDLESEG}.ghostnet": "GhostNet",
     f"{_PADDLESEG}.hrformer": "HighResolutionTransformer",
     f"{_PADDLESEG}.hrnet": "HRNet",

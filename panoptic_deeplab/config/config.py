@@ -121,7 +121,7 @@ class Config:
         self._layers = [override_layer(overrides), *layers]
         self._checker = Checker(self._layers, _KINDS, filled={*self._facts, *LENGTHS.values()})
         written = merge(layers)
-        self._checker.check_types(written, _SECTIONS)
+        self._checker.check_types(written, _SECTIONS)  # the upgrade moves keys between sections
         self.tree: Tree = upgrade(written, self.path)
         for override in overrides:
             apply_override(self.tree, override)

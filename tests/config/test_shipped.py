@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
-from panoptic_deeplab.config import Config, find_config
+from panoptic_deeplab.config import Config, find_config, shipped_configs
 from panoptic_deeplab.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,14 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.yml"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_is_valid(path: Path) -> None:
     Config(path)
+
+
+@pytest.mark.parametrize("path", shipped_configs().values(), ids=lambda path: path.stem)
+def test_the_head_gives_the_command_and_the_score(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    head = "\n".join(takewhile(lambda line: line.startswith("#"), lines))
+    assert path.name in head
+    assert "score" in head.lower()
 
 
 def test_a_shipped_configuration_is_found_by_name(
