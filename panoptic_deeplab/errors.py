@@ -78,8 +78,8 @@ def collect(error: DataError) -> None:
 
 
 @contextmanager
-def told_with(where: str | Path) -> Iterator[None]:
-    """Put the file, and perhaps the image, before what is wrong with it."""
+def error_context(where: str | Path) -> Iterator[None]:
+    """Put the file, and perhaps the image, in front of the message of a DataError."""
     try:
         yield
     except DataError as error:

@@ -86,7 +86,7 @@ def places(tree: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @st.composite
-def spoilt(draw: st.DrawFn, trees: list[Any]) -> Any:
+def spoiled(draw: st.DrawFn, trees: list[Any]) -> Any:
     """One of the trees with up to three entries replaced, removed, repeated, renamed or added."""
     tree = copy.deepcopy(draw(st.sampled_from(trees)))
     for _ in range(draw(st.integers(1, 3))):
@@ -172,7 +172,7 @@ def overrides(draw: st.DrawFn) -> str:
 
 
 @fuzz
-@given(tree=spoilt(CONFIG_TREES) | VALUES, opts=st.lists(overrides(), max_size=2))
+@given(tree=spoiled(CONFIG_TREES) | VALUES, opts=st.lists(overrides(), max_size=2))
 def test_configurations(
     tmp_path_factory: pytest.TempPathFactory, tree: Any, opts: list[str]
 ) -> None:
@@ -191,7 +191,7 @@ def test_configuration_texts(tmp_path_factory: pytest.TempPathFactory, content: 
 
 @fuzz
 @given(
-    content=spoilt([CITYSCAPES.to_dict(), {"categories": CITYSCAPES.to_dict()["categories"][:1]}])
+    content=spoiled([CITYSCAPES.to_dict(), {"categories": CITYSCAPES.to_dict()["categories"][:1]}])
     | VALUES
 )
 def test_dataset_infos(content: Any) -> None:
@@ -249,7 +249,7 @@ PICTURES = [
 
 @pytest.fixture(scope="module")
 def cityscapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of one picture."""
+    """A data set of one image."""
     root = tmp_path_factory.mktemp("fuzz") / "root"
     (root / "leftImg8bit" / "val").mkdir(parents=True)
     Image.new("RGB", (4, 2)).save(root / "leftImg8bit" / "val" / "a_leftImg8bit.png")
@@ -266,7 +266,7 @@ def read_dataset(root: Path, annotations: bytes) -> None:
 
 
 @fuzz
-@given(content=spoilt([ANNOTATIONS]) | VALUES)
+@given(content=spoiled([ANNOTATIONS]) | VALUES)
 def test_annotations(cityscapes_root: Path, content: Any) -> None:
     read_dataset(cityscapes_root, json.dumps(content).encode())
 
@@ -290,7 +290,7 @@ def test_id_maps(cityscapes_root: Path, data: st.DataObject) -> None:
 
 @fuzz
 @given(content=damaged(PICTURES) | st.binary(max_size=64))
-def test_pictures(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_images(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.png"
     path.write_bytes(content)
     image = only_refuses(lambda: read_image(path))

@@ -32,7 +32,7 @@ class SemanticFolder:
     """PNGs of class values, one an image, that tell what lies beneath the objects.
 
     Attributes:
-        folder: holds NAME.png for the picture NAME.jpg.
+        folder: holds NAME.png for the image NAME.jpg.
         names: value -> class; 255 is void.
         ignore_unknown: other values are void too, instead of an error.
     """
@@ -123,13 +123,13 @@ def _semantic_map(
 
 
 def open_labelme(
-    folder: Path, pictures: Path, info: DatasetInfo, overlap: str, ignore_unknown: bool
+    folder: Path, image_folder: Path, info: DatasetInfo, overlap: str, ignore_unknown: bool
 ) -> Source:
     """All labelme JSONs below a folder.
 
     Args:
         folder: of the JSONs.
-        pictures: the folder of the pictures, each at the place and with the name of its JSON. The
+        image_folder: the folder of the images, each at the place and with the name of its JSON. The
             paths within the JSONs are not followed.
         info: the classes.
         overlap: which shape covers which, of `ORDERS`.
@@ -137,7 +137,7 @@ def open_labelme(
 
     Raises:
         UsageError: a class has a name that labelme keeps for void.
-        DataError: there is no JSON, or one has no picture.
+        DataError: there is no JSON, or one has no image.
     """
     reserved = VOID_LABELS & {category.name for category in info.categories}
     if reserved:
@@ -148,28 +148,28 @@ def open_labelme(
     images = []
     for path in files:
         stem = path.relative_to(folder).with_suffix("")
-        picture = _picture_named(pictures / stem, path)
-        name = checked_name(picture.relative_to(pictures).as_posix(), path)
-        images.append(AnnotatedImage(stem.as_posix(), name, (path, picture)))
+        image_path = _image_named(image_folder / stem, path)
+        name = checked_name(image_path.relative_to(image_folder).as_posix(), path)
+        images.append(AnnotatedImage(stem.as_posix(), name, (path, image_path)))
     read = partial(_read_labelme, info=info, overlap=overlap, ignore_unknown=ignore_unknown)
     return Source(info, images, read)
 
 
-def _picture_named(stem: Path, json: Path) -> Path:
+def _image_named(stem: Path, json: Path) -> Path:
     candidates = [stem.with_name(stem.name + suffix) for suffix in sorted(IMAGE_SUFFIXES)]
     candidates += [path.with_suffix(path.suffix.upper()) for path in candidates]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise DataError(f"{json}: its picture {stem}.* is missing; --images names the folder of these")
+    raise DataError(f"{json}: its image {stem}.* is missing; --images names the folder of these")
 
 
 def _read_labelme(
     image: AnnotatedImage, info: DatasetInfo, overlap: str, ignore_unknown: bool
 ) -> PanopticMap:
-    path, picture = image.content
+    path, image_path = image.content
     annotation = read_labelme(path)
-    size = annotation.size or _size_of_picture(picture)
+    size = annotation.size or _size_of_image(image_path)
     try:
         pieces = pieces_of(
             _piece(number, shape, size, info, ignore_unknown)
@@ -181,8 +181,8 @@ def _read_labelme(
     return stuff_joined(painted, info)
 
 
-def _size_of_picture(picture: Path) -> tuple[int, int]:
-    with decoded(picture) as image:
+def _size_of_image(image_path: Path) -> tuple[int, int]:
+    with decoded(image_path) as image:
         return image.height, image.width
 
 

@@ -144,7 +144,7 @@ def make_train_ids(gt_fine: Path, split: str, num_workers: int, output: Path) ->
 def _make_train_ids_of(job: tuple[Path, Path]) -> None:
     polygons, target = job
     target.parent.mkdir(parents=True, exist_ok=True)
-    with told_as_data_error(polygons), replacing(target) as temporary:
+    with converter_errors(polygons), replacing(target) as temporary:
         json2labelImg(str(polygons), str(temporary), "trainIds")
 
 
@@ -180,7 +180,7 @@ def convert_one(instances: Path, folder: Path) -> tuple[dict[str, Any], dict[str
 
     Returns:
         The image's entries of `images` and `annotations`, as cityscapesscripts has them; the
-        `file_name` of a picture is that of no file there either.
+        `file_name` of an image is that of no file there either.
 
     Raises:
         DataError: the file cannot be read, or holds no instance ids.
@@ -216,7 +216,7 @@ def _official_categories() -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def told_as_data_error(path: Path) -> Iterator[None]:
+def converter_errors(path: Path) -> Iterator[None]:
     """Silences a converter and says of its failures which file was at fault."""
     said = io.StringIO()
     try:

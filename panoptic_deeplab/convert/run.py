@@ -21,7 +21,7 @@ class AnnotatedImage:
 
     Attributes:
         image_id: what a JSON calls it.
-        file_name: its picture below the folder of pictures, with forward slashes.
+        file_name: its image below the folder of images, with forward slashes.
         content: what `Source.read` needs to know of it; goes to another process.
     """
 
@@ -124,12 +124,12 @@ def _check_images(images: Sequence[AnnotatedImage]) -> None:
         if other is not image:
             raise DataError(
                 f"images {other.file_name!r} and {image.file_name!r} would be written to one PNG; "
-                "pictures need names that differ without their suffix"
+                "images need names that differ without their suffix"
             )
 
 
 def stem_of(image: AnnotatedImage) -> str:
-    """The picture's name, with folders, without its suffix: what an image's files are named by."""
+    """The image's name, with folders, without its suffix: what an image's files are named by."""
     return Path(image.file_name).with_suffix("").as_posix()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from panoptic_deeplab.convert.names import checked_name
 from panoptic_deeplab.convert.painting import stuff_joined
-from panoptic_deeplab.convert.prepare_cityscapes import told_as_data_error
+from panoptic_deeplab.convert.prepare_cityscapes import converter_errors
 from panoptic_deeplab.convert.run import AnnotatedImage, Source
 from panoptic_deeplab.errors import DataError, nearest
 from panoptic_deeplab.files import files_below, inside, open_file
@@ -67,11 +67,11 @@ def _painted_polygons(path: Path) -> np.ndarray:
     from cityscapesscripts.preparation.json2instanceImg import createInstanceImage
 
     polygons = Polygons()
-    with open_file(path) as file, told_as_data_error(path):
+    with open_file(path) as file, converter_errors(path):
         polygons.fromJsonText(file.read().decode("utf-8"))
         height, width = int(polygons.imgHeight), int(polygons.imgWidth)
         if min(height, width) < 1 or height * width > MAX_PIXELS:
-            raise ValueError(f"a picture of {height} x {width} pixels")
+            raise ValueError(f"an image of {height} x {width} pixels")
         return np.asarray(createInstanceImage(polygons, "ids")).astype(np.int32)
 
 
@@ -177,7 +177,7 @@ def open_coco_panoptic(json: Path, folder: Path | None, info: DatasetInfo | None
     images = [
         AnnotatedImage(
             annotation.image_id,
-            checked_name(content.pictures.get(annotation.image_id, annotation.file_name), json),
+            checked_name(content.images.get(annotation.image_id, annotation.file_name), json),
             (inside(folder, annotation.file_name, folder, json), annotation.segments),
         )
         for annotation in content.annotations

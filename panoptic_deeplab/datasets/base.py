@@ -66,7 +66,7 @@ class PanopticDataset:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Sample:
-        """The transformed sample with the chances of epoch 0 and seed 0."""
+        """The transformed sample with the random draws of epoch 0 and seed 0."""
         return self.sample(index, np.random.default_rng((0, 0, index)))
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
@@ -83,10 +83,10 @@ class PanopticDataset:
         """The sample as it is on disk.
 
         Raises:
-            DataError: a file is missing or broken, or picture and annotation do not fit.
+            DataError: a file is missing or broken, or image and annotation do not fit.
         """
         record = self.records[index]
-        image = self.read_picture(record)
+        image = self.read_image(record)
         sample = {
             "image": image,
             "frame": Frame.whole(*image.shape[:2]),
@@ -98,7 +98,7 @@ class PanopticDataset:
                 raise_or_collect(
                     DataError(
                         f"{record.label_path}: the annotation is {_size(truth.ids)} pixels, its "
-                        f"picture {record.image_path} {_size(image)}",
+                        f"image {record.image_path} {_size(image)}",
                         kind="size mismatch",
                     )
                 )
@@ -119,8 +119,8 @@ class PanopticDataset:
             )
         return self.read_truth(record)
 
-    def read_picture(self, record: Record) -> np.ndarray:
-        """[H, W, 3] uint8 RGB; a data set whose pictures are not used as they are overrides it."""
+    def read_image(self, record: Record) -> np.ndarray:
+        """[H, W, 3] uint8 RGB; a data set whose images are not used as they are overrides it."""
         return read_image(record.image_path)
 
     def read_truth(self, record: Record) -> PanopticMap:
@@ -133,55 +133,55 @@ class PanopticDataset:
         return {}
 
 
-def find_pictures(folder: Path, suffix: str = "") -> dict[str, Path]:
-    """Image id -> picture, for all pictures below a folder, sorted by their paths.
+def find_images(folder: Path, suffix: str = "") -> dict[str, Path]:
+    """Image id -> path, for all images below a folder, sorted by their paths.
 
     Args:
         folder: searched with all folders below it, links followed; a missing one holds nothing.
         suffix: end of the name, before the dot, that is no part of the id.
 
     Raises:
-        DataError: two pictures have the same id.
+        DataError: two images have the same id.
     """
-    pictures: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     for path in files_below(folder):
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
         image_id = path.stem.removesuffix(suffix)
-        if image_id in pictures:
+        if image_id in images:
             raise_or_collect(
                 DataError(
-                    f"{path} and {pictures[image_id]} have the same image id {image_id}",
+                    f"{path} and {images[image_id]} have the same image id {image_id}",
                     kind="duplicate image",
                     file=path,
                     image_id=image_id,
                 )
             )
             continue
-        pictures[image_id] = path
-    return pictures
+        images[image_id] = path
+    return images
 
 
-def pair(pictures: Mapping[str, Path], labels: Mapping[str, Path], folder: Path) -> list[Record]:
-    """A record for each annotation with the picture of its id.
+def pair(images: Mapping[str, Path], labels: Mapping[str, Path], folder: Path) -> list[Record]:
+    """A record for each annotation with the image of its id.
 
     Args:
-        pictures: image id -> picture; those without an annotation are passed over.
-        labels: image id -> annotation.
-        folder: where the pictures were looked for.
+        images: image id -> path; those without an annotation are skipped.
+        labels: image id -> path of the annotation.
+        folder: where the images were looked for.
 
     Raises:
-        DataError: an annotation has no picture.
+        DataError: an annotation has no image.
     """
-    tell_unlabelled(pictures, labels)
+    collect_unlabeled(images, labels)
     records = []
     for image_id, label_path in labels.items():
-        if image_id in pictures:
-            records.append(Record(image_id, pictures[image_id], label_path))
+        if image_id in images:
+            records.append(Record(image_id, images[image_id], label_path))
             continue
         raise_or_collect(
             DataError(
-                f"{label_path}: annotates a picture {image_id}.* that does not lie below {folder}",
+                f"{label_path}: annotates an image {image_id}.* that does not lie below {folder}",
                 kind="annotation without picture",
                 file=label_path,
                 image_id=image_id,
@@ -190,13 +190,13 @@ def pair(pictures: Mapping[str, Path], labels: Mapping[str, Path], folder: Path)
     return records
 
 
-def tell_unlabelled(pictures: Mapping[str, Path], labelled: Mapping[str, Any]) -> None:
-    """Remarks the pictures that a training passes over."""
-    for image_id, path in pictures.items():
-        if image_id not in labelled:
+def collect_unlabeled(images: Mapping[str, Path], labeled: Mapping[str, Any]) -> None:
+    """Collect a fault for each image that a training skips."""
+    for image_id, path in images.items():
+        if image_id not in labeled:
             collect(
                 DataError(
-                    f"{path}: has no annotation and is passed over",
+                    f"{path}: has no annotation and is skipped",
                     kind="picture without annotation",
                     file=path,
                     image_id=image_id,
@@ -204,19 +204,19 @@ def tell_unlabelled(pictures: Mapping[str, Path], labelled: Mapping[str, Any]) -
             )
 
 
-def unlabelled(pictures: Mapping[str, Path]) -> list[Record]:
+def unlabeled_records(images: Mapping[str, Path]) -> list[Record]:
     """Records of a split without annotations, which can be predicted."""
-    return [Record(image_id, path) for image_id, path in pictures.items()]
+    return [Record(image_id, path) for image_id, path in images.items()]
 
 
-def existing_folder(path: Path, way_out: str) -> Path:
+def existing_folder(path: Path, hint: str) -> Path:
     """`path`, if such a folder exists.
 
     Raises:
-        DataError: there is none; `way_out` says what is wanted.
+        DataError: there is none; `hint` says what is wanted.
     """
     if not path.is_dir():
-        raise DataError(f"{path}: no such folder; {way_out}", kind="missing file", file=path)
+        raise DataError(f"{path}: no such folder; {hint}", kind="missing file", file=path)
     return path
 
 

@@ -10,9 +10,9 @@ from panoptic_deeplab.datasets.base import (
     Record,
     Transform,
     existing_folder,
-    find_pictures,
+    find_images,
     pair,
-    unlabelled,
+    unlabeled_records,
 )
 from panoptic_deeplab.errors import DataError, raise_or_collect
 from panoptic_deeplab.formats.bdd100k import BDD100K, painted_annotation, read_annotation
@@ -40,7 +40,7 @@ class Bdd100kPanoptic(PanopticDataset):
 
     Raises:
         DataError: a folder or file is missing, the JSON is of another form, or an annotation has no
-            picture.
+            image.
     """
 
     def __init__(
@@ -54,20 +54,20 @@ class Bdd100kPanoptic(PanopticDataset):
         folder = existing_folder(
             root / "images" / "10k" / mode, "dataset_root must hold BDD100K's images and labels"
         )
-        pictures = find_pictures(folder)
+        images = find_images(folder)
         bitmasks = root / "labels" / "pan_seg" / "bitmasks" / mode
         polygons = root / "labels" / "pan_seg" / "polygons" / f"pan_seg_{mode}.json"
         self._labels: dict[str, tuple[Label, ...]] = {}
         name = f"{root} ({mode})"
         if annotation_file is None and bitmasks.is_dir():
-            records = pair(pictures, find_pictures(bitmasks), folder)
+            records = pair(images, find_images(bitmasks), folder)
         elif annotation_file is not None or polygons.exists():
             source = root / annotation_file if annotation_file else polygons
             self._labels = _read_labels(source)
-            records = pair(pictures, dict.fromkeys(self._labels, source), folder)
+            records = pair(images, dict.fromkeys(self._labels, source), folder)
         else:
             name += f", for which neither {bitmasks} nor {polygons} lies there,"
-            records = unlabelled(pictures)
+            records = unlabeled_records(images)
         super().__init__(records, BDD100K, transforms, name)
 
     @classmethod
@@ -79,7 +79,7 @@ class Bdd100kPanoptic(PanopticDataset):
         """The annotation, from the bitmask or painted from the labels of the JSON."""
         if record.image_id not in self._labels:
             return read_annotation(record.label_path)
-        size = self.read_picture(record).shape[:2]
+        size = self.read_image(record).shape[:2]
         try:
             return painted_annotation(self._labels[record.image_id], size)
         except DataError as error:

@@ -11,10 +11,10 @@ from panoptic_deeplab.datasets.base import (
     PanopticDataset,
     Record,
     Transform,
+    collect_unlabeled,
     existing_folder,
-    find_pictures,
-    tell_unlabelled,
-    unlabelled,
+    find_images,
+    unlabeled_records,
 )
 from panoptic_deeplab.errors import DataError, collecting_errors, raise_or_collect
 from panoptic_deeplab.files import inside
@@ -35,7 +35,7 @@ class CityscapesPanoptic(PanopticDataset):
         dataset_root/gtFine/cityscapes_panoptic_{mode}_trainId.json
         dataset_root/gtFine/cityscapes_panoptic_{mode}_trainId/*.png
 
-    An annotation belongs to the picture whose name, without `_leftImg8bit` and suffix, is its
+    An annotation belongs to the image whose name, without `_leftImg8bit` and suffix, is its
     `image_id`; folders below `leftImg8bit` do not matter, nor does the order in the JSON.
 
     Args:
@@ -46,7 +46,7 @@ class CityscapesPanoptic(PanopticDataset):
         info: the classes, where they are not Cityscapes' own 19.
 
     Raises:
-        DataError: a folder or file is missing, or picture and annotation cannot be paired.
+        DataError: a folder or file is missing, or image and annotation cannot be paired.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class CityscapesPanoptic(PanopticDataset):
         info: DatasetInfo = CITYSCAPES,
     ) -> None:
         root = Path(dataset_root)
-        pictures = _find_pictures(root, mode)
+        images = _find_images(root, mode)
         annotation_file = root / "gtFine" / f"cityscapes_panoptic_{mode}_trainId.json"
         if annotation_file.exists():
-            records = _pair(_read_train_ids(annotation_file, info), pictures, annotation_file)
+            records = _pair(_read_train_ids(annotation_file, info), images, annotation_file)
         elif mode == "test":
-            records = unlabelled(pictures)
+            records = unlabeled_records(images)
         else:
             problem = f"{annotation_file}: no such file; {_PREPARE.format(root=root)}"
             raise DataError(problem, kind="missing file", file=annotation_file)
@@ -78,15 +78,15 @@ class CityscapesPanoptic(PanopticDataset):
         return read_boxes(self._annotation_file) if self._annotation_file.exists() else {}
 
 
-def _find_pictures(root: Path, mode: str) -> dict[str, Path]:
-    """Image id -> picture, for all pictures of the split."""
+def _find_images(root: Path, mode: str) -> dict[str, Path]:
+    """Image id -> path, for all images of the split."""
     folder = existing_folder(
         root / "leftImg8bit",
         "dataset_root must hold Cityscapes' leftImg8bit and gtFine (or make a stand-in: python "
         "tools/make_scenes.py --output data/scenes --train 400 --val 50)",
     )
     split = folder / mode
-    return find_pictures(split if split.is_dir() else folder, "_leftImg8bit")
+    return find_images(split if split.is_dir() else folder, "_leftImg8bit")
 
 
 def _read_train_ids(path: Path, info: DatasetInfo) -> list[Annotation]:
@@ -121,13 +121,13 @@ def _uses_label_ids(path: Path) -> bool:
 
 
 def _pair(
-    annotations: Sequence[Annotation], pictures: Mapping[str, Path], source: Path
+    annotations: Sequence[Annotation], images: Mapping[str, Path], source: Path
 ) -> list[Record]:
     labels = source.with_suffix("")
     records: dict[str, Record] = {}
     for annotation in annotations:
         image_id = annotation.image_id
-        problem = _problem(image_id, records, pictures)
+        problem = _problem(image_id, records, images)
         if problem:
             kind, message = problem
             error = DataError(f"{source}: {message}", kind=kind, file=source, image_id=image_id)
@@ -138,20 +138,20 @@ def _pair(
         except DataError as error:
             raise_or_collect(DataError(str(error), kind=error.kind, file=source, image_id=image_id))
             continue
-        records[image_id] = Record(image_id, pictures[image_id], label_path, annotation.segments)
-    tell_unlabelled(pictures, records)
+        records[image_id] = Record(image_id, images[image_id], label_path, annotation.segments)
+    collect_unlabeled(images, records)
     return list(records.values())
 
 
 def _problem(
-    image_id: str, records: Mapping[str, Record], pictures: Mapping[str, Path]
+    image_id: str, records: Mapping[str, Record], images: Mapping[str, Path]
 ) -> tuple[str, str] | None:
     """Kind and message of why an annotation cannot be paired."""
     if image_id in records:
         return "duplicate image", f"image {image_id} is annotated twice"
-    if image_id not in pictures:
+    if image_id not in images:
         return "annotation without picture", (
-            f"image {image_id} is annotated, but no picture {image_id}_leftImg8bit.* lies below "
+            f"image {image_id} is annotated, but no image {image_id}_leftImg8bit.* lies below "
             "its data set's leftImg8bit"
         )
     return None

@@ -30,21 +30,21 @@ from panoptic_deeplab.structures import DatasetInfo
 
 @DATASETS.add_component
 class CocoPanoptic(PanopticDataset):
-    """Pictures with a COCO panoptic JSON and a folder of PNGs, which is all it needs to know.
+    """Images with a COCO panoptic JSON and a folder of PNGs, which is all it needs to know.
 
         dataset_root/images/{mode}/*.jpg
         dataset_root/annotations/panoptic_{mode}.json
         dataset_root/annotations/panoptic_{mode}/*.png
 
-    The classes, their names, colours and which of them are things are the JSON's `categories`. A
-    picture is the one that `images` names for an annotation's `image_id`; where there is none, the
-    one named like the annotation's PNG. A JSON without annotations is for prediction: its samples
-    have no truth. Names in the JSON that lead out of their folder are refused.
+    The classes, their names, colors and which of them are things are the JSON's `categories`. The
+    image of an annotation is the one that `images` names for its `image_id`; where there is none,
+    the one named like the annotation's PNG. A JSON without annotations is for prediction: its
+    samples have no ground truth. Names in the JSON that lead out of their folder are refused.
 
     Args:
         dataset_root: what the other paths lie below, unless they are absolute.
         mode: the split, where a path is not given.
-        image_root: the folder of the pictures.
+        image_root: the folder of the images.
         annotation_file: the JSON.
         annotation_root: the folder of the PNGs; else the JSON's path without `.json`.
         transforms: applied in order to each sample.
@@ -52,7 +52,7 @@ class CocoPanoptic(PanopticDataset):
 
     Raises:
         DataError: a folder or file is missing, the JSON is of another form or has other classes, or
-            picture and annotation cannot be paired.
+            image and annotation cannot be paired.
     """
 
     def __init__(
@@ -66,20 +66,22 @@ class CocoPanoptic(PanopticDataset):
         info: DatasetInfo | None = None,
     ) -> None:
         source = _annotation_file(dataset_root, mode, annotation_file)
-        images = existing_folder(
+        image_folder = existing_folder(
             Path(dataset_root) / (image_root or f"images/{mode}"),
-            "it must hold the pictures; set dataset_root or image_root",
+            "it must hold the images; set dataset_root or image_root",
         )
-        labels = Path(dataset_root) / annotation_root if annotation_root else source.with_suffix("")
+        label_folder = (
+            Path(dataset_root) / annotation_root if annotation_root else source.with_suffix("")
+        )
         info = info or read_info(source)
         content = read_panoptic_file(source, info)
         name = f"{source}"
         if content.annotations:
-            existing_folder(labels, "it must hold the PNGs of ids; set annotation_root")
-            records = _labelled(content, images, labels, source)
+            existing_folder(label_folder, "it must hold the PNGs of ids; set annotation_root")
+            records = _labeled(content, image_folder, label_folder, source)
         else:
             name += ", which holds no annotations"
-            records = _unlabelled(content, images, source)
+            records = _unlabeled(content, image_folder, source)
         super().__init__(records, info, transforms, name)
         self._annotation_file = source
 
@@ -102,52 +104,58 @@ def _annotation_file(dataset_root: str, mode: str, given: str | None) -> Path:
     return Path(dataset_root) / (given or f"annotations/panoptic_{mode}.json")
 
 
-def _labelled(content: PanopticFile, images: Path, labels: Path, source: Path) -> list[Record]:
+def _labeled(
+    content: PanopticFile, image_folder: Path, label_folder: Path, source: Path
+) -> list[Record]:
     records: dict[str, Record] = {}
     for annotation in content.annotations:
         image_id = annotation.image_id
         try:
             if image_id in records:
                 raise DataError(f"{source}: image {image_id} is annotated twice", kind=_TWICE)
-            records[image_id] = _record(annotation, content, images, labels, source)
+            records[image_id] = _record(annotation, content, image_folder, label_folder, source)
         except DataError as error:
             raise_or_collect(DataError(str(error), kind=error.kind, file=source, image_id=image_id))
-    for image_id, file_name in content.pictures.items():
+    for image_id, file_name in content.images.items():
         if image_id not in records:
             problem = f"{source}: image {image_id} ({file_name}) has no annotation"
-            collect(DataError(problem, kind=_UNLABELLED, file=source, image_id=image_id))
+            collect(DataError(problem, kind=_UNLABELED, file=source, image_id=image_id))
     return list(records.values())
 
 
 _TWICE = "duplicate image"
-_UNLABELLED = "picture without annotation"
+_UNLABELED = "picture without annotation"
 
 
 def _record(
-    annotation: Annotation, content: PanopticFile, images: Path, labels: Path, source: Path
+    annotation: Annotation,
+    content: PanopticFile,
+    image_folder: Path,
+    label_folder: Path,
+    source: Path,
 ) -> Record:
     stem = os.path.splitext(annotation.file_name)[0]
-    named = content.pictures.get(annotation.image_id)
+    named = content.images.get(annotation.image_id)
     names = [named] if named is not None else []
     names += [stem + suffix for suffix in sorted(IMAGE_SUFFIXES)]
-    paths = (inside(images, name, images, source) for name in names)
-    picture = next((path for path in paths if os.path.isfile(path)), None)
-    if picture is None:
+    paths = (inside(image_folder, name, image_folder, source) for name in names)
+    image_path = next((path for path in paths if os.path.isfile(path)), None)
+    if image_path is None:
         wanted = " or ".join(filter(None, (named, f"{stem}.*")))
         raise DataError(
-            f"{source}: image {annotation.image_id} is annotated, but no picture {wanted} lies "
-            f"in {images}",
+            f"{source}: image {annotation.image_id} is annotated, but no image {wanted} lies "
+            f"in {image_folder}",
             kind="annotation without picture",
         )
-    label = inside(labels, annotation.file_name, labels, source)
-    return Record(annotation.image_id, picture, label, annotation.segments)
+    label = inside(label_folder, annotation.file_name, label_folder, source)
+    return Record(annotation.image_id, image_path, label, annotation.segments)
 
 
-def _unlabelled(content: PanopticFile, images: Path, source: Path) -> list[Record]:
+def _unlabeled(content: PanopticFile, image_folder: Path, source: Path) -> list[Record]:
     records = []
-    for image_id, file_name in content.pictures.items():
+    for image_id, file_name in content.images.items():
         try:
-            records.append(Record(image_id, inside(images, file_name, images, source)))
+            records.append(Record(image_id, inside(image_folder, file_name, image_folder, source)))
         except DataError as error:
             raise_or_collect(DataError(str(error), kind=error.kind, file=source, image_id=image_id))
     return records

@@ -13,9 +13,9 @@ from panoptic_deeplab.datasets.base import (
     Record,
     Transform,
     existing_folder,
-    find_pictures,
+    find_images,
     pair,
-    unlabelled,
+    unlabeled_records,
 )
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.formats.annotations import measured
@@ -27,23 +27,23 @@ from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 @DATASETS.add_component
 class KittiPanoptic(PanopticDataset):
-    """KITTI panoptic, pictures and annotations at one size.
+    """KITTI panoptic, images and annotations at one size.
 
         dataset_root/{mode}/images/*.png
         dataset_root/{mode}/annotations/*.png
 
-    Pictures of KITTI differ in size by a few pixels, and the annotations are used at 1280 x 384:
+    Images of KITTI differ in size by a few pixels, and the annotations are used at 1280 x 384:
     so both are brought to `size` before anything else, and scores are of that size. A split without
     the folder `annotations` is for prediction: its samples have no truth.
 
     Args:
         dataset_root: the folder that holds the splits.
         mode: the split: training, validation or any other that lies there.
-        size: [width, height] that pictures and annotations are brought to; null leaves them.
+        size: [width, height] that images and annotations are brought to; null leaves them.
         transforms: applied in order to each sample.
 
     Raises:
-        DataError: a folder is missing, or an annotation has no picture.
+        DataError: a folder is missing, or an annotation has no image.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class KittiPanoptic(PanopticDataset):
             Path(dataset_root) / mode / "images",
             "dataset_root must hold training/images, training/annotations, validation/images ...",
         )
-        pictures = find_pictures(folder)
+        images = find_images(folder)
         annotations = folder.with_name("annotations")
         if annotations.is_dir():
             name = f"{dataset_root} ({mode})"
-            records = pair(pictures, find_pictures(annotations), folder)
+            records = pair(images, find_images(annotations), folder)
         else:
             name = f"{dataset_root} ({mode}), which has no folder annotations,"
-            records = unlabelled(pictures)
+            records = unlabeled_records(images)
         super().__init__(records, KITTI, transforms, name)
 
     @classmethod
@@ -75,8 +75,8 @@ class KittiPanoptic(PanopticDataset):
         """Cityscapes' 19 evaluated classes."""
         return KITTI
 
-    def read_picture(self, record: Record) -> np.ndarray:
-        """The picture at `size`, bilinear."""
+    def read_image(self, record: Record) -> np.ndarray:
+        """The image at `size`, bilinear."""
         image = read_image(record.image_path)
         return image if self.size is None else cv2.resize(image, self.size)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError, told_with
+from panoptic_deeplab.errors import DataError, error_context
 from panoptic_deeplab.evaluation.files import count_all, find_files
 from panoptic_deeplab.evaluation.overlaps import (
     NO_CATEGORY,
@@ -21,7 +21,7 @@ from panoptic_deeplab.evaluation.overlaps import (
     measure_overlaps,
 )
 from panoptic_deeplab.evaluation.panoptic_quality import (
-    IGNORED_SHARE,
+    IGNORED_FRACTION,
     MATCHING_IOU,
     PanopticQuality,
 )
@@ -109,9 +109,9 @@ class Bdd100kPanopticQuality(PanopticQuality):
 
         matched = np.zeros(len(predicted_counts) + 1, bool)
         matched[best[truth_counts & found]] = True
-        shares = overlaps.shared[truth_counts] / overlaps.prediction_areas
-        outside = 1 - shares.sum(axis=0)
-        wrong = predicted_counts & ~matched[:-1] & ~(outside > IGNORED_SHARE)
+        fractions = overlaps.shared[truth_counts] / overlaps.prediction_areas
+        outside = 1 - fractions.sum(axis=0)
+        wrong = predicted_counts & ~matched[:-1] & ~(outside > IGNORED_FRACTION)
 
         hits, misses = truth_counts & found, truth_counts & ~found
         self._iou += self._per_known_class(truth_categories[hits], best_iou[hits])
@@ -214,7 +214,7 @@ def _count_bitmasks(
             if predicted_path is None
             else read_bitmask(predicted_path)
         )
-        with told_with(predicted_path or path):
+        with error_context(predicted_path or path):
             evaluator.update(Prediction(found.ids, found.segments), truth)
 
     paths = find_files(gt, ".png")
@@ -237,11 +237,11 @@ def _count_frames(
     def count(evaluator: Bdd100kPanopticQuality, truth: LabeledFrame) -> None:
         place = f"{truth.source}: frame {truth.name}"
         frame = frame_of_key.get(key(truth), LabeledFrame(truth.source, truth.name))
-        with told_with(place):
+        with error_context(place):
             size = _frame_size(truth, frame)
-        with told_with(f"{frame.source}: frame {frame.name}"):
+        with error_context(f"{frame.source}: frame {frame.name}"):
             prediction = _predicted_map(frame, size)
-        with told_with(place):
+        with error_context(place):
             evaluator.update_masks(prediction, _annotated_masks(truth, size))
 
     return count_all(

@@ -133,12 +133,16 @@ class InstanceAP:
         self._scores.append(scores)
         self._outcomes.append(
             judge_predictions(
-                overlaps, scores, same_class, to_find, ignored_shares(overlaps, same_class, crowd)
+                overlaps,
+                scores,
+                same_class,
+                to_find,
+                ignored_fractions(overlaps, same_class, crowd),
             )
         )
 
 
-def ignored_shares(overlaps: Overlaps, same_class: np.ndarray, crowd: np.ndarray) -> np.ndarray:
+def ignored_fractions(overlaps: Overlaps, same_class: np.ndarray, crowd: np.ndarray) -> np.ndarray:
     """[P] how much of each prediction lies on void, and on crowds and small instances of its class.
 
     A crowd that is small counts twice, as in the official tool.
@@ -165,7 +169,7 @@ def judge_predictions(
         scores: [P].
         same_class: [G, P] whether two segments may match.
         to_find: [G] whether finding this segment is a hit; others are ignored.
-        ignored: [P] the share of each prediction that lies where nothing counts.
+        ignored: [P] the fraction of each prediction that lies where nothing counts.
 
     Returns:
         [P, 10] int8 of HIT, FALSE_ALARM, IGNORED.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from cityscapesscripts.helpers.labels import id2label, labels
 
-from panoptic_deeplab.errors import DataError, told_with
+from panoptic_deeplab.errors import DataError, error_context
 from panoptic_deeplab.evaluation.files import count_all, pair_cityscapes
 from panoptic_deeplab.evaluation.instance_ap import InstanceAP
 from panoptic_deeplab.evaluation.overlaps import check_same_size
@@ -136,7 +136,7 @@ def _masks(
     for number, entry in enumerate(predicted, 1):
         if entry.label_id in _CLASS_OF_LABEL:
             mask = read_mask(entry.path)
-            with told_with(entry.path):
+            with error_context(entry.path):
                 check_same_size(mask, truth)
             category = _CLASS_OF_LABEL[entry.label_id]
             yield mask, Segment(number, category, score=entry.score)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError, told_with
+from panoptic_deeplab.errors import DataError, error_context
 from panoptic_deeplab.evaluation.files import count_all
 from panoptic_deeplab.evaluation.panoptic_quality import PanopticQuality
 from panoptic_deeplab.files import inside
@@ -64,7 +64,7 @@ def evaluate_panoptic_files(
 
     Other than panopticapi: a prediction that NumPy would broadcast to the annotation's size is
     refused, as are file names outside the two folders (absolute, `..`, a link), ids in other
-    pictures than PNGs of 8 bits, an annotated segment that lacks an area or `iscrowd`, ids of
+    images than PNGs of 8 bits, an annotated segment that lacks an area or `iscrowd`, ids of
     segments and categories that are not whole numbers, an annotated segment with id 0, and one of
     area 0 or less that a prediction of its class covers (its IoU would be infinite). It goes on
     where no thing or no stuff class ever occurred, and then says NaN for that group.
@@ -99,13 +99,13 @@ def evaluate_panoptic_files(
         found = predicted[entry.image_id]
         annotated_png = inside(gt_folder, entry.file_name, gt_folder, gt_place)
         predicted_png = inside(pred_folder, found.file_name, pred_folder, pred_place)
-        with told_with(gt_place):
+        with error_context(gt_place):
             segments = _annotated_segments(entry.segments, info)
         truth = PanopticMap(read_ids(annotated_png), segments)
-        with told_with(pred_place):
+        with error_context(pred_place):
             segments = _predicted_segments(found.segments, info)
         prediction = Prediction(read_ids(predicted_png), segments)
-        with told_with(f"{predicted_png}, image {entry.image_id}"):
+        with error_context(f"{predicted_png}, image {entry.image_id}"):
             evaluator.update(prediction, truth)
 
     whole = count_all(lambda: PanopticQuality(info), count, annotated, num_workers, show_progress)
@@ -150,8 +150,8 @@ def _info(entries: Sequence[Any], path: str | Path) -> DatasetInfo:
             f"{path}: expected 'categories', a list of {{id, isthing}} "
             f"({type(error).__name__}: {error})"
         ) from error
-    # Named by their ids: panopticapi asks neither for names nor for colours.
-    with told_with(path):
+    # Named by their ids: panopticapi asks neither for names nor for colors.
+    with error_context(path):
         categories = tuple(
             Category(str(value), is_thing, (0, 0, 0), whole_number({"id": value}, "id"))
             for value, is_thing in kinds.items()
@@ -161,7 +161,7 @@ def _info(entries: Sequence[Any], path: str | Path) -> DatasetInfo:
 
 def _entry(item: Any, keys: Mapping[str, Callable[..., float]], path: str | Path) -> _Entry:
     entry = PanopticEntry.of(item, path)
-    with told_with(f"{path}: image {entry.image_id}"):
+    with error_context(f"{path}: image {entry.image_id}"):
         rows = [[read(s, key) for key, read in keys.items()] for s in entry.segments]
     packed = np.array(rows, np.float64).reshape(len(rows), len(keys))
     return _Entry(entry.image_id, entry.file_name, packed)

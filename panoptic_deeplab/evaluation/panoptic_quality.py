@@ -20,7 +20,7 @@ from panoptic_deeplab.registry import EVALUATORS
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction
 
 MATCHING_IOU = 0.5
-IGNORED_SHARE = 0.5
+IGNORED_FRACTION = 0.5
 
 
 @EVALUATORS.add_component
@@ -150,4 +150,4 @@ def mostly_ignored(overlaps: Overlaps) -> np.ndarray:
     for column, segment in enumerate(overlaps.prediction):
         if segment.category in crowd_of_category:
             ignored[column] += overlaps.shared[crowd_of_category[segment.category], column]
-    return ignored / overlaps.prediction_areas > IGNORED_SHARE
+    return ignored / overlaps.prediction_areas > IGNORED_FRACTION

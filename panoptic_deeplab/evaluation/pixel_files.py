@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from cityscapesscripts.helpers.labels import id2label, labels
 
-from panoptic_deeplab.errors import DataError, told_with
+from panoptic_deeplab.errors import DataError, error_context
 from panoptic_deeplab.evaluation.files import count_all, pair_cityscapes
 from panoptic_deeplab.evaluation.overlaps import joint_runs, mean_of_known, ratio
 from panoptic_deeplab.evaluation.semantic_iou import SemanticIoU
@@ -88,9 +88,9 @@ def _count_pair(counts: _PixelCounts, pair: tuple[Path, Path]) -> None:
     instance_path = truth_path.with_name(truth_path.name.replace("labelIds", "instanceIds"))
     truth, predicted = _read_labels(truth_path), _read_labels(predicted_path)
     instances = read_label_map(instance_path)
-    with told_with(predicted_path):
+    with error_context(predicted_path):
         counts.update(predicted, truth)
-    with told_with(instance_path):
+    with error_context(instance_path):
         counts.update_instances(predicted, instances)
 
 
@@ -122,8 +122,8 @@ class _PixelCounts:
         self._semantic.update(Prediction(classes, (), labels=classes), PanopticMap(ids, _SEGMENTS))
         true_labels, labels_there, lengths = joint_runs(truth, predicted)
         valid = _EVALUATED[true_labels]
-        cells = _GROUP_OF_LABEL[true_labels] * len(GROUPS) + _GROUP_OF_LABEL[labels_there]
-        table = np.bincount(cells[valid], lengths[valid], self._groups.size)
+        entries = _GROUP_OF_LABEL[true_labels] * len(GROUPS) + _GROUP_OF_LABEL[labels_there]
+        table = np.bincount(entries[valid], lengths[valid], self._groups.size)
         self._groups += table.astype(np.int64).reshape(self._groups.shape)
 
     def update_instances(self, predicted: np.ndarray, instance_ids: np.ndarray) -> None:

@@ -102,5 +102,5 @@ class SemanticIoU:
         truth, predicted, lengths = truth[valid], predicted[valid], lengths[valid]
         known = (predicted >= 0) & (predicted < num_classes)
         columns = np.where(known, predicted, num_classes).astype(np.int64)
-        cells = np.bincount(truth * (num_classes + 1) + columns, lengths, self._confusion.size)
-        self._confusion += cells.astype(np.int64).reshape(self._confusion.shape)
+        counts = np.bincount(truth * (num_classes + 1) + columns, lengths, self._confusion.size)
+        self._confusion += counts.astype(np.int64).reshape(self._confusion.shape)

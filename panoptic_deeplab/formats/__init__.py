@@ -1,1 +1,1 @@
-"""Reading and writing ids, segments and pictures, and the ids that each data set uses."""
+"""Reading and writing ids, segments and images, and the ids that each data set uses."""

@@ -95,13 +95,13 @@ def read_bitmask(path: str | Path) -> PanopticMap:
         1..40.
 
     Raises:
-        DataError: the file is missing, not an RGBA picture, or gives one instance several
+        DataError: the file is missing, not an RGBA image, or gives one instance several
             categories or attributes.
     """
     with decoded(path) as image:
         if image.mode != "RGBA":
             raise DataError(
-                f"{path}: expected an RGBA bitmask of BDD100K, got a picture of mode {image.mode}"
+                f"{path}: expected an RGBA bitmask of BDD100K, got an image of mode {image.mode}"
             )
         rgba = np.asarray(image).astype(np.int64)
     category, attributes, high, low = np.moveaxis(rgba, -1, 0)
@@ -178,7 +178,7 @@ def painted_annotation(labels: Iterable[Label], size: tuple[int, int]) -> Panopt
         if mask.shape != size:
             raise DataError(
                 f"label {label.id}: its mask is {mask.shape[1]} x {mask.shape[0]} pixels, the "
-                f"picture {size[1]} x {size[0]}",
+                f"image {size[1]} x {size[0]}",
                 kind="size mismatch",
             )
         _remark_oddities(label, mask, ids, segment.id)

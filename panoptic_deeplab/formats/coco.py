@@ -51,18 +51,18 @@ class PanopticFile:
     """What a panoptic JSON holds.
 
     Attributes:
-        annotations: those that can be used; none in a JSON of pictures without truth.
-        pictures: image id -> file name, as its `images` say.
+        annotations: those that can be used; none in a JSON of images without truth.
+        images: image id -> file name, as its `images` say.
     """
 
     annotations: list[Annotation]
-    pictures: dict[str, str]
+    images: dict[str, str]
 
 
 def read_info(path: str | Path) -> DatasetInfo:
     """The classes of a panoptic JSON, in the order of its `categories`.
 
-    A class without a colour gets one of its own, the same at each reading.
+    A class without a color gets one of its own, the same at each reading.
 
     Raises:
         DataError: the file is unreadable, or its categories are missing or of another form.
@@ -100,7 +100,7 @@ def _category(entry: Any, color: Color) -> Category:
 
 
 def _colors(entries: Sequence[Any]) -> list[Color]:
-    """The entries' own colours, and where they have none such as no other has."""
+    """The entries' own colors, and where they have none such as no other has."""
     own = [_own_color(entry) for entry in entries]
     free = (color for color in _distinct_colors() if color not in own)
     return [next(free) if color is None else color for color in own]
@@ -116,7 +116,7 @@ def _own_color(entry: Any) -> Color | None:
 
 
 def _distinct_colors() -> Iterator[Color]:
-    """Colours one after the other that are easily told apart."""
+    """Colors one after the other that are easily told apart."""
     for index in itertools.count():
         hue = (index * _GOLDEN_ANGLE) % 1
         saturation, value = _SHADES[index % len(_SHADES)]
@@ -132,7 +132,7 @@ def read_panoptic_file(path: str | Path, info: DatasetInfo) -> PanopticFile:
             names or numbers one otherwise; the message says where the classes differ.
     """
     content = _read_lists(path, info)
-    if not content.annotations and not content.pictures:
+    if not content.annotations and not content.images:
         raise DataError(
             f"{path}: expected a COCO panoptic JSON with entries under 'annotations' or 'images'",
             kind="malformed entry",
@@ -155,7 +155,7 @@ def _read_lists(path: str | Path, info: DatasetInfo, *needed: str) -> PanopticFi
             if key == "annotations":
                 content.annotations.extend(_usable_annotation(entry, info, path))
             elif key == "images":
-                content.pictures.update(_picture(entry, path))
+                content.images.update(_image(entry, path))
             else:
                 categories.append(entry)
     except DataError as error:
@@ -203,7 +203,7 @@ def _check_categories(entries: Iterable[Any], info: DatasetInfo, path: str | Pat
         raise_or_collect(DataError(problem, kind="class table", file=path))
 
 
-def _picture(entry: Any, path: str | Path) -> dict[str, str]:
+def _image(entry: Any, path: str | Path) -> dict[str, str]:
     try:
         return {str(entry["id"]): str(entry["file_name"])}
     except (KeyError, TypeError):
@@ -317,7 +317,7 @@ def _refuse_strangers(png: str | Path, strangers: np.ndarray) -> None:
 def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
     """Image id -> [N, 5] float32 (segment id, x, y, width, height) as a panoptic JSON says.
 
-    Segments without a box of four numbers, and entries of another form, are passed over.
+    Segments without a box of four numbers, and entries of another form, are skipped.
 
     Raises:
         DataError: the file is unreadable.

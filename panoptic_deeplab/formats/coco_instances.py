@@ -44,7 +44,7 @@ class InstancesImage:
 
     Attributes:
         image_id: as in the file.
-        file_name: of the picture, as in the file: not to be trusted.
+        file_name: of the image, as in the file: not to be trusted.
         size: (height, width).
         instances: in the order of the file.
     """

@@ -1,4 +1,4 @@
-"""Pictures and id maps on disk."""
+"""Images and id maps on disk."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _PNG_DEPTH = 24  # where the first chunk of a PNG tells the bits of a channel
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """A picture as [H, W, 3] uint8 RGB, turned upright as its EXIF tag says.
+    """An image as [H, W, 3] uint8 RGB, turned upright as its EXIF tag says.
 
-    Grey, palette and CMYK pictures are converted, an alpha channel is dropped, 16-bit values are
-    reduced to their upper byte. Of several pictures in a file the first counts.
+    Gray, palette and CMYK images are converted, an alpha channel is dropped, 16-bit values are
+    reduced to their upper byte. Of several images in a file the first counts.
 
     Raises:
-        DataError: the file is missing, not a picture, truncated, of floating-point or other
-            values without an obvious colour, or so large (over 179 million pixels) that it may be
+        DataError: the file is missing, not an image, truncated, of floating-point or other
+            values without an obvious color, or so large (over 179 million pixels) that it may be
             meant to fill the memory.
     """
     values = read_plain_png(path)
@@ -57,7 +57,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
     """A Pillow image as [H, W, 3] uint8 RGB, turned upright as its EXIF tag says.
 
     Raises:
-        ValueError: its values are floating-point numbers, which have no obvious colour.
+        ValueError: its values are floating-point numbers, which have no obvious color.
     """
     return np.asarray(_rgb(_upright(image)))
 
@@ -75,7 +75,7 @@ def read_ids(path: str | Path) -> np.ndarray:
     with decoded(path) as image:
         if image.format != "PNG" or image.mode not in ("RGB", "RGBA"):
             raise DataError(
-                f"{path}: expected an RGB panoptic PNG (id = R + 256 G + 65536 B), got a picture "
+                f"{path}: expected an RGB panoptic PNG (id = R + 256 G + 65536 B), got an image "
                 f"of mode {image.mode} in {image.format}"
             )
         rgba = np.array(image.convert("RGBA"))
@@ -139,7 +139,7 @@ def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Writes an RGB, RGBA or grey picture; the suffix of `path` chooses the format.
+    """Writes an RGB, RGBA or gray image; the suffix of `path` chooses the format.
 
     Args:
         path: the file to write.
@@ -156,7 +156,7 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
 
 @contextmanager
 def decoded(path: str | Path) -> Iterator[Image.Image]:
-    """The picture in memory; what goes wrong with it inside the block is told in one line too."""
+    """The image in memory; what goes wrong with it inside the block is told in one line too."""
     with open_file(path) as file, _decoding(file, str(path)) as image:
         yield image
 
@@ -164,7 +164,7 @@ def decoded(path: str | Path) -> Iterator[Image.Image]:
 @contextmanager
 def _decoding(file: BinaryIO, name: str) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd metadata, and pictures that are merely large
+        warnings.simplefilter("ignore")  # odd metadata, and images that are merely large
         try:
             image = Image.open(file, formats=_FORMATS)
             image.load()
@@ -175,9 +175,9 @@ def _decoding(file: BinaryIO, name: str) -> Iterator[Image.Image]:
             raise
         except UnidentifiedImageError as error:
             known = ", ".join(_FORMATS)
-            raise DataError(f"{name}: not a readable picture (none of {known})") from error
-        except Exception as error:  # a broken picture can raise anything
-            raise DataError(f"{name}: not a readable picture ({reason_of(error)})") from error
+            raise DataError(f"{name}: not a readable image (none of {known})") from error
+        except Exception as error:  # a broken image can raise anything
+            raise DataError(f"{name}: not a readable image ({reason_of(error)})") from error
 
 
 def _upright(image: Image.Image) -> Image.Image:

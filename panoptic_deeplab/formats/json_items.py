@@ -40,7 +40,7 @@ def iterate_items(
 
     Args:
         path: the file.
-        keys: of the lists wanted, at the top of the file; what is under others is passed over.
+        keys: of the lists wanted, at the top of the file; what is under others is skipped.
         optional: further keys that the file may lack.
         list_as: the key that a file is given under which is itself a list; None refuses it.
 

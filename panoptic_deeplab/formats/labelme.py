@@ -61,7 +61,7 @@ class LabelmeFile:
 
 
 def read_labelme(path: str | Path) -> LabelmeFile:
-    """An annotation of labelme; its copy of the picture and the path of that are ignored.
+    """An annotation of labelme; its copy of the image and the path of that are ignored.
 
     Raises:
         DataError: the file is unreadable, of another form, or has a shape that covers no area.
@@ -154,7 +154,7 @@ def _pasted(shape: Shape, size: tuple[int, int]) -> np.ndarray:
                     f"{bottom - top + 1}"
                 )
             part = np.asarray(image.convert("L")) != 0
-    except Exception as error:  # a broken picture can raise anything
+    except Exception as error:  # a broken image can raise anything
         raise DataError(f"the mask of a shape {shape.label!r}: {error}") from error
     mask = np.zeros(size, bool)
     rows, columns = slice(max(0, top), max(0, bottom + 1)), slice(max(0, left), max(0, right + 1))

@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 from panoptic_deeplab.errors import DataError
 
 MAX_PIXELS = 1 << 26
-"""Of a mask, a byte each: 8192 x 8192, three times the largest pictures of Mapillary Vistas. A few
+"""Of a mask, a byte each: 8192 x 8192, three times the largest images of Mapillary Vistas. A few
 characters of an RLE can ask for as many."""
 
 MAX_OUTLINE = 1 << 22

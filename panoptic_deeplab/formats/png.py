@@ -1,7 +1,7 @@
-"""PNGs of the plain kinds that labels and pictures come in, decoded quickly.
+"""PNGs of the plain kinds that labels and images come in, decoded quickly.
 
 Most time of decoding a label map goes into inflating long runs, which zlib-ng does ten times as
-fast as the zlib inside OpenCV; of a photograph it is two or three times. What is left, undoing the
+fast as the zlib inside OpenCV; of a photo it is two or three times. What is left, undoing the
 filter of each row, is cheap with NumPy for the filters that OpenCV writes; where there are others
 OpenCV undoes them all, given the rows uncompressed. The file is looked through first, for OpenCV
 says nothing of palettes, and of a broken file only on the C library's standard error: whatever is
@@ -27,11 +27,11 @@ from panoptic_deeplab.files import open_file
 MAX_PIXELS = 1 << 27
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_CHANNELS = {0: 1, 2: 3, 6: 4}  # grey, RGB, RGBA
+_CHANNELS = {0: 1, 2: 3, 6: 4}  # gray, RGB, RGBA
 _DEPTHS = {0: (8, 16), 2: (8,), 6: (8,)}
 _HARMLESS = {b"IHDR", b"IDAT", b"IEND", b"tEXt", b"tIME", b"pHYs", b"gAMA", b"sRGB", b"cHRM"}
-_ORIENTED = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")  # texts that may turn a picture
-_SPARSE = 1 / 16  # share of bytes that are not 0 up to which sums go by runs
+_ORIENTED = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")  # texts that may turn an image
+_SPARSE = 1 / 16  # fraction of bytes that are not 0 up to which sums go by runs
 _SUB, _UP, _AVERAGE, _PAETH = 1, 2, 3, 4  # filters of a row; 0 is none
 
 
@@ -57,8 +57,8 @@ def read_plain_png(path: str | Path) -> np.ndarray | None:
     """The values of a PNG as they are stored, or None where Pillow should have a look.
 
     Returns:
-        [H, W] uint8 or uint16 of a grey PNG; [H, W, 3] or [H, W, 4] uint8 in the order red, green,
-        blue, alpha of a coloured one. None for palettes, transparent colours, interlacing, other
+        [H, W] uint8 or uint16 of a gray PNG; [H, W, 3] or [H, W, 4] uint8 in the order red, green,
+        blue, alpha of a colored one. None for palettes, transparent colors, interlacing, other
         depths, animations, EXIF data, other formats, and for what is broken or huge.
 
     Raises:
@@ -72,7 +72,7 @@ def read_plain_png(path: str | Path) -> np.ndarray | None:
     try:
         found = list(_chunks(data))
     except ValueError as error:
-        raise DataError(f"{path}: not a readable picture ({error})") from error
+        raise DataError(f"{path}: not a readable image ({error})") from error
     chunks = dict(found)
     header = _plain_header(chunks.get(b"IHDR", b""))
     if header is None or b"IEND" not in chunks or not all(_is_harmless(*one) for one in found):

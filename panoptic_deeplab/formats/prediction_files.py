@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError, UsageError, nearest, told_with
+from panoptic_deeplab.errors import DataError, UsageError, error_context, nearest
 from panoptic_deeplab.files import files_below, inside
 from panoptic_deeplab.formats.bdd100k import BDD100K, read_bitmask
 from panoptic_deeplab.formats.cityscapes import label_named
@@ -72,24 +72,24 @@ class CocoPredictions:
         return known
 
     def missing(self, images: Iterable[tuple[str, Path]]) -> list[str]:
-        """The ids of those images, given with their pictures, that have no prediction."""
-        return [name for name, picture in images if self._entry(name, picture) is None]
+        """The ids of those images, given with their paths, that have no prediction."""
+        return [name for name, image_path in images if self._entry(name, image_path) is None]
 
-    def read(self, image_id: str, picture: Path) -> Prediction:
+    def read(self, image_id: str, image_path: Path) -> Prediction:
         """The prediction for an image that is not missing.
 
         Raises:
             DataError: its PNG is missing or unreadable or lies elsewhere, or a segment is of an
                 unknown class.
         """
-        entry = self._entry(image_id, picture)
+        entry = self._entry(image_id, image_path)
         place = f"{self.json_path}: image {entry.image_id}"
         png = inside(self.folder, entry.file_name, self.folder, place)
         segments = [self._segment(*values, place) for values in entry.segments]
         return Prediction(read_ids(png), segments)
 
-    def _entry(self, image_id: str, picture: Path) -> _Entry | None:
-        by_name = self._by_name.get(image_id) or self._by_name.get(picture.stem)
+    def _entry(self, image_id: str, image_path: Path) -> _Entry | None:
+        by_name = self._by_name.get(image_id) or self._by_name.get(image_path.stem)
         return self._by_id.get(image_id) or by_name
 
     def _segment(
@@ -115,7 +115,7 @@ class CityscapesPredictions(CocoPredictions):
 
 
 class Bdd100kPredictions:
-    """A folder of BDD100K's RGBA bitmasks, at any depth, named as the pictures are.
+    """A folder of BDD100K's RGBA bitmasks, at any depth, named as the images are.
 
     Args:
         path: the folder.
@@ -136,16 +136,16 @@ class Bdd100kPredictions:
             raise DataError(f"{path}: no bitmask *.png lies below")
 
     def missing(self, images: Iterable[tuple[str, Path]]) -> list[str]:
-        """The ids of those images, given with their pictures, that have no prediction."""
-        return [name for name, picture in images if picture.stem not in self._paths]
+        """The ids of those images, given with their paths, that have no prediction."""
+        return [name for name, image_path in images if image_path.stem not in self._paths]
 
-    def read(self, image_id: str, picture: Path) -> Prediction:
+    def read(self, image_id: str, image_path: Path) -> Prediction:
         """The prediction for an image that is not missing; instances of no class are void.
 
         Raises:
             DataError: the bitmask is unreadable.
         """
-        bitmask = read_bitmask(self._paths[picture.stem])
+        bitmask = read_bitmask(self._paths[image_path.stem])
         known = [segment for segment in bitmask.segments if segment.category >= 0]
         segments = [Segment(segment.id, self._classes[segment.category]) for segment in known]
         return Prediction(_without_others(bitmask, known), segments)
@@ -193,7 +193,7 @@ def _read(path: Path) -> tuple[list[_Entry], list[Mapping[str, Any]]]:
 
 def _entry(entry: PanopticEntry, path: Path) -> _Entry:
     image_id = str(entry.image_id)
-    with told_with(f"{path}: image {image_id}"):
+    with error_context(f"{path}: image {image_id}"):
         segments = tuple(
             (whole_number(segment, "id"), segment.get("category_id"), _score(segment))
             for segment in entry.segments

@@ -185,7 +185,7 @@ def frame_entry(name: str, panoptic: PanopticMap, info: DatasetInfo) -> dict[str
     """One image as a frame of plain types, ready for `write_frames`.
 
     Args:
-        name: the picture's file name, which pairs predictions with annotations.
+        name: the image's file name, which pairs predictions with annotations.
         panoptic: ids [H, W] and segments; a segment without a pixel is left out, as the official
             reader would refuse it.
         info: names the classes.

@@ -208,13 +208,13 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
         lambda root: Image.new("RGB", (6, 5)).save(picture_of(root, "1")),
         "size mismatch",
         {"file": LABEL_1, "image_id": "1"},
-        "the annotation is 6 x 4 pixels, its picture",
+        "the annotation is 6 x 4 pixels, its image",
     ),
     "no picture": (
         lambda root: picture_of(root, "1").unlink(),
         "annotation without picture",
         {"file": TRAIN_JSON, "image_id": "1"},
-        "image 1 is annotated, but no picture 1.png",
+        "image 1 is annotated, but no image 1.png",
     ),
     "no PNG of ids": (
         lambda root: label_of(root, "1").unlink(),
@@ -226,13 +226,13 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
         lambda root: cut_short(picture_of(root, "1")),
         "unreadable file",
         {"file": PICTURE_1, "image_id": "1"},
-        "not a readable picture",
+        "not a readable image",
     ),
     "a PNG of ids cut short": (
         lambda root: cut_short(label_of(root, "1")),
         "unreadable file",
         {"file": LABEL_1, "image_id": "1"},
-        "not a readable picture",
+        "not a readable image",
     ),
     "a PNG of grey values": (
         lambda root: Image.fromarray(IDS.astype(np.uint8)).save(label_of(root, "1")),

@@ -222,7 +222,7 @@ def test_a_corrupt_image_is_told_and_the_others_are_done(
     assert len(json.loads((results / "panoptic.json").read_text())["annotations"]) == 3
     last = capsys.readouterr().err.strip().split("\n")[-1]
     assert last.startswith("error: 1 of 4 images failed; the first: ")
-    assert "broken.png: not a readable picture" in last
+    assert "broken.png: not a readable image" in last
 
 
 def test_ground_truth_as_prediction_scores_one(scenes: Path, tiny_config: Path) -> None:
@@ -401,7 +401,7 @@ REFUSED: dict[str, tuple[Callable[[list[str]], int], Setup, int, str]] = {
         2,
         "batch_size 6 x 1 process(es) samples, the training data set has 5",
     ),
-    "a corrupt training image": (train.main, _corrupt_training_image, 1, "not a readable picture"),
+    "a corrupt training image": (train.main, _corrupt_training_image, 1, "not a readable image"),
     "a GPU that is not there": (train.main, lambda c, f, w: ["--device", "gpu"], 2, "sees no GPU"),
     "nothing to resume from": (
         train.main,

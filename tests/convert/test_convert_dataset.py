@@ -335,7 +335,7 @@ def test_names_of_a_semantic_map_in_a_json(tmp_path: Path) -> None:
 
 
 def labelme(folder: Path, *shapes: tuple[str, list[float], dict[str, Any]]) -> None:
-    """A JSON and its picture of 2 x 4 pixels; the shapes are (label, box, more), inclusive."""
+    """A JSON and its image of 2 x 4 pixels; the shapes are (label, box, more), inclusive."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = [
         {"label": label, "shape_type": "rectangle", "points": [corners[:2], corners[2:]]} | more
@@ -437,9 +437,7 @@ def test_a_link_out_of_the_folder_is_refused(
     assert "points outside" in capsys.readouterr().err
 
 
-def test_two_pictures_of_one_name_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_two_images_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     images = [
         {"id": number, "file_name": name, "height": 2, "width": 4}
         for number, name in enumerate(["a.jpg", "a.png"])
@@ -465,10 +463,10 @@ def test_nothing_is_overwritten_unless_asked(
 def test_a_broken_file_is_named_and_nothing_is_written(
     coco: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    (coco.with_suffix("") / "town_000003_000019.png").write_bytes(b"no picture")
+    (coco.with_suffix("") / "town_000003_000019.png").write_bytes(b"no image")
     assert convert("to-cityscapes", "--json", coco, "--save_dir", tmp_path / "out") == 1
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
-    assert "town_000003_000019.png: not a readable picture" in line
+    assert "town_000003_000019.png: not a readable image" in line
     assert nothing_left(tmp_path / "out")
 
 

@@ -150,7 +150,7 @@ def test_mistakes_are_told_in_one_line(
 @pytest.mark.parametrize(
     ("pattern", "content", "message"),
     [
-        ("*_instanceIds.png", b"no picture", "not a readable picture"),
+        ("*_instanceIds.png", b"no image", "not a readable image"),
         ("*_polygons.json", b"{", "JSONDecodeError"),
         (
             "*_polygons.json",

@@ -100,7 +100,7 @@ def test_labels_of_a_json_are_painted_in_order(tmp_path: Path) -> None:
     ]
 
 
-def test_polygons_take_the_size_of_the_picture(tmp_path: Path) -> None:
+def test_polygons_take_the_size_of_the_image(tmp_path: Path) -> None:
     root = tmp_path / "root"
     write_image(root / "images/10k/val/a.jpg", np.zeros((8, 10, 3), np.uint8))
     square = [[2, 2], [6, 2], [6, 6], [2, 6]]
@@ -125,7 +125,7 @@ LABELS = {
     "an unknown class": ({"category": "carr", "rle": rle([0])}, "'carr' is no class of BDD100K"),
     "another size": (
         {"category": "car", "rle": rle([0], width=7)},
-        "its mask is 7 x 1 pixels, the picture 6 x 1",
+        "its mask is 7 x 1 pixels, the image 6 x 1",
     ),
     "a broken mask": ({"category": "car", "rle": {"size": [1, 6]}}, "label 1: its mask"),
 }
@@ -149,11 +149,11 @@ def test_a_split_without_labels_predicts(tmp_path: Path) -> None:
         dataset.truth(0)
 
 
-def test_annotations_without_pictures(tmp_path: Path) -> None:
+def test_annotations_without_images(tmp_path: Path) -> None:
     root = make_split(tmp_path, bitmask(*ROWS))
     bitmasks = root / "labels/pan_seg/bitmasks/val"
     (bitmasks / "b.png").write_bytes((bitmasks / "a.png").read_bytes())
-    with pytest.raises(DataError, match=r"b\.png: annotates a picture b\.\* that does not lie"):
+    with pytest.raises(DataError, match=r"b\.png: annotates an image b\.\* that does not lie"):
         Bdd100kPanoptic(str(root), "val")
     (root / "own.json").write_text(json.dumps([{"name": "a.jpg"}] * 2))
     with pytest.raises(DataError, match=r"own\.json: frame a\.jpg stands there twice"):

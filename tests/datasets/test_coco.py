@@ -25,7 +25,7 @@ from panoptic_deeplab.weights.loading import read_weights
 ROOT = Path(__file__).parents[2]
 CPU = ["--device", "cpu"]
 
-# Ids with gaps, in no order; the last two have no colour.
+# Ids with gaps, in no order; the last two have no color.
 CATEGORIES = [
     {"id": 90, "name": "sea", "isthing": 0, "color": [1, 2, 3]},
     {"id": 7, "name": "boat", "isthing": 1, "color": [200, 0, 0]},
@@ -36,7 +36,7 @@ CATEGORIES = [
 SIZE = (48, 64)
 
 
-def picture_of(index: int) -> tuple[np.ndarray, list[dict]]:
+def image_of(index: int) -> tuple[np.ndarray, list[dict]]:
     """Sky over sea, two boats of which one is a crowd, a buoy; a void row."""
     ids = np.full(SIZE, 70_000, np.int32)  # an id that needs three bytes
     ids[:20] = 5
@@ -63,7 +63,7 @@ def make_split(
     rng = np.random.default_rng(0)
     images, annotations = [], []
     for index in range(count):
-        ids, segments = picture_of(index)
+        ids, segments = image_of(index)
         kept = [segment for segment in segments if keep(segment["category_id"])]
         ids = np.where(np.isin(ids, [segment["id"] for segment in kept]), ids, 0)
         stem = f"{index:04}"
@@ -98,7 +98,7 @@ def test_classes_come_from_the_json(tmp_path: Path) -> None:
     assert info.thing_ids == (1, 2)
     assert [category.official_id for category in info.categories] == [90, 7, 41, 8, 300]
     assert info.categories[0].color == (1, 2, 3)
-    assert len({category.color for category in info.categories}) == 5, "made-up colours differ"
+    assert len({category.color for category in info.categories}) == 5, "made-up colors differ"
     assert info == CocoPanoptic.describe(dataset_root=str(tmp_path), mode="train", transforms=[])
 
 
@@ -113,7 +113,7 @@ def test_more_classes_than_a_byte_holds(tmp_path: Path) -> None:
 def test_a_sample_is_what_the_files_say(tmp_path: Path) -> None:
     make_split(tmp_path, "val")
     dataset = CocoPanoptic(str(tmp_path), "val")
-    ids, _ = picture_of(1)
+    ids, _ = image_of(1)
     sample = dataset[1]
     assert (len(dataset), sample["image_id"], sample["panoptic"].dtype) == (3, "1", np.int32)
     np.testing.assert_array_equal(sample["panoptic"], ids)
@@ -125,7 +125,7 @@ def test_a_sample_is_what_the_files_say(tmp_path: Path) -> None:
     assert semantic[[0, 22, 25, 41, -1], [0, 0, 35, 51, 0]].tolist() == [3, 0, 1, 2, 255]
 
 
-def test_pictures_by_image_id_else_by_the_name_of_the_png(tmp_path: Path) -> None:
+def test_images_by_image_id_else_by_the_name_of_the_png(tmp_path: Path) -> None:
     source = make_split(tmp_path, "val", count=2)
     first, second = (tmp_path / "images" / "val" / name for name in ("0000.jpg", "0001.jpg"))
     (tmp_path / "images" / "val" / "sub").mkdir()
@@ -179,15 +179,15 @@ REFUSED: dict[str, tuple[Callable[[dict], object], str]] = {
     "a zero byte": (lambda c: c["images"][0].update(file_name="a\0b"), "points outside"),
     "a PNG outside": (lambda c: _first(c).update(file_name="../../a.png"), "points outside"),
     "a linked PNG": (lambda c: _first(c).update(file_name="link.png"), "points outside"),
-    "no picture": (
+    "no image": (
         lambda c: c["images"][0].update(file_name="x.jpg") or _first(c).update(file_name="y.png"),
-        "no picture x.jpg or y.* lies in",
+        "no image x.jpg or y.* lies in",
     ),
     "a name without end": (
         lambda c: (
             c["images"][0].update(file_name="x" * 999) or _first(c).update(file_name="y" * 999)
         ),
-        "is annotated, but no picture",
+        "is annotated, but no image",
     ),
     "twice": (lambda c: c["annotations"].append(_first(c)), "image 0 is annotated twice"),
     "an image without a name": (lambda c: c["images"][0].pop("file_name"), "needs id and file_na"),

@@ -24,7 +24,7 @@ from panoptic_deeplab.formats.images import read_ids, read_image, write_ids
 
 @pytest.fixture
 def copy(scenes: Path, tmp_path: Path) -> Path:
-    """The scenes once more, to be spoilt."""
+    """The scenes once more, to be spoiled."""
     return Path(shutil.copytree(scenes, tmp_path / "copy"))
 
 
@@ -52,7 +52,7 @@ def test_a_sample_is_what_the_files_say(scenes: Path) -> None:
     assert areas == {i: int((sample["panoptic"] == i).sum()) for i in areas}
 
 
-def test_semantics_equal_the_train_id_pictures(scenes: Path) -> None:
+def test_semantics_equal_the_train_id_images(scenes: Path) -> None:
     dataset = CityscapesPanoptic(str(scenes), "val")
     for index, record in enumerate(dataset.records):
         labels = next(scenes.glob(f"gtFine/val/*/{record.image_id}_gtFine_labelTrainIds.png"))
@@ -131,14 +131,14 @@ SPOILT = {
     ),
     "an id of 0": (lambda c: _first(c)["segments_info"][0].update(id=0), "outside 1..16777215"),
     "twice": (lambda c: c["annotations"].append(_first(c)), "is annotated twice"),
-    "no picture": (lambda c: _first(c).update(image_id="nobody"), "image nobody is annotated"),
+    "no image": (lambda c: _first(c).update(image_id="nobody"), "image nobody is annotated"),
     "outside": (lambda c: _first(c).update(file_name="../../a.png"), "points outside"),
     "no annotations": (lambda c: c.pop("annotations"), "expected a list under 'annotations'"),
 }
 
 
 @pytest.mark.parametrize("kind", SPOILT)
-def test_spoilt_annotation_files(copy: Path, kind: str) -> None:
+def test_spoiled_annotation_files(copy: Path, kind: str) -> None:
     change, message = SPOILT[kind]
     edit(copy, change)
     with pytest.raises(DataError) as failure:
@@ -155,10 +155,10 @@ def test_an_id_in_the_png_that_the_json_lacks(copy: Path) -> None:
         dataset[0]
 
 
-def test_picture_and_annotation_of_different_sizes(copy: Path) -> None:
+def test_image_and_annotation_of_different_sizes(copy: Path) -> None:
     record = CityscapesPanoptic(str(copy), "val").records[0]
     Image.fromarray(read_image(record.image_path)[:, :99]).save(record.image_path)
-    with pytest.raises(DataError, match=r"annotation is 128 x 64 pixels, its picture .* 99 x 64"):
+    with pytest.raises(DataError, match=r"annotation is 128 x 64 pixels, its image .* 99 x 64"):
         CityscapesPanoptic(str(copy), "val")[0]
 
 
@@ -174,7 +174,7 @@ def test_a_missing_or_truncated_label(copy: Path) -> None:
     dataset = CityscapesPanoptic(str(copy), "val")
     path = dataset.records[0].label_path
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(DataError, match=f"{path.name}: not a readable picture"):
+    with pytest.raises(DataError, match=f"{path.name}: not a readable image"):
         dataset[0]
     path.unlink()
     with pytest.raises(DataError, match=f"{path.name}: no such file"):
@@ -182,11 +182,11 @@ def test_a_missing_or_truncated_label(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16", "1", "LA"])
-def test_pictures_of_any_mode_become_rgb(tmp_path: Path, mode: str) -> None:
-    grey = np.arange(0, 252, 21, np.uint8).reshape(3, 4)
-    image = Image.fromarray(grey)
+def test_images_of_any_mode_become_rgb(tmp_path: Path, mode: str) -> None:
+    gray = np.arange(0, 252, 21, np.uint8).reshape(3, 4)
+    image = Image.fromarray(gray)
     if mode == "I;16":
-        image = Image.fromarray(grey.astype(np.uint16) * 256)
+        image = Image.fromarray(gray.astype(np.uint16) * 256)
     elif mode == "P":
         image = image.convert("RGB").quantize(16)
     elif mode == "LA":
@@ -198,12 +198,12 @@ def test_pictures_of_any_mode_become_rgb(tmp_path: Path, mode: str) -> None:
     read = read_image(path)
     assert read.shape == (3, 4, 3)
     assert read.dtype == np.uint8
-    expected = np.where(grey > 127, 255, 0) if mode == "1" else grey
+    expected = np.where(gray > 127, 255, 0) if mode == "1" else gray
     if mode != "1":
         np.testing.assert_allclose(read[..., 0].astype(int), expected, atol=2 if mode == "P" else 0)
 
 
-def test_a_rotated_picture_stands_upright(tmp_path: Path) -> None:
+def test_a_rotated_image_stands_upright(tmp_path: Path) -> None:
     pixels = np.zeros((2, 4, 3), np.uint8)
     pixels[0, 0] = 255
     exif = Image.Exif()
@@ -214,9 +214,9 @@ def test_a_rotated_picture_stands_upright(tmp_path: Path) -> None:
     assert read[0, 1].tolist() == [255, 255, 255]
 
 
-def test_a_picture_bomb_is_refused_unopened(tmp_path: Path) -> None:
+def test_an_image_bomb_is_refused_unopened(tmp_path: Path) -> None:
     Image.new("1", (30000, 30000)).save(tmp_path / "bomb.png")
-    with pytest.raises(DataError, match=r"bomb\.png: not a readable picture .* exceeds limit"):
+    with pytest.raises(DataError, match=r"bomb\.png: not a readable image .* exceeds limit"):
         read_image(tmp_path / "bomb.png")
 
 
@@ -237,9 +237,9 @@ NO_PICTURES = {
     "huge": png((1 << 31) - 1, (1 << 31) - 1),
     "wide": png((1 << 31) - 1, 1),
     "large and empty": png(4000, 4000),
-    "of another colour type": png(2, 2, color=5),
+    "of another color type": png(2, 2, color=5),
     "empty": b"",
-    "a text": b"hello, this is no picture\n" * 20,
+    "a text": b"hello, this is no image\n" * 20,
     "a program for a printer": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
     "a bitmap of zeros": b"BM" + bytes(100),
     "a pixmap without pixels": b"P6\n0 0\n255\n",
@@ -247,17 +247,17 @@ NO_PICTURES = {
 
 
 @pytest.mark.parametrize("kind", NO_PICTURES)
-def test_what_is_no_picture_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+def test_what_is_no_image_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
     (tmp_path / "a.png").write_bytes(NO_PICTURES[kind])
     for read in (read_image, read_ids):
-        with pytest.raises(DataError, match=r"a\.png: not a readable picture") as failure:
+        with pytest.raises(DataError, match=r"a\.png: not a readable image") as failure:
             read(tmp_path / "a.png")
         assert str(failure.value).isprintable()
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "webp", "tif", "ppm"])
-def test_a_picture_cut_off_anywhere(tmp_path: Path, suffix: str) -> None:
-    """Refused, or whole where only the end of the file, not of the picture, is lost."""
+def test_an_image_cut_off_anywhere(tmp_path: Path, suffix: str) -> None:
+    """Refused, or whole where only the end of the file, not of the image, is lost."""
     path = tmp_path / f"a.{suffix}"
     pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
     Image.fromarray(pixels).save(path)
@@ -271,23 +271,23 @@ def test_a_picture_cut_off_anywhere(tmp_path: Path, suffix: str) -> None:
             pass
 
 
-def test_pictures_of_rarer_modes(tmp_path: Path) -> None:
-    grey = Image.fromarray(np.arange(0, 252, 21, np.uint8).reshape(3, 4))
-    Image.merge("LAB", (grey, *[Image.new("L", (4, 3), 0)] * 2)).save(tmp_path / "lab.tif")
+def test_images_of_rarer_modes(tmp_path: Path) -> None:
+    gray = Image.fromarray(np.arange(0, 252, 21, np.uint8).reshape(3, 4))
+    Image.merge("LAB", (gray, *[Image.new("L", (4, 3), 0)] * 2)).save(tmp_path / "lab.tif")
     assert read_image(tmp_path / "lab.tif").shape == (3, 4, 3)
-    grey.quantize(16).convert("PA").save(tmp_path / "pa.tif")
-    np.testing.assert_array_equal(read_image(tmp_path / "pa.tif")[..., 1], grey)
-    grey.convert("F").save(tmp_path / "float.tif")
+    gray.quantize(16).convert("PA").save(tmp_path / "pa.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "pa.tif")[..., 1], gray)
+    gray.convert("F").save(tmp_path / "float.tif")
     with pytest.raises(DataError, match=r"float\.tif: .*floating-point values"):
         read_image(tmp_path / "float.tif")
 
 
-def test_of_an_animation_the_first_picture_counts(tmp_path: Path) -> None:
+def test_of_an_animation_the_first_image_counts(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (4, 3), color) for color in ((255, 0, 0), (0, 255, 0))]
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
     assert read_image(tmp_path / "a.png")[0, 0].tolist() == [255, 0, 0]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    with pytest.raises(DataError, match=r"a\.gif: not a readable picture \(none of PNG, JPEG"):
+    with pytest.raises(DataError, match=r"a\.gif: not a readable image \(none of PNG, JPEG"):
         read_image(tmp_path / "a.gif")
 
 
@@ -309,7 +309,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_16_bits_are_a_picture_but_no_ids(tmp_path: Path, mode: str) -> None:
+def test_16_bits_are_an_image_but_no_ids(tmp_path: Path, mode: str) -> None:
     values = np.full((2, 3, len(mode)), 0x1234, np.uint16)
     cv2.imwrite(str(tmp_path / "a.png"), values)
     assert np.unique(read_image(tmp_path / "a.png")).tolist() == [0x12]
@@ -335,6 +335,6 @@ def test_ids_go_to_disk_and_back(tmp_path: Path) -> None:
 
 
 def test_a_grey_png_is_no_id_map(tmp_path: Path) -> None:
-    Image.new("L", (4, 4)).save(tmp_path / "grey.png")
-    with pytest.raises(DataError, match=r"expected an RGB panoptic PNG .* got a picture of mode L"):
-        read_ids(tmp_path / "grey.png")
+    Image.new("L", (4, 4)).save(tmp_path / "gray.png")
+    with pytest.raises(DataError, match=r"expected an RGB panoptic PNG .* got an image of mode L"):
+        read_ids(tmp_path / "gray.png")

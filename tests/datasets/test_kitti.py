@@ -19,10 +19,10 @@ IDS = np.array([[7, 7, 26001, 26001], [26, 6, 0, 26002]], np.int32)
 ROAD, CAR = 0, 13
 
 
-def make_split(root: Path, mode: str, ids: np.ndarray = IDS, labelled: bool = True) -> Path:
+def make_split(root: Path, mode: str, ids: np.ndarray = IDS, labeled: bool = True) -> Path:
     folder = root / mode
     write_image(folder / "images" / "000001.png", np.zeros((3, 6, 3), np.uint8))
-    if labelled:
+    if labeled:
         write_ids(folder / "annotations" / "000001.png", ids)
     return folder
 
@@ -42,8 +42,8 @@ def test_ids_become_segments(tmp_path: Path) -> None:
     assert KITTI.thing_ids == tuple(range(11, 19))
 
 
-def test_picture_and_annotation_come_to_one_size(tmp_path: Path) -> None:
-    """The picture is 6 x 3, the annotation 4 x 2; both are used at 8 x 4, labels as they are."""
+def test_image_and_annotation_come_to_one_size(tmp_path: Path) -> None:
+    """The image is 6 x 3, the annotation 4 x 2; both are used at 8 x 4, labels as they are."""
     make_split(tmp_path, "training")
     sample = KittiPanoptic(str(tmp_path), size=[8, 4])[0]
     assert sample["image"].shape == (4, 8, 3)
@@ -51,12 +51,12 @@ def test_picture_and_annotation_come_to_one_size(tmp_path: Path) -> None:
     assert sample["panoptic"][:, ::2][::2].tolist() == [[7, 7, 26001, 26001], [26, 0, 0, 26002]]
     assert {s.id: s.area for s in sample["segments"]} == {7: 8, 26: 4, 26001: 8, 26002: 4}
     assert KittiPanoptic(str(tmp_path))[0]["image"].shape == (384, 1280, 3)
-    with pytest.raises(DataError, match=r"annotation is 4 x 2 pixels, its picture .* 6 x 3"):
+    with pytest.raises(DataError, match=r"annotation is 4 x 2 pixels, its image .* 6 x 3"):
         KittiPanoptic(str(tmp_path), size=None)[0]
 
 
 def test_a_split_without_annotations_predicts(tmp_path: Path) -> None:
-    make_split(tmp_path, "testing", labelled=False)
+    make_split(tmp_path, "testing", labeled=False)
     dataset = KittiPanoptic(str(tmp_path), "testing")
     assert "panoptic" not in dataset[0]
     with pytest.raises(DataError, match=r"has no annotation; .* which has no folder annotations"):
@@ -70,7 +70,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"id 99001 at pixel \(y 0, x 0\) is no instance id of"):
         KittiPanoptic(str(tmp_path)).truth(0)
     write_ids(folder / "annotations" / "000002.png", IDS)
-    with pytest.raises(DataError, match=r"annotates a picture 000002\.\* that does not lie below"):
+    with pytest.raises(DataError, match=r"annotates an image 000002\.\* that does not lie below"):
         KittiPanoptic(str(tmp_path))
     with pytest.raises(UsageError, match=r"size must be \[width, height\]"):
         KittiPanoptic(str(tmp_path), size=[0, 4])

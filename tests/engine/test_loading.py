@@ -69,5 +69,5 @@ def test_a_corrupt_image_ends_the_reading_with_its_name(tiny_config, num_workers
         )
     samples = TrainingSamples(dataset, config.targets, seed=0)
     order = TrainingOrder(len(samples), 2, seed=0, first=0, last=4)
-    with pytest.raises(DataError, match=r"broken\.png: not a readable picture"):
+    with pytest.raises(DataError, match=r"broken\.png: not a readable image"):
         list(training_batches(samples, order, num_workers))

@@ -251,7 +251,7 @@ def test_a_failing_rank_ends_all_with_its_error(tmp_path: Path) -> None:
     finished = launch(tmp_path, PROGRAM, tmp_path / "r.npz", "2", "broken")
     assert finished.returncode != 0
     logs = "".join(path.read_text() for path in (tmp_path / "l").glob("workerlog.*"))
-    assert "not a readable picture" in logs + finished.stdout + finished.stderr
+    assert "not a readable image" in logs + finished.stdout + finished.stderr
 
 
 @pytest.mark.timeout(300)

@@ -370,7 +370,7 @@ def check_pixels(results, expected):
         lambda labels: _with_palette(labels),
         lambda labels: Image.fromarray(labels > 7),  # of 1 bit: unlabeled and ego vehicle
     ],
-    ids=["grey", "16 bits", "32 bits", "palette", "1 bit"],
+    ids=["gray", "16 bits", "32 bits", "palette", "1 bit"],
 )
 def test_pixel_files_of_any_kind_with_one_channel(city, encode):
     predicted = np.roll(city.labels, 3, axis=1)
@@ -438,7 +438,7 @@ GROUP_MASK = np.roll(CAR_MASK, 10, axis=1)  # half on the group of cars, half on
         Image.fromarray(CAR_MASK.astype(np.int32) * 300),
         Image.fromarray(CAR_MASK.astype(np.uint8) * 9).convert("RGBA"),
         Image.fromarray(CAR_MASK.astype(np.uint8) * 9).convert("LA"),
-        _with_palette(CAR_MASK.astype(np.uint8)),  # both colours bright: all pixels belong to it
+        _with_palette(CAR_MASK.astype(np.uint8)),  # both colors bright: all pixels belong to it
     ],
     ids=["1", "200", "1 bit", "16 bits", "32 bits", "RGBA", "LA", "palette"],
 )
@@ -690,7 +690,7 @@ def test_scalabel_frames_that_are_refused(frame, change, message):
 
 
 def write_bitmask(path, rows):
-    """An RGBA picture of (category, attributes, instance) triples."""
+    """An RGBA image of (category, attributes, instance) triples."""
     values = np.array(rows)
     category, attributes, instance = np.moveaxis(values, -1, 0)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -881,7 +881,7 @@ INFO = DatasetInfo("tiny", (Category("road", False, (1, 2, 3), 7),))
         (139, "x.png", True),  # the id as a number
         ("val/000139", "x.png", False),  # another name
         ("val/139", "x.png", True),  # the id behind folders
-        ("x", "picture.png", True),  # the picture's name
+        ("x", "image.png", True),  # the image's name
         ("x", "y.png", False),
     ],
 )
@@ -889,7 +889,7 @@ def test_an_image_is_found_by_its_id_or_by_a_name(tmp_path, image_id, file_name,
     entry = {"image_id": image_id, "file_name": file_name, "segments_info": []}
     (tmp_path / "a.json").write_text(json.dumps({"annotations": [entry]}))
     predictions = CocoPredictions(tmp_path, INFO)
-    missing = predictions.missing([("139", Path("picture.jpg"))])
+    missing = predictions.missing([("139", Path("image.jpg"))])
     assert missing == ([] if found else ["139"])
 
 

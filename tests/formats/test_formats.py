@@ -425,7 +425,7 @@ def test_broken_shapes_of_labelme_are_refused(
 
 
 @pytest.mark.parametrize(
-    "png", [png_of([[1, 1, 1]]), base64.b64encode(b"no picture").decode()], ids=["size", "png"]
+    "png", [png_of([[1, 1, 1]]), base64.b64encode(b"no image").decode()], ids=["size", "png"]
 )
 def test_a_mask_that_does_not_fit_its_box_is_refused(tmp_path: Path, png: str) -> None:
     shape = {"label": "cat", "shape_type": "mask", "points": [[0, 0], [1, 1]], "mask": png}

@@ -36,7 +36,7 @@ def png(width, height, depth, color_type, rows, *more, interlaced=0):
         (VALUES[..., :3], VALUES[..., :3]),
         (VALUES, VALUES),
     ],
-    ids=["grey", "grey of 16 bits", "RGB", "RGBA"],
+    ids=["gray", "gray of 16 bits", "RGB", "RGBA"],
 )
 def test_plain_kinds_are_read_as_stored(tmp_path, image, expected):
     Image.fromarray(image).save(tmp_path / "a.png")
@@ -76,8 +76,8 @@ WHOLE = encoded(GREY)
     ids=[
         "palette",
         "1 bit",
-        "grey with alpha",
-        "transparent colour",
+        "gray with alpha",
+        "transparent color",
         "EXIF data as text",
         "interlaced",
         "animated",
@@ -99,14 +99,14 @@ def test_everything_else_is_left_to_pillow(tmp_path, data):
 def test_pixels_that_have_changed_since_are_refused(tmp_path, read):
     # Pillow would read these pixels and only now and then stumble over them.
     (tmp_path / "a.png").write_bytes(WHOLE[:45] + bytes([WHOLE[45] ^ 1]) + WHOLE[46:])
-    with pytest.raises(DataError, match=r"a\.png: not a readable picture \(the checksum of its"):
+    with pytest.raises(DataError, match=r"a\.png: not a readable image \(the checksum of its"):
         read(tmp_path / "a.png")
 
 
 def test_a_filter_that_there_is_not_is_left_to_pillow(tmp_path, capfd):
     (tmp_path / "a.png").write_bytes(png(7, 2, 8, 0, bytes(8) + b"\5" + bytes(7)))
     assert read_plain_png(tmp_path / "a.png") is None
-    with pytest.raises(DataError, match="not a readable picture"):
+    with pytest.raises(DataError, match="not a readable image"):
         read_image(tmp_path / "a.png")
     assert not capfd.readouterr().err
 
@@ -146,16 +146,14 @@ def test_sums_by_runs_are_those_of_pillow(tmp_path, filters, color_type, channel
 
 @pytest.mark.parametrize("options", [{}, {"compress_level": 1}, {"optimize": True}], ids=str)
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA", "1"])
-def test_a_picture_has_the_pixels_that_pillow_gives(tmp_path, mode, options):
+def test_an_image_has_the_pixels_that_pillow_gives(tmp_path, mode, options):
     gradient = np.add.outer(np.arange(50), np.arange(60))[..., None] * [1, 2, 3, 4] % 256
-    picture = Image.fromarray(gradient.astype(np.uint8)).convert(mode)
-    (tmp_path / "a.png").write_bytes(encoded(picture, **options))
-    np.testing.assert_array_equal(
-        read_image(tmp_path / "a.png"), np.asarray(picture.convert("RGB"))
-    )
+    image = Image.fromarray(gradient.astype(np.uint8)).convert(mode)
+    (tmp_path / "a.png").write_bytes(encoded(image, **options))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), np.asarray(image.convert("RGB")))
 
 
-def test_a_picture_is_turned_as_a_text_says(tmp_path):
+def test_an_image_is_turned_as_a_text_says(tmp_path):
     xmp = chunk(b"tEXt", b'XML:com.adobe.xmp\0<x:xmpmeta tiff:Orientation="6"/>')
     data = png(3, 1, 8, 0, b"\0\1\2\3", xmp)
     (tmp_path / "a.png").write_bytes(data)

@@ -38,7 +38,7 @@ class MadeUp(PanopticDataset):
 
     def load(self, index: int) -> dict:
         if self.kind == "broken" and index % 2:
-            raise DataError(f"{index}.png: not a readable picture")
+            raise DataError(f"{index}.png: not a readable image")
         rng = np.random.default_rng(index)
         ids = np.full(SIZE, 1, np.int32)
         if not (self.kind == "no_instance" and index % 2):
