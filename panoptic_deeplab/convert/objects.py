@@ -13,7 +13,7 @@ from panoptic_deeplab.convert.classes import with_stuff
 from panoptic_deeplab.convert.names import checked_name
 from panoptic_deeplab.convert.painting import ORDERS, Piece, paint, pieces_of, stuff_joined
 from panoptic_deeplab.convert.run import AnnotatedImage, Source
-from panoptic_deeplab.errors import DataError, UsageError, nearest
+from panoptic_deeplab.errors import DataError, UsageError, error_context, nearest
 from panoptic_deeplab.files import files_below, inside
 from panoptic_deeplab.formats.coco_instances import InstancesImage, instance_mask, read_instances
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, decoded, read_label_map
@@ -72,15 +72,13 @@ def _read_instances(
     beneath = PanopticMap(np.zeros(content.size, np.int32), [])
     if semantic is not None:
         beneath = _semantic_map(image, content.size, json, info, semantic)
-    try:
+    with error_context(f"{json}: image {image.file_name}"):
         pieces = pieces_of(
             Piece.cut(
                 number, instance.category, instance.iscrowd, instance_mask(instance, content.size)
             )
             for number, instance in enumerate(content.instances)
         )
-    except DataError as error:
-        raise DataError(f"{json}: image {image.file_name}: {error}") from error
     painted = paint(beneath.ids, pieces, ORDERS[overlap])
     return stuff_joined(PanopticMap(painted.ids, [*beneath.segments, *painted.segments]), info)
 
@@ -170,13 +168,11 @@ def _read_labelme(
     path, image_path = image.content
     annotation = read_labelme(path)
     size = annotation.size or _size_of_image(image_path)
-    try:
+    with error_context(path):
         pieces = pieces_of(
             _piece(number, shape, size, info, ignore_unknown)
             for number, shape in enumerate(annotation.shapes)
         )
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
     painted = paint(np.zeros(size, np.int32), pieces, ORDERS[overlap])
     return stuff_joined(painted, info)
 

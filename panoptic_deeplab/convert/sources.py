@@ -11,7 +11,7 @@ from panoptic_deeplab.convert.names import checked_name
 from panoptic_deeplab.convert.painting import stuff_joined
 from panoptic_deeplab.convert.prepare_cityscapes import converter_errors
 from panoptic_deeplab.convert.run import AnnotatedImage, Source
-from panoptic_deeplab.errors import DataError, nearest
+from panoptic_deeplab.errors import DataError, error_context, nearest
 from panoptic_deeplab.files import files_below, inside, open_file
 from panoptic_deeplab.formats import bdd100k, kitti
 from panoptic_deeplab.formats.bdd100k import BDD100K
@@ -144,10 +144,8 @@ def open_scalabel(json: Path, size: tuple[int, int], ignore_unknown: bool) -> So
 
 def _read_frame(image: AnnotatedImage, size: tuple[int, int]) -> PanopticMap:
     source, labels = image.content
-    try:
+    with error_context(f"{source}: frame {image.file_name}"):
         return bdd100k.painted_annotation(labels, _size_of(labels) or size)
-    except DataError as error:
-        raise DataError(f"{source}: frame {image.file_name}: {error}") from error
 
 
 def _size_of(labels: tuple[Label, ...]) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, error_context
 from panoptic_deeplab.formats.coco import info_of_categories
 from panoptic_deeplab.formats.json_items import iterate_items
 from panoptic_deeplab.formats.masks import MAX_PIXELS, decode_rle, fill_polygons
@@ -138,15 +138,13 @@ def instance_mask(instance: Instance, size: tuple[int, int]) -> np.ndarray:
     Raises:
         DataError: its RLE or polygons are broken, or of another size than the image.
     """
-    try:
+    with error_context(f"annotation {instance.id}"):
         if instance.outlines is not None:
             return fill_polygons(instance.outlines, size)
         mask = decode_rle(instance.rle)
-    except DataError as error:
-        raise DataError(f"annotation {instance.id}: {error}") from error
-    if mask.shape != size:
-        raise DataError(
-            f"annotation {instance.id}: its RLE has size {mask.shape[0]} x {mask.shape[1]}, the "
-            f"image {size[0]} x {size[1]} (height x width)"
-        )
-    return mask
+        if mask.shape != size:
+            raise DataError(
+                f"its RLE has size {mask.shape[0]} x {mask.shape[1]}, the image {size[0]} x "
+                f"{size[1]} (height x width)"
+            )
+        return mask
