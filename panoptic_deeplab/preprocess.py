@@ -1,4 +1,4 @@
-"""From pictures as they are read to what a network sees."""
+"""From images as they are read to what a network sees."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.normalization import Normalization
 from panoptic_deeplab.structures import Frame
 
 
 class Preprocess(nn.Layer):
-    """Normalises a batch of uint8 pictures and blanks their padding.
+    """Normalises a batch of uint8 images and blanks their padding.
 
     It has no entry in a state dict: mean and std belong to the configuration.
 
@@ -24,27 +24,23 @@ class Preprocess(nn.Layer):
 
     def __init__(self, mean: Sequence[float] = (0.5,), std: Sequence[float] = (0.5,)) -> None:
         super().__init__()
-        for name, values in (("mean", mean), ("std", std)):
-            if len(values) not in (1, 3):
-                raise UsageError(f"preprocess.{name} needs 1 or 3 numbers, got {list(values)}")
-        if min(std) <= 0:
-            raise UsageError(f"preprocess.std must be positive, got {list(std)}")
-        # (x / 255 - mean) / std as one multiplication and one addition
-        scale = 1 / (255 * np.broadcast_to(np.asarray(std, np.float64), 3))
-        shift = -np.broadcast_to(np.asarray(mean, np.float64), 3) / np.asarray(std)
-        for name, values in (("scale", scale), ("shift", shift)):
-            column = paddle.to_tensor(values.astype(np.float32).reshape(1, 3, 1, 1))
-            self.register_buffer(name, column, persistable=False)
+        self.normalization = Normalization.of(mean, std)
+        for name in ("scale", "shift"):
+            column = getattr(self.normalization, name).reshape(1, 3, 1, 1)
+            self.register_buffer(name, paddle.to_tensor(column), persistable=False)
+
+    def normalize(self, images: paddle.Tensor) -> paddle.Tensor:
+        """[N, H, W, 3] uint8 RGB -> [N, 3, H, W] float32."""
+        return images.transpose([0, 3, 1, 2]).astype("float32") * self.scale + self.shift
 
     def forward(self, images: paddle.Tensor, valid_boxes: paddle.Tensor) -> paddle.Tensor:
         """[N, H, W, 3] uint8 RGB -> [N, 3, H, W] float32, 0 outside each valid box.
 
         Args:
-            images: the pictures.
+            images: as read.
             valid_boxes: [N, 4] integers (top, left, bottom, right), end exclusive.
         """
         height, width = images.shape[1], images.shape[2]
-        values = images.transpose([0, 3, 1, 2]).astype("float32") * self.scale + self.shift
         boxes = valid_boxes.astype("int64").reshape([-1, 4, 1, 1, 1])
         rows = paddle.arange(height).reshape([1, 1, -1, 1])
         columns = paddle.arange(width).reshape([1, 1, 1, -1])
@@ -54,7 +50,7 @@ class Preprocess(nn.Layer):
             & (columns >= boxes[:, 1])
             & (columns < boxes[:, 3])
         )
-        return values * inside.astype("float32")
+        return self.normalize(images) * inside.astype("float32")
 
 
 def valid_boxes(frames: Sequence[Frame]) -> paddle.Tensor:

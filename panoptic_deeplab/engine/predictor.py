@@ -83,6 +83,13 @@ class Predictor:
             sample = transform(sample, np.random.default_rng(0))
         return sample
 
+    def network_input(self, image: np.ndarray) -> paddle.Tensor:
+        """What the network is given of one image [H, W, 3] uint8 RGB: [1, 3, P, Q] float32."""
+        sample = self._transformed(image)
+        return self.preprocess(
+            paddle.to_tensor(sample["image"][None]), valid_boxes([sample["frame"]])
+        )
+
     def predict_batch(self, images: np.ndarray, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict transformed images [N, H, W, 3]; the predictions are in original pixels.
 

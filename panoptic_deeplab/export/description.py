@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import yaml
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.grouping_settings import GroupingSettings
+from panoptic_deeplab.normalization import Normalization
 from panoptic_deeplab.structures import DatasetInfo
 
 FILE = "deploy.yaml"
@@ -40,18 +41,16 @@ class Deployment:
         with_postprocess: whether the file gives ids and segments, from uint8 pictures, or what the
             network gives, from a normalised input.
         info: the classes.
-        mean: of the three channels, for values in 0..1.
-        std: likewise.
-        least_size: (height, width) that smaller pictures are padded to, below and beside.
+        normalization: of the network's input.
+        min_size: (height, width) that smaller images are padded to, at the bottom and the right.
         grouping: the settings of the grouping.
         made_by: the versions of what made the file.
     """
 
     with_postprocess: bool
     info: DatasetInfo
-    mean: Sequence[float]
-    std: Sequence[float]
-    least_size: tuple[int, int]
+    normalization: Normalization
+    min_size: tuple[int, int]
     grouping: GroupingSettings
     made_by: Mapping[str, Any]
 
@@ -70,12 +69,12 @@ class Deployment:
             "outputs": {name: _MEANING[name] for name in self.output_names},
             "normalization": {
                 "formula": "(value / 255 - mean) / std, then padding with 0",
-                "mean": [float(value) for value in self.mean],
-                "std": [float(value) for value in self.std],
+                "mean": list(self.normalization.mean),
+                "std": list(self.normalization.std),
             },
             "padding": {
-                "least_height": self.least_size[0],
-                "least_width": self.least_size[1],
+                "least_height": self.min_size[0],
+                "least_width": self.min_size[1],
                 "where": "below and beside the picture; larger pictures are taken as they are",
             },
             "grouping": settings | {"thing_ids": [int(i) for i in settings["thing_ids"]]},
@@ -97,8 +96,7 @@ class Deployment:
             deployment = cls(
                 bool(content["with_postprocess"]),
                 DatasetInfo.from_dict(content["classes"], source),
-                [float(value) for value in normalization["mean"]],
-                [float(value) for value in normalization["std"]],
+                Normalization.of(normalization["mean"], normalization["std"]),
                 (int(padding["least_height"]), int(padding["least_width"])),
                 GroupingSettings(**content["grouping"]),
                 dict(content["made_by"]),

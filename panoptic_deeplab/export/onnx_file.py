@@ -18,8 +18,6 @@ from panoptic_deeplab.export.description import METADATA_KEY, NETWORK_OUTPUTS, D
 from panoptic_deeplab.export.onnx_grouping import grouping, preparation
 from panoptic_deeplab.export.program import PROGRAM
 
-OPSETS = range(17, 22)
-
 # In a process of its own: the converter ends the one it runs in where it has no word for an
 # operator, and would install packages if its optimiser were not turned off.
 _CONVERT = """
@@ -83,7 +81,7 @@ def unsupported_operators(program: str) -> list[str]:
 def with_grouping(network: onnx.ModelProto, deployment: Deployment) -> onnx.ModelProto:
     """One model from pictures to ids and segments."""
     opset = network.opset_import[0].version
-    before = preparation(deployment.mean, deployment.std, deployment.least_size, opset)
+    before = preparation(deployment.normalization, deployment.min_size, opset)
     after = grouping(deployment.grouping, opset)
     for model in (before, after):
         model.ir_version = network.ir_version

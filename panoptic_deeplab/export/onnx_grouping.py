@@ -17,13 +17,14 @@ converters have no words for histograms and no stable top-k. What forced their s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
 from onnx import numpy_helper, parser
 
 from panoptic_deeplab.grouping_settings import GroupingSettings
+from panoptic_deeplab.normalization import Normalization
 
 BLOCK = 4080
 """Thing pixels whose distances to all centres are held at a time.
@@ -40,25 +41,22 @@ Constants = Mapping[str, np.ndarray]
 
 
 def preparation(
-    mean: Sequence[float], std: Sequence[float], least_size: tuple[int, int], opset: int
+    normalization: Normalization, min_size: tuple[int, int], opset: int
 ) -> onnx.ModelProto:
     """Pictures `image` [N, H, W, 3] uint8 RGB -> `network_input` [N, 3, P, Q].
 
     As `Padding` and `Preprocess`: normalised, and 0 below and beside the picture up to at least
-    `least_size`. It also gives `picture_size` (H, W) and `input_size` (P, Q).
+    `min_size`. It also gives `picture_size` (H, W) and `input_size` (P, Q).
 
     Args:
-        mean: of the three channels, for values in 0..1.
-        std: likewise.
-        least_size: (height, width).
+        normalization: of the pixels.
+        min_size: (height, width).
         opset: version of ONNX's operators.
     """
-    scale = 1 / (255 * np.asarray(std, np.float64))
-    shift = -np.asarray(mean, np.float64) / np.asarray(std)
     constants = {
-        "scale": scale.astype(np.float32).reshape(1, 3, 1, 1),
-        "shift": shift.astype(np.float32).reshape(1, 3, 1, 1),
-        "least_size": np.array(least_size),
+        "scale": normalization.scale.reshape(1, 3, 1, 1),
+        "shift": normalization.shift.reshape(1, 3, 1, 1),
+        "min_size": np.array(min_size),
         "height_place": np.array([1]),
         "channel_place": np.array([3]),
         "no_pads": np.zeros(6, np.int64),
@@ -70,7 +68,7 @@ def preparation(
     body = """
         picture_shape = Shape(image)
         picture_size = Slice(picture_shape, height_place, channel_place)
-        input_size = Max(picture_size, least_size)
+        input_size = Max(picture_size, min_size)
         missing = Sub(input_size, picture_size)
         pads = Concat<axis = 0>(no_pads, missing)
         values = Cast<to = 1>(image)

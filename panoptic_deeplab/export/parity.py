@@ -140,7 +140,7 @@ def share_of_others(first: np.ndarray, second: np.ndarray) -> float:
 
 
 class Recorder(nn.Layer):
-    """A network that keeps what it was last given, `images`, and what it made of it, `outputs`."""
+    """A network that keeps its last `outputs`."""
 
     def __init__(self, model: nn.Layer) -> None:
         super().__init__()
@@ -149,7 +149,6 @@ class Recorder(nn.Layer):
     def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """What the model gives."""
         outputs = self.model(images)
-        self.images = images.numpy()
         self.outputs = {name: value.numpy() for name, value in outputs.items()}
         return outputs
 

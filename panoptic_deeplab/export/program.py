@@ -17,6 +17,7 @@ from paddle.static import InputSpec
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.export.description import NETWORK_OUTPUTS, PANOPTIC_OUTPUTS, Deployment
 from panoptic_deeplab.postprocess.tensor_grouping import TensorGrouping
+from panoptic_deeplab.preprocess import Preprocess
 
 PROGRAM = "inference"
 """Name of the program's files, `.json` and `.pdiparams`, as PaddleSeg's exports have it."""
@@ -51,21 +52,20 @@ class PanopticProgram(nn.Layer):
     input_spec = InputSpec([None, None, None, 3], "uint8", "image")
     output_names = PANOPTIC_OUTPUTS
 
-    def __init__(self, model: nn.Layer, preprocess: nn.Layer, deployment: Deployment) -> None:
+    def __init__(self, model: nn.Layer, preprocess: Preprocess, deployment: Deployment) -> None:
         super().__init__()
         self.model = model
-        self.least_size = deployment.least_size
-        self.register_buffer("scale", preprocess.scale, persistable=True)
-        self.register_buffer("shift", preprocess.shift, persistable=True)
+        self.preprocess = preprocess
+        self.min_size = deployment.min_size
         self.grouping = TensorGrouping(deployment.grouping)
 
     def forward(self, image: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
         shape = paddle.shape(image).astype("int64")
         height, width = shape[1], shape[2]
-        least_height, least_width = self.least_size
-        input_height = paddle.maximum(height, paddle.full([], least_height, "int64"))
-        input_width = paddle.maximum(width, paddle.full([], least_width, "int64"))
-        values = image.transpose([0, 3, 1, 2]).astype("float32") * self.scale + self.shift
+        min_height, min_width = self.min_size
+        input_height = paddle.maximum(height, paddle.full([], min_height, "int64"))
+        input_width = paddle.maximum(width, paddle.full([], min_width, "int64"))
+        values = self.preprocess.normalize(image)
         missing = paddle.stack([input_width - width, input_height - height])
         zero = paddle.zeros_like(missing[:1])
         padding = paddle.concat([zero, missing[:1], zero, missing[1:]]).astype("int32")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import resource
 import sys
 import time
@@ -14,8 +13,8 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 import paddle
+from paddle import nn
 
-from panoptic_deeplab.config import Config
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.export.description import MODEL, Deployment
@@ -27,6 +26,7 @@ from panoptic_deeplab.export.parity import (
     agreement_of_maps,
     deviations,
 )
+from panoptic_deeplab.export.plan import ExportPlan
 from panoptic_deeplab.export.program import PROGRAM
 from panoptic_deeplab.formats.images import read_image
 from panoptic_deeplab.inference.exported import ExportedModel
@@ -38,20 +38,20 @@ DEFAULT_SAMPLE = (256, 512)
 
 
 def compare(
-    folder: Path, config: Config, deployment: Deployment, arguments: argparse.Namespace
+    folder: Path, save_dir: Path, predictor: Predictor, deployment: Deployment, plan: ExportPlan
 ) -> None:
-    """Runs the files in `folder` and the model on a sample; prints parity, latency and memory.
+    """Run the files in `folder` and the model on a sample; print parity, latency and memory.
 
     Raises:
-        DataError: they differ by more than rounding.
+        DataError: they differ by more than rounding; the message names `save_dir`.
     """
-    image = read_image(arguments.image) if arguments.image else sample_picture(deployment)
+    image = read_image(plan.image) if plan.image else sample_image(deployment)
     print(f"sample: {image.shape[1]} x {image.shape[0]} pixels")
-    written = WRITTEN[arguments.format](folder, deployment)
-    trial = try_pictures if deployment.with_postprocess else try_network
-    agreement, run_model, run_file = trial(written, config, image)
-    judge(agreement, arguments)
-    before, after = (median_seconds(call, arguments.repeats) for call in (run_model, run_file))
+    written = WRITTEN[plan.format](folder, deployment)
+    trial = try_images if deployment.with_postprocess else try_network
+    agreement, run_model, run_file = trial(written, predictor, image)
+    judge(agreement, save_dir, plan)
+    before, after = (median_seconds(call, plan.repeats) for call in (run_model, run_file))
     print(
         f"latency: {after:.3f} s; this model in Paddle {before:.3f} s, {before / after:.1f} times"
     )
@@ -62,12 +62,10 @@ def compare(
     print(f"peak memory of the export: {own:.0f} MB (converter {children:.0f} MB)")
 
 
-def sample_picture(deployment: Deployment) -> np.ndarray:
-    """A picture of coloured shapes, of the smallest size that is not padded."""
+def sample_image(deployment: Deployment) -> np.ndarray:
+    """An image of colored shapes, of the smallest size that is not padded."""
     rng = np.random.default_rng(0)
-    height, width = (
-        max(sides) for sides in zip(deployment.least_size, DEFAULT_SAMPLE, strict=True)
-    )
+    height, width = (max(sides) for sides in zip(deployment.min_size, DEFAULT_SAMPLE, strict=True))
     image = cv2.resize(
         rng.integers(0, 256, (5, 9, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC
     )
@@ -78,48 +76,50 @@ def sample_picture(deployment: Deployment) -> np.ndarray:
     return image
 
 
-def try_pictures(written: Written, config: Config, image: np.ndarray) -> Trial:
+def try_images(written: Written, predictor: Predictor, image: np.ndarray) -> Trial:
     """A file with the grouping, and the same model with its own."""
-    recorder = Recorder(config.model)
-    parts = (config.preprocess, config.val_transforms, config.postprocessor, config.info)
-    (prediction,) = Predictor(recorder, *parts).predict([image])
+    recorder = Recorder(predictor.model)
+    (prediction,) = _with_model(recorder, predictor).predict([image])
     given = written.network(image[None])
-    regrouped = Predictor(Replay(given), *parts).predict([image])[0] if given else None
+    regrouped = _with_model(Replay(given), predictor).predict([image])[0] if given else None
     agreement = agreement_of_maps(
         written(image[None]), prediction, given, recorder.outputs, regrouped
     )
-    model = Predictor(config.model, *parts)
-    return agreement, lambda: model.predict([image]), lambda: written(image[None])
+    return agreement, lambda: predictor.predict([image]), lambda: written(image[None])
 
 
-def try_network(written: Written, config: Config, image: np.ndarray) -> Trial:
+def _with_model(model: nn.Layer, predictor: Predictor) -> Predictor:
+    parts = predictor.preprocess, predictor.transforms, predictor.postprocessor, predictor.info
+    return Predictor(model, *parts)
+
+
+def try_network(written: Written, predictor: Predictor, image: np.ndarray) -> Trial:
     """A file of the network, on what the model's own preprocessing gives it."""
-    recorder = Recorder(config.model)
-    parts = (config.preprocess, config.val_transforms, config.postprocessor, config.info)
-    Predictor(recorder, *parts).predict([image])
-    batch = recorder.images
-    agreement = Agreement(deviations(recorder.outputs, written(batch)))
+    batch = predictor.network_input(image)
 
-    def run_model() -> None:
+    def run_model() -> Outputs:
         with paddle.no_grad():
-            config.model(paddle.to_tensor(batch))
+            return {name: value.numpy() for name, value in predictor.model(batch).items()}
 
-    return agreement, run_model, lambda: written(batch)
+    def run_file() -> Outputs:
+        return written(batch.numpy())
+
+    return Agreement(deviations(run_model(), run_file())), run_model, run_file
 
 
-def judge(agreement: Agreement, arguments: argparse.Namespace) -> None:
-    """Prints how far the file agrees.
+def judge(agreement: Agreement, save_dir: Path, plan: ExportPlan) -> None:
+    """Print how far the file agrees.
 
     Raises:
         DataError: not far enough.
     """
     print(f"parity: {agreement}")
-    if reasons := agreement.reasons(exact=not arguments.int8):
+    if reasons := agreement.reasons(exact=not plan.int8):
         raise DataError(
-            f"{arguments.save_dir}: not written, as it would not agree with the model on the "
+            f"{save_dir}: not written, as it would not agree with the model on the "
             f"sample: {'; '.join(reasons)}"
         )
-    if agreement.has_other_pixels and not arguments.int8:
+    if agreement.has_other_pixels and not plan.int8:
         print(
             "warning: the network and the grouping each agree, yet more than 1 in 10,000 pixels "
             "differ: these weights leave them to rounding, as untrained ones do",

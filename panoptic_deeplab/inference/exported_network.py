@@ -47,10 +47,10 @@ def network_predictor(
     """
     distributed.start(options.device)
     deployment = exported.deployment
-    height, width = deployment.least_size
+    height, width = deployment.min_size
     return Predictor(
         ExportedNetwork(exported),
-        Preprocess(deployment.mean, deployment.std),
+        Preprocess(deployment.normalization.mean, deployment.normalization.std),
         [Padding([width, height])],
         _postprocessor(exported, config, options),
         deployment.info,

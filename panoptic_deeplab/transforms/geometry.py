@@ -81,10 +81,10 @@ class Padding:
     """
 
     def __init__(self, target_size: Sequence[int]) -> None:
-        self.target_height, self.target_width = _height_width("target_size", target_size)
+        self.min_size = _height_width("target_size", target_size)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        return pad(sample, (self.target_height, self.target_width))
+        return pad(sample, self.min_size)
 
 
 @TRANSFORMS.add_component

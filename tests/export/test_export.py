@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import shutil
@@ -22,12 +21,15 @@ from panoptic_deeplab.config import Config
 from panoptic_deeplab.engine.checkpoint import INFO_FILE
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.export import exporting
 from panoptic_deeplab.export.description import Deployment, read_deployment
 from panoptic_deeplab.export.parity import Agreement, deviations, share_of_others
+from panoptic_deeplab.export.plan import ExportPlan
 from panoptic_deeplab.export.program import NetworkProgram, save_program
 from panoptic_deeplab.formats.images import read_ids, read_image, write_image
 from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.inference.sessions import usable_threads
+from panoptic_deeplab.normalization import Normalization
 from panoptic_deeplab.postprocess import CenterGrouping
 from panoptic_deeplab.structures import Frame, Prediction
 
@@ -56,7 +58,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """
     folder = tmp_path_factory.mktemp("export") / "checkpoint"
     folder.mkdir()
-    config_path = folder / "tiny.yml"
+    config_path = folder / "config.yml"
     config_path.write_text(TINY_CONFIG.format(root=folder / "nowhere"))
     paddle.seed(4)
     config = Config(config_path)
@@ -70,7 +72,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def run_export(checkpoint: tuple[Path, Path], target: Path, *more: str) -> int:
-    words = ["--config", str(checkpoint[0]), "--model_path", str(checkpoint[1]), "--device", "cpu"]
+    words = ["--model_path", str(checkpoint[1]), "--device", "cpu"]
     words += ["--save_dir", str(target), "--repeats", "1", "--image", str(checkpoint[1] / SAMPLE)]
     return export_tool.main([*words, *more])
 
@@ -90,7 +92,7 @@ def plain(
     """An ONNX file of the network alone, made of the program that `whole` was made of."""
     folder = tmp_path_factory.mktemp("export") / "plain"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export_tool, "write_paddle", lambda target, *_: copy_program(whole, target))
+        patch.setattr(exporting, "write_program", lambda target, *_: copy_program(whole, target))
         assert run_export(checkpoint, folder, "--format", "onnx") == 0
     return folder
 
@@ -278,7 +280,7 @@ def test_what_is_written(whole: Path, plain: Path) -> None:
     deployment = read_deployment(whole)
     assert deployment.with_postprocess
     assert not read_deployment(plain).with_postprocess
-    assert deployment.least_size == (80, 144)  # the configuration's padding
+    assert deployment.min_size == (80, 144)  # the configuration's padding
     assert Deployment.from_dict(deployment.to_dict(), "again") == deployment
 
 
@@ -382,8 +384,9 @@ def test_what_is_more_than_rounding(name: str) -> None:
     assert all(part in reason for part, reason in zip(expected, found, strict=True))
 
 
-def dark(mean: list[float], *rest: Any) -> Any:
-    return preparation([0.1, *mean[1:]], *rest)
+def dark(normalization: Normalization, *rest: Any) -> Any:
+    first, *others = normalization.mean
+    return preparation(Normalization((first - 0.4, *others), normalization.std), *rest)
 
 
 def cold(settings: GroupingSettings, opset: int) -> Any:
@@ -405,7 +408,7 @@ def test_a_file_that_does_not_agree_is_not_written(
     capsys: pytest.CaptureFixture,
 ) -> None:
     """The network is taken from another export, which saves the time of the converter."""
-    monkeypatch.setattr(export_tool, "write_paddle", lambda *_: None)
+    monkeypatch.setattr(exporting, "write_program", lambda *_: None)
     monkeypatch.setattr(f"panoptic_deeplab.export.onnx_file.{step}", wrong)
     monkeypatch.setattr(
         "panoptic_deeplab.export.onnx_file.convert_program",
@@ -423,10 +426,9 @@ def test_a_file_that_does_not_agree_is_not_written(
 
 
 def test_rounding_that_decides_is_a_warning(capsys: pytest.CaptureFixture) -> None:
-    arguments = argparse.Namespace(save_dir="out", int8=False)
-    judge(Agreement({"center": 1e-4}, 2e-4, 0.0, 0.0), arguments)
+    judge(Agreement({"center": 1e-4}, 2e-4, 0.0, 0.0), Path("out"), ExportPlan())
     assert "warning: the network and the grouping each agree" in capsys.readouterr().err
-    judge(Agreement({"center": 1e-4}, 1e-5, 0.0, 0.0), arguments)
+    judge(Agreement({"center": 1e-4}, 1e-5, 0.0, 0.0), Path("out"), ExportPlan())
     assert capsys.readouterr().err == ""
 
 
@@ -502,6 +504,24 @@ def test_a_wrong_export_leaves_one_line_and_no_file(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_is_not_exported(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    words = ["--model_path", str(whole), "--save_dir", str(tmp_path / "out")]
+    assert export_tool.main(words) == 2
+    assert "model.onnx: is exported already; give the checkpoint" in capsys.readouterr().err
+
+
+def test_a_postprocessor_without_a_form_in_an_export_is_named(
+    checkpoint: tuple[Path, Path], tmp_path: Path
+) -> None:
+    config = Config(checkpoint[0])
+    parts = config.model, config.preprocess, config.val_transforms, object(), config.info
+    with pytest.raises(UsageError, match="object cannot be exported; CenterGrouping can"):
+        exporting.export_model(Predictor(*parts), tmp_path / "out", ExportPlan())
     assert not (tmp_path / "out").exists()
 
 

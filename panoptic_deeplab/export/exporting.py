@@ -1,0 +1,128 @@
+"""Writes a trained model as one file for other runtimes, and puts it in place once it agrees."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import panoptic_deeplab
+from panoptic_deeplab.engine.predictor import Predictor
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.export.description import FILE, MODEL, Deployment
+from panoptic_deeplab.export.plan import CALIBRATION_IMAGES, ExportPlan, check_target
+from panoptic_deeplab.export.program import NetworkProgram, PanopticProgram, save_program
+from panoptic_deeplab.export.trial import compare
+from panoptic_deeplab.files import replacing_folder
+from panoptic_deeplab.formats.images import read_image
+from panoptic_deeplab.inference.sources import find_images
+from panoptic_deeplab.progress import progress_bar
+
+_FLOAT_LAYERS = 2  # convolutions before each output; what was measured: docs/deploy.md
+
+
+def export_model(
+    predictor: Predictor, save_dir: Path, plan: ExportPlan, config: str = ""
+) -> list[Path]:
+    """Export a model for any batch, height and width.
+
+    Args:
+        predictor: the model with all that it needs to predict.
+        save_dir: the folder of the export, new or with an earlier one, which is replaced.
+        plan: what to write.
+        config: path or name of the model's configuration, told in the description.
+
+    Returns:
+        the files, sorted.
+
+    Raises:
+        DataError: the file does not agree with the model on the sample; nothing is written then.
+        UsageError: a part has no form in an export, or `save_dir` holds something else.
+    """
+    check_target(save_dir)
+    deployment = describe(predictor, plan, config)
+    with replacing_folder(save_dir) as folder:
+        write_program(folder, predictor, deployment, plan)
+        if plan.is_onnx:
+            write_onnx(folder, predictor, deployment, plan)
+        (folder / FILE).write_text(deployment.to_yaml(), "utf-8")
+        compare(folder, save_dir, predictor, deployment, plan)
+    return sorted(save_dir.iterdir())
+
+
+def describe(predictor: Predictor, plan: ExportPlan, config: str) -> Deployment:
+    """What goes into deploy.yaml.
+
+    Raises:
+        UsageError: a transform or the postprocessor has no form in an export.
+    """
+    for transform in predictor.transforms:
+        if not hasattr(transform, "min_size"):
+            raise UsageError(
+                f"{type(transform).__name__} in val_dataset.transforms cannot be exported, only "
+                "Padding can; take it out with --opts 'val_dataset.transforms=[]'"
+            )
+    if not hasattr(predictor.postprocessor, "export_settings"):
+        method = type(predictor.postprocessor).__name__
+        raise UsageError(f"{method} cannot be exported; CenterGrouping can")
+    sizes = [(1, 1), *(transform.min_size for transform in predictor.transforms)]
+    return Deployment(
+        plan.with_postprocess,
+        predictor.info,
+        predictor.preprocess.normalization,
+        tuple(int(side) for side in np.max(sizes, axis=0)),
+        predictor.postprocessor.export_settings(),
+        _versions(plan) | {"config": config},
+    )
+
+
+def _versions(plan: ExportPlan) -> dict[str, Any]:
+    """The versions of what makes the file."""
+    packages = ["paddlepaddle", *(["paddle2onnx", "onnx"] if plan.is_onnx else [])]
+    known = {"panoptic_deeplab": panoptic_deeplab.__version__, "python": platform.python_version()}
+    known |= {name: version(name) for name in packages}
+    if plan.is_onnx:
+        known |= {"opset": plan.opset, "precision": "int8" if plan.int8 else "float32"}
+    return known
+
+
+def write_program(
+    folder: Path, predictor: Predictor, deployment: Deployment, plan: ExportPlan
+) -> None:
+    """Write the Paddle program: of the network alone where ONNX is made of it."""
+    program = (
+        PanopticProgram(predictor.model, predictor.preprocess, deployment)
+        if plan.with_postprocess and not plan.is_onnx
+        else NetworkProgram(predictor.model)
+    )
+    save_program(program, folder)
+
+
+def write_onnx(
+    folder: Path, predictor: Predictor, deployment: Deployment, plan: ExportPlan
+) -> None:
+    """Write `model.onnx`, made of the program in `folder`, which stays beside it."""
+    # here, as a Paddle export does without these packages
+    from panoptic_deeplab.export.onnx_file import convert_program, with_grouping, write_model
+    from panoptic_deeplab.export.quantization import quantized
+
+    model = convert_program(folder, plan.opset)
+    if plan.int8:
+        inputs = _calibration_inputs(plan.calibration, predictor)
+        model = quantized(model, inputs, _FLOAT_LAYERS)
+    if plan.with_postprocess:
+        model = with_grouping(model, deployment)
+    write_model(model, deployment, folder / MODEL)
+
+
+def _calibration_inputs(images: str, predictor: Predictor) -> Iterator[np.ndarray]:
+    """Inputs of the network [1, 3, P, Q] float32, of some of the images."""
+    found = find_images(images)
+    chosen = found[:: max(1, len(found) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
+    with progress_bar(chosen, title="calibrating", total=len(chosen), unit="images") as bar:
+        for image in bar:
+            yield predictor.network_input(read_image(image.path)).numpy()
