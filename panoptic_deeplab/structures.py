@@ -85,6 +85,11 @@ class DatasetInfo:
         return {category.official_id: i for i, category in enumerate(self.categories)}
 
     @cached_property
+    def index_of_name(self) -> dict[str, int]:
+        """Class name -> class index."""
+        return {category.name: i for i, category in enumerate(self.categories)}
+
+    @cached_property
     def colors(self) -> np.ndarray:
         """[C, 3] uint8 RGB."""
         return np.array([category.color for category in self.categories], np.uint8)

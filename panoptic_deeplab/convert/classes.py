@@ -74,8 +74,7 @@ def _entries_of_yaml(path: Path) -> list[Any]:
 def with_stuff(info: DatasetInfo, names: Sequence[str]) -> DatasetInfo:
     """The classes and, numbered after them, those of `names` that are new: as stuff."""
     categories: list[dict[str, Any]] = info.to_dict()["categories"]
-    known = {category.name for category in info.categories}
-    new = [name for name in dict.fromkeys(names) if name not in known]
+    new = [name for name in dict.fromkeys(names) if name not in info.index_of_name]
     first = max(category.official_id for category in info.categories) + 1
     categories += [
         {"id": number, "name": name, "isthing": 0} for number, name in enumerate(new, first)

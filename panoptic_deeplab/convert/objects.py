@@ -99,7 +99,6 @@ def _semantic_map(
             f"{path}: expected a semantic PNG of {size[1]} x {size[0]} pixels, got "
             f"{values.shape[1]} x {values.shape[0]}"
         )
-    index_of = {category.name: index for index, category in enumerate(info.categories)}
     ids = np.zeros(size, np.int32)
     segments = []
     for value in np.unique(values).tolist():
@@ -113,7 +112,7 @@ def _semantic_map(
                 f"{path}: value {value} at pixel (y {y}, x {x}) has no name in --stuff_classes; "
                 "add it, or --ignore_unknown makes it void"
             )
-        category = index_of[semantic.names[value]]
+        category = info.index_of_name[semantic.names[value]]
         if not info.categories[category].is_thing:
             ids[values == value] = category + 1
             segments.append(Segment(category + 1, category))
@@ -137,7 +136,7 @@ def open_labelme(
         UsageError: a class has a name that labelme keeps for void.
         DataError: there is no JSON, or one has no image.
     """
-    reserved = VOID_LABELS & {category.name for category in info.categories}
+    reserved = VOID_LABELS & info.index_of_name.keys()
     if reserved:
         raise UsageError(f"{min(reserved)} cannot be a class: labelme calls pixels of none so")
     files = files_below(folder, ".json")
@@ -188,8 +187,7 @@ def _piece(
     """What a shape covers; None for nothing, or for a label that is to be ignored."""
     if shape.label in VOID_LABELS:
         return Piece.cut(number, None, False, shape_mask(shape, size))
-    index_of = {category.name: index for index, category in enumerate(info.categories)}
-    name, iscrowd = shape.label, shape.iscrowd
+    index_of, name, iscrowd = info.index_of_name, shape.label, shape.iscrowd
     if name not in index_of and name.removesuffix(_GROUP) in index_of:
         name, iscrowd = name.removesuffix(_GROUP), True
     if name not in index_of:

@@ -125,11 +125,11 @@ def open_scalabel(json: Path, size: tuple[int, int], ignore_unknown: bool) -> So
     Raises:
         DataError: the file is broken, or a label is unknown and not to be ignored.
     """
-    names = {category.name for category in BDD100K.categories}
+    names = BDD100K.index_of_name
     images = []
     for frame in read_frames(json):
         for label in frame.labels:
-            if label.category not in names | {bdd100k.UNLABELED} and not ignore_unknown:
+            if label.category not in {*names, bdd100k.UNLABELED} and not ignore_unknown:
                 raise DataError(
                     f"{frame.source}: frame {frame.name}: {label.category!r:.80} is no class of "
                     f"BDD100K{nearest(label.category, names)}; correct it, or --ignore_unknown "

@@ -160,8 +160,7 @@ class Bdd100kTarget:
     @cached_property
     def _indices(self) -> list[int | None]:
         """Class index here -> class index of BDD100K."""
-        indices = {category.name: index for index, category in enumerate(BDD100K.categories)}
-        return [indices.get(category.name) for category in self.info.categories]
+        return [BDD100K.index_of_name.get(category.name) for category in self.info.categories]
 
 
 def _with_known_classes(

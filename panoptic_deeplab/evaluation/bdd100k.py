@@ -259,11 +259,12 @@ def _key_of_frames(
     return lambda frame: (frame.video, frame.name)
 
 
-_CLASS_OF_NAME = {category.name: index for index, category in enumerate(BDD100K.categories)}
-
-
 def _known_labels(frame: LabeledFrame) -> list[Label]:
-    return [label for label in frame.labels if label.has_mask and label.category in _CLASS_OF_NAME]
+    return [
+        label
+        for label in frame.labels
+        if label.has_mask and label.category in BDD100K.index_of_name
+    ]
 
 
 def _frame_size(*frames: LabeledFrame) -> tuple[int, int]:
@@ -302,7 +303,7 @@ def _predicted_map(frame: LabeledFrame, size: tuple[int, int]) -> Prediction:
             return Prediction(np.zeros(size, np.int32), ())
         covered |= mask
         if mask.any() and not label.iscrowd:
-            category = _CLASS_OF_NAME[label.category]
+            category = BDD100K.index_of_name[label.category]
             segment_id = number if category in BDD100K.thing_ids else category + 1
             ids[mask] = segment_id
             segments[segment_id] = Segment(segment_id, category)

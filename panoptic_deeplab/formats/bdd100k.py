@@ -204,14 +204,14 @@ def _remark_oddities(label: Label, mask: np.ndarray, ids: np.ndarray, own_id: in
 
 
 def _category_named(label: Label) -> int:
-    names = [category.name for category in BDD100K.categories]
-    if label.category not in names:
+    index = BDD100K.index_of_name.get(label.category)
+    if index is None:
         raise DataError(
             f"label {label.id}: {label.category!r:.80} is no class of BDD100K's panoptic "
-            f"segmentation{nearest(label.category, names)}",
+            f"segmentation{nearest(label.category, BDD100K.index_of_name)}",
             kind="unknown category",
         )
-    return names.index(label.category)
+    return index
 
 
 def _segment(value: int) -> Segment:

@@ -61,7 +61,7 @@ class CocoPredictions:
 
     def classes_by_name(self, names: Mapping[Any, str]) -> Mapping[Any, int]:
         """Category id -> class index of those that the data set has."""
-        indices = {category.name: index for index, category in enumerate(self.info.categories)}
+        indices = self.info.index_of_name
         known = {number: indices[name] for number, name in names.items() if name in indices}
         if not known:
             name = next(iter(names.values()))
@@ -108,10 +108,7 @@ class CityscapesPredictions(CocoPredictions):
     """The same as Cityscapes' server takes it: category ids are label ids."""
 
     def classes_by_id(self) -> Mapping[Any, int]:
-        return {
-            label_named(category.name).id: index
-            for index, category in enumerate(self.info.categories)
-        }
+        return {label_named(name).id: index for name, index in self.info.index_of_name.items()}
 
 
 class Bdd100kPredictions:
@@ -126,11 +123,10 @@ class Bdd100kPredictions:
     """
 
     def __init__(self, path: str | Path, info: DatasetInfo) -> None:
-        indices = {category.name: index for index, category in enumerate(info.categories)}
-        others = [category.name for category in BDD100K.categories if category.name not in indices]
+        others = [name for name in BDD100K.index_of_name if name not in info.index_of_name]
         if others:
             raise UsageError(f"--format bdd100k: {info.name} has no class {others[0]!r}")
-        self._classes = [indices[category.name] for category in BDD100K.categories]
+        self._classes = [info.index_of_name[name] for name in BDD100K.index_of_name]
         self._paths = {file.stem: file for file in files_below(path, ".png")}
         if not self._paths:
             raise DataError(f"{path}: no bitmask *.png lies below")

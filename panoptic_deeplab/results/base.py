@@ -69,7 +69,7 @@ def matched_classes(info: DatasetInfo, official: DatasetInfo, option: str) -> tu
     Raises:
         UsageError: a class is missing, or is stuff in one and a thing in the other.
     """
-    index = {category.name: i for i, category in enumerate(official.categories)}
+    index = official.index_of_name
     missing = [c.name for c in info.categories if c.name not in index]
     if missing:
         raise UsageError(
