@@ -17,9 +17,10 @@ import pytest
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES
 from panoptic_deeplab.formats.coco import segment_of
-from panoptic_deeplab.fusion import fuse_by_majority, majority_vote
+from panoptic_deeplab.fusion import majority_vote
+from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.losses import PanopticDeepLabLoss
-from panoptic_deeplab.postprocess import find_centers, group_pixels
+from panoptic_deeplab.postprocess import find_centers, group_pixels, plain
 from panoptic_deeplab.resample import resize_outputs
 from panoptic_deeplab.targets import CenterOffsetTargets
 from panoptic_deeplab.weights.loading import load_weights
@@ -93,12 +94,8 @@ def test_grouping_and_fusion(number: int) -> None:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_ids_are_the_same_map_in_another_coding(number: int) -> None:
     expected = read(f"postprocess_{number}")
-    ids, segments = fuse_by_majority(
-        expected["semantic"],
-        expected["instance"],
-        thing_ids=CITYSCAPES.thing_ids,
-        min_stuff_area=64,
-    )
+    settings = GroupingSettings(19, CITYSCAPES.thing_ids, min_stuff_area=64)
+    ids, segments = plain.vote(expected["semantic"], expected["instance"], settings)
     pairs = set(
         zip(ids.ravel().tolist(), expected["panoptic_area64"].ravel().tolist(), strict=True)
     )

@@ -371,7 +371,7 @@ _NEAREST = """
         slots_flat = ScatterElements(label_flat, pixels, grouped_slot)
 """.replace("PIXEL_ROWS", _counted_rows("pixel")).replace("BLOCKS", _BLOCKS)
 
-# `fuse_by_majority`: one histogram of the slots; each instance takes the class most of it has.
+# `vote_from_counts`: one histogram of the slots; each instance takes the class most of it has.
 _VOTE = """
         rows_of_slots_shape = Concat<axis = 0>(batch, minus_one)
         slots = Reshape(slots_flat, rows_of_slots_shape)

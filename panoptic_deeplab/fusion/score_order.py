@@ -1,15 +1,14 @@
-"""Instances one after the other, the surest first; who comes later takes what is left.
+"""Instances one after the other, the highest-scoring first; a later one takes what is left.
 
 The rule of Panoptic FPN (https://arxiv.org/abs/1901.02446, section 3), which EfficientPS shares: an
-instance that is hidden for the most part by those before it is dropped.
+instance that those before it hide for the most part is dropped.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-Window = tuple[slice, slice]
-"""Rows and columns of an image."""
+from panoptic_deeplab.fusion.pasting import Window
 
 
 def by_score(scores: np.ndarray) -> np.ndarray:
@@ -22,16 +21,16 @@ class Occupancy:
 
     Args:
         size: (height, width).
-        overlap_threshold: share of its pixels, 0..1, of which an instance may have lost at most so
-            much to those before it.
+        overlap_threshold: fraction of its pixels, 0..1, that an instance may have lost to those
+            before it.
     """
 
-    def __init__(self, size: tuple[int, int], overlap_threshold: float = 0.5) -> None:
+    def __init__(self, size: tuple[int, int], overlap_threshold: float) -> None:
         self.taken = np.zeros(size, bool)
         self.overlap_threshold = overlap_threshold
 
     def claim(self, mask: np.ndarray, window: Window) -> np.ndarray | None:
-        """Gives the next instance those pixels of its mask that are free.
+        """Give the next instance those pixels of its mask that are free.
 
         Args:
             mask: [h, w] bool, its pixels in the window.

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from panoptic_deeplab.fusion.adaptive import Instances, sample
+from panoptic_deeplab.fusion.adaptive import Instances
+from panoptic_deeplab.fusion.pasting import sample
 from panoptic_deeplab.fusion.score_order import by_score
 
 

@@ -16,7 +16,8 @@ from benchmarking.plain_fusion import plain_fusion
 from panoptic_deeplab.engine.views import View
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.fusion import adaptive_fusion
-from panoptic_deeplab.fusion.adaptive import Instances, adaptive_logits, paste
+from panoptic_deeplab.fusion.adaptive import Instances, adaptive_logits
+from panoptic_deeplab.fusion.pasting import paste
 from panoptic_deeplab.fusion.score_order import Occupancy, by_score
 from panoptic_deeplab.postprocess import AdaptiveFusion
 from panoptic_deeplab.postprocess.merged_instances import merge_instances
@@ -220,7 +221,7 @@ def test_a_box_thinner_than_a_pixel_is_widened_for_its_mask_or_taken_as_it_is() 
     """One cell from column 2 to 2.25; the middle of pixel 2 is 1.5 cells from the cell's own."""
     mask, box, window = np.ones((1, 1), np.float32), (2, 0, 2.25, 1), (slice(0, 1), slice(0, 4))
     np.testing.assert_allclose(paste(mask, box, window), [[0, 0, 1, 0]])
-    np.testing.assert_allclose(paste(mask, box, window, least=1e-6), [[0, 0, 0, 0]])
+    np.testing.assert_allclose(paste(mask, box, window, min_side=1e-6), [[0, 0, 0, 0]])
 
 
 def test_masks_are_sampled_as_paddle_samples_them() -> None:

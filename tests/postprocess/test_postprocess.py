@@ -7,7 +7,6 @@ import paddle
 import pytest
 
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.fusion import fuse_by_majority, majority_vote
 from panoptic_deeplab.postprocess import CenterGrouping, find_centers, group_pixels, plain
 from panoptic_deeplab.structures import Frame, Segment
 from panoptic_deeplab.targets import CenterOffsetTargets
@@ -96,75 +95,6 @@ def test_grouping_equals_the_full_distance_table() -> None:
 
 ROAD, SKY, CAR, BUS = 0, 1, 2, 3
 THINGS = (CAR, BUS)
-
-
-def test_an_instance_takes_the_class_most_of_its_thing_pixels_have() -> None:
-    semantic = np.array([[CAR, CAR, BUS, ROAD, ROAD]])
-    instances = np.array([[1, 1, 1, 1, 0]])
-    panoptic = majority_vote(semantic, instances, thing_ids=THINGS, min_stuff_area=1)
-    # the road pixel inside the instance belongs to nobody
-    assert panoptic.tolist() == [[2001, 2001, 2001, 255, 0]]
-
-
-def test_instances_are_numbered_in_each_class() -> None:
-    semantic = np.array([[CAR, BUS, CAR]])
-    panoptic = majority_vote(
-        semantic, np.array([[1, 2, 3]]), thing_ids=THINGS, min_stuff_area=1, label_divisor=10
-    )
-    assert panoptic.tolist() == [[21, 31, 22]]
-
-
-def test_on_a_tie_the_lower_class_wins() -> None:
-    panoptic = majority_vote(
-        np.array([[BUS, CAR]]), np.array([[1, 1]]), thing_ids=THINGS, min_stuff_area=1
-    )
-    assert panoptic.tolist() == [[2001, 2001]]
-
-
-def test_thing_pixels_of_no_instance_are_void() -> None:
-    panoptic = majority_vote(
-        np.array([[CAR, ROAD]]), np.array([[0, 0]]), thing_ids=THINGS, min_stuff_area=1
-    )
-    assert panoptic.tolist() == [[255, 0]]
-
-
-def test_small_stuff_is_void_and_its_area_counts_pixels_of_no_instance() -> None:
-    semantic = np.array([[ROAD, ROAD, SKY, SKY, SKY]])
-    instances = np.array([[0, 0, 1, 0, 0]])
-    panoptic = majority_vote(semantic, instances, thing_ids=THINGS, min_stuff_area=2)
-    assert panoptic.tolist() == [[0, 0, 255, 1, 1]]
-    panoptic = majority_vote(semantic, instances, thing_ids=THINGS, min_stuff_area=3)
-    assert (panoptic == 255).all()
-
-
-def test_more_instances_than_the_divisor_numbers_are_refused() -> None:
-    with pytest.raises(UsageError, match="label_divisor 2 cannot number 2 instances"):
-        majority_vote(
-            np.array([[CAR, CAR]]),
-            np.array([[1, 2]]),
-            thing_ids=THINGS,
-            min_stuff_area=1,
-            label_divisor=2,
-        )
-
-
-def test_an_instance_without_thing_pixels_gets_no_number() -> None:
-    ids, segments = fuse_by_majority(
-        np.array([[ROAD, CAR]]), np.array([[1, 2]]), thing_ids=THINGS, min_stuff_area=1
-    )
-    assert ids.tolist() == [[0, 1]]
-    assert segments == [Segment(1, CAR, area=1, is_thing=True)]
-
-
-def test_stuff_only_and_things_only() -> None:
-    stuff, _ = fuse_by_majority(
-        np.array([[0, 1]]), np.zeros((1, 2), int), thing_ids=(), min_stuff_area=1
-    )
-    assert stuff.tolist() == [[1, 2]]
-    things, _ = fuse_by_majority(
-        np.array([[0, 1]]), np.array([[1, 1]]), thing_ids=(0, 1), min_stuff_area=1
-    )
-    assert things.tolist() == [[1, 1]]
 
 
 def perfect_outputs(ids: np.ndarray, segments: list[Segment]) -> dict[str, paddle.Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from panoptic_deeplab.fusion import elect
+from panoptic_deeplab.fusion import vote_from_counts
 from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.postprocess.sparse.centers import find_upsampled_centers
 from panoptic_deeplab.postprocess.sparse.grid import Grid
@@ -41,10 +41,10 @@ def panoptic_map(
     )
     slots = group_upsampled_pixels(centers, offsets, labels, is_thing)
     counts = slots.counts((len(centers) + 1) * len(is_thing))
-    table, segments = elect(
+    table, segments = vote_from_counts(
         counts.reshape(-1, len(is_thing)),
-        thing_ids=settings.thing_ids,
-        min_stuff_area=settings.min_stuff_area,
+        settings.thing_ids,
+        settings.min_stuff_area,
     )
     ids = slots.painted(table.ravel())
     return Prediction(ids, with_scores(ids, segments, logits, grid), labels.painted())
