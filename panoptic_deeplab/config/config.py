@@ -137,12 +137,12 @@ class Config:
         """Steps of the whole training."""
         return self.tree.get("iters", 1000)
 
-    def recipe_factor(self, samples_a_step: int) -> float:
-        """How many times the samples a step that the learning rate and iterations were set for.
+    def recipe_factor(self, effective_batch_size: int) -> float:
+        """Ratio of a batch size to the one that learning rate and iterations were set for.
 
         1 where the configuration does not say (`recipe_batch_size`).
         """
-        return samples_a_step / self.tree.get("recipe_batch_size", samples_a_step)
+        return effective_batch_size / self.tree.get("recipe_batch_size", effective_batch_size)
 
     def scale_recipe(self, factor: float) -> None:
         """Learning rate times, iterations divided by `factor` (https://arxiv.org/abs/1706.02677)."""

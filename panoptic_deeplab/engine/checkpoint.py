@@ -45,13 +45,13 @@ class Position:
     Attributes:
         iteration: steps done.
         seed: of all its draws.
-        samples_a_step: over all processes, with accumulation.
+        effective_batch_size: over all processes, with accumulation.
         best_pq: the best validation so far, -1 without one.
     """
 
     iteration: int = 0
     seed: int = 0
-    samples_a_step: int = 0
+    effective_batch_size: int = 0
     best_pq: float = -1.0
 
 
@@ -125,7 +125,7 @@ def resume(folder: str | Path, state: TrainingState) -> Position:
     load_weights(state.model, folder)
     content = read_pickle(path)
     try:
-        position = Position(**content["position"])
+        position = _position(content["position"])
         slots = _by_parameter_names(content["optimizer"], state.model)
         if content["lr_scheduler"]:
             slots["LR_Scheduler"] = content["lr_scheduler"]
@@ -140,6 +140,12 @@ def resume(folder: str | Path, state: TrainingState) -> Position:
             f"from the weights alone: --opts model.pretrained={folder / 'model.pdparams'}"
         ) from error
     return position
+
+
+def _position(saved: dict[str, Any]) -> Position:
+    """The position that a checkpoint holds; an early one calls its batch size `samples_a_step`."""
+    former = {"samples_a_step": "effective_batch_size"}
+    return Position(**{former.get(name, name): value for name, value in saved.items()})
 
 
 def _check_resumable(path: Path, state: TrainingState) -> None:
@@ -219,21 +225,21 @@ def read_info_beside(weights: str | Path) -> DatasetInfo | None:
     return DatasetInfo.from_dict(read_json(path), str(path)) if path.exists() else None
 
 
-def refuse_other_classes(weights: str | Path, info: DatasetInfo, way_out: str) -> None:
+def refuse_other_classes(weights: str | Path, info: DatasetInfo, hint: str) -> None:
     """Keeps a checkpoint from being used for other classes than it was trained for.
 
     Args:
         weights: a file of weights or the folder of a checkpoint; where nothing beside it says what
             its classes are, nothing is refused.
         info: the classes wanted.
-        way_out: what the user can do, for the message.
+        hint: what the user can do, for the message.
 
     Raises:
         DataError: number or names of the classes differ.
     """
     trained = read_info_beside(weights)
     if trained is not None:
-        refuse_difference(str(weights), trained, info, way_out)
+        refuse_difference(str(weights), trained, info, hint)
 
 
 def refuse_difference(what: str, trained: DatasetInfo, info: DatasetInfo, hint: str) -> None:

@@ -84,7 +84,7 @@ def evaluate_model(
     predictor = Predictor(
         config.model, config.preprocess, (), config.postprocessor, config.info, views
     )
-    load_weights(config.model, weights, num_classes=config.info.num_classes, way_out=_OTHER_CLASSES)
+    load_weights(config.model, weights, num_classes=config.info.num_classes, hint=_OTHER_CLASSES)
     return evaluate(predictor, dataset, config.evaluators, num_workers, oracle, watch)
 
 

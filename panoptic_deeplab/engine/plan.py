@@ -53,6 +53,6 @@ class TrainingPlan:
     profile: bool = False
 
     @property
-    def samples_a_step(self) -> int:
+    def effective_batch_size(self) -> int:
         """Samples that one step sees, over all processes."""
         return self.batch_size * self.accumulate_steps * distributed.world_size()

@@ -195,7 +195,7 @@ class RunLog:
             plan = self.plan
             values = {
                 "iters": plan.iters,
-                "samples_a_step": plan.samples_a_step,
+                "effective_batch_size": plan.effective_batch_size,
                 "seed": plan.seed,
             }
             self.writer.add_hparams(values, ["Train/loss", "Evaluate/PQ"])
@@ -209,7 +209,7 @@ class RunLog:
             "command": shlex.join([sys.executable, *sys.argv]),
             "started": time.strftime("%Y-%m-%d %H:%M:%S"),
             "processes": distributed.world_size(),
-            "samples_a_step": self.plan.samples_a_step,
+            "effective_batch_size": self.plan.effective_batch_size,
             "environment": describe_environment(),
         }
         write_json(folder / "run.json", run, indent=2)

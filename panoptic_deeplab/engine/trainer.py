@@ -107,7 +107,7 @@ class Trainer:
         self.plan = plan
         self.validation = validation
         self.watch = watch or Stopwatch()
-        self.position = Position(seed=plan.seed, samples_a_step=plan.samples_a_step)
+        self.position = Position(seed=plan.seed, effective_batch_size=plan.effective_batch_size)
         self.guard = FinitenessGuard()
 
     def resume(self, folder: str | Path) -> None:
@@ -115,13 +115,13 @@ class Trainer:
         position = checkpoint.resume(folder, self.state)
         best_pq = max(position.best_pq, checkpoint.best_pq(self._best))
         self.position = replace(position, best_pq=best_pq)
-        if self.position.samples_a_step != self.plan.samples_a_step:
+        if self.position.effective_batch_size != self.plan.effective_batch_size:
             _log.warning(
-                "%s was trained with %d samples a step, this run has %d: it goes on, but not as "
-                "if it had never stopped",
+                "%s was trained with an effective batch size of %d, this run has %d: it goes on, "
+                "but not as if it had never stopped",
                 folder,
-                self.position.samples_a_step,
-                self.plan.samples_a_step,
+                self.position.effective_batch_size,
+                self.plan.effective_batch_size,
             )
         changed = checkpoint.changed_sections(folder, self.config_yaml)
         if changed:

@@ -68,7 +68,7 @@ def train(config: Any, plan: TrainingPlan) -> None:
 
 def _with_fitting_recipe(config: Any, plan: TrainingPlan) -> TrainingPlan:
     """The plan, its recipe scaled to this run's batch size where asked; else a note about it."""
-    samples = plan.samples_a_step
+    samples = plan.effective_batch_size
     factor = config.recipe_factor(samples)
     if factor == 1:
         return plan
@@ -76,7 +76,7 @@ def _with_fitting_recipe(config: Any, plan: TrainingPlan) -> TrainingPlan:
     fitting = f"learning rate {rate * factor:g} and {round(config.iters / factor)} iterations"
     if not plan.scale_lr:
         _log.info(
-            "The recipe is for %d samples a step, this run has %d: %s would go with it "
+            "The recipe is for an effective batch size of %d, this run has %d: %s would go with it "
             "(--scale_lr takes them)",
             round(samples / factor),
             samples,
@@ -84,7 +84,7 @@ def _with_fitting_recipe(config: Any, plan: TrainingPlan) -> TrainingPlan:
         )
         return plan
     config.scale_recipe(factor)
-    _log.info("Scaled to %d samples a step: %s", samples, fitting)
+    _log.info("Scaled to an effective batch size of %d: %s", samples, fitting)
     return replace(plan, iters=config.iters)
 
 

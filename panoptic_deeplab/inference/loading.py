@@ -91,7 +91,7 @@ def _load_checkpoint(files: ModelFiles, options: LoadOptions) -> Predictor:
         config.model,
         files.weights,
         num_classes=config.info.num_classes,
-        way_out="predict with the configuration they were trained with",
+        hint="predict with the configuration they were trained with",
     )
     return predictor
 

@@ -38,13 +38,13 @@ _BLOCK = 1 << 20
 _SUFFIX = ".pdparams"
 
 
-def local_weights(source: str, way_out: str) -> Path:
+def local_weights(source: str, hint: str) -> Path:
     """The weights file behind a path or a URL, fetched once.
 
     Args:
         source: a file, or the https URL of a weights file or of a tar or zip archive with one
             `.pdparams` file in it. A URL may end in `#sha256=` and the checksum of what it gives.
-        way_out: what the user can do where it cannot be had, for the message.
+        hint: what the user can do where it cannot be had, for the message.
 
     Raises:
         DataError: there is no such file, the URL cannot be fetched or gives something else than
@@ -52,20 +52,20 @@ def local_weights(source: str, way_out: str) -> Path:
     """
     if "://" not in source:
         if not Path(source).is_file():
-            raise DataError(f"{source}: no such weights file; {way_out}")
+            raise DataError(f"{source}: no such weights file; {hint}")
         return Path(source)
-    with _telling_failures(source, way_out):
+    with _telling_failures(source, hint):
         fetched = _fetch(source)
     return _unpacked(fetched)
 
 
-def read_url(source: str, way_out: str) -> bytes:
+def read_url(source: str, hint: str) -> bytes:
     """What an https URL gives now, under the same guards; no copy is kept.
 
     Raises:
-        DataError: it cannot be fetched; the message ends with `way_out`.
+        DataError: it cannot be fetched; the message ends with `hint`.
     """
-    with _telling_failures(source, way_out), tempfile.TemporaryDirectory() as folder:
+    with _telling_failures(source, hint), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "content"
         _download(source, path, title=source)
         if path.stat().st_size > MAX_BYTES_IN_MEMORY:
@@ -74,12 +74,12 @@ def read_url(source: str, way_out: str) -> bytes:
 
 
 @contextmanager
-def _telling_failures(source: str, way_out: str) -> Iterator[None]:
+def _telling_failures(source: str, hint: str) -> Iterator[None]:
     try:
         yield
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = one_line(str(getattr(error, "reason", error)))
-        raise DataError(f"{source}: cannot be downloaded ({reason}); {way_out}") from error
+        raise DataError(f"{source}: cannot be downloaded ({reason}); {hint}") from error
 
 
 def cache_folder() -> Path:

@@ -127,7 +127,7 @@ def load_weights(
     partial: bool = False,
     extra_allowed: bool = False,
     num_classes: int | None = None,
-    way_out: str = "",
+    hint: str = "",
 ) -> LoadReport:
     """Puts the weights of a file into `layer`: all, or none where they do not fit.
 
@@ -137,7 +137,7 @@ def load_weights(
         partial: put in what fits and leave the rest of `layer` as it is.
         extra_allowed: whether the file may hold more (a classifier on a backbone).
         num_classes: of the data set here, to tell where only the number of classes differs.
-        way_out: what the user can do about weights of another network, for the message.
+        hint: what the user can do about weights of another network, for the message.
 
     Raises:
         DataError: entries are missing, too many or of another shape (the message lists them); with
@@ -146,7 +146,7 @@ def load_weights(
     weights = read_weights(path)
     report = _compare(weights, layer.state_dict(), extra_allowed)
     if not report.loaded or not (report.complete or partial):
-        end = f"; {way_out}" if way_out else ""
+        end = f"; {hint}" if hint else ""
         raise DataError(f"{path}: {_why_not(report, num_classes)}{end}")
     set_weights(layer, {name: weights[name] for name in report.loaded})
     return report

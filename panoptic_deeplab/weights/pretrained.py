@@ -12,7 +12,7 @@ from panoptic_deeplab.weights.loading import load_weights
 
 _log = logging.getLogger(__name__)
 
-_WAY_OUT = "to load what fits and learn the rest anew: --allow_partial"
+_PARTIAL_HINT = "to load what fits and learn the rest anew: --allow_partial"
 
 
 def load_pretrained(
@@ -44,7 +44,7 @@ def load_pretrained(
             partial=partial,
             extra_allowed=bool(name),
             num_classes=num_classes,
-            way_out="" if partial else _WAY_OUT,
+            hint="" if partial else _PARTIAL_HINT,
         )
         _log.info("Loaded %s from %s: %s", key, source, report)
         if report.misshapen:

@@ -112,6 +112,19 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(
     assert run_train(tiny_config, run, "--iters", "2", "--resume_model", "auto") == 0
 
 
+def test_a_checkpoint_with_the_former_name_of_its_batch_size_resumes(
+    tiny_config: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert run_train(tiny_config, run, "--iters", "1") == 0
+    path = run / "iter_1" / "model.pdopt"
+    content = pickle.loads(path.read_bytes())
+    position = content["position"]
+    position["samples_a_step"] = position.pop("effective_batch_size")
+    path.write_bytes(pickle.dumps(content))
+    assert run_train(tiny_config, run, "--iters", "2", "--resume_model", "auto") == 0
+
+
 def test_leftovers_of_a_kill_are_removed_and_never_resumed_from(
     tiny_config: Path, tmp_path: Path
 ) -> None:
@@ -209,11 +222,12 @@ def test_the_recipe_is_told_and_scaled(
 ) -> None:
     tiny_config.write_text("recipe_batch_size: 8\n" + tiny_config.read_text())
     assert run_train(tiny_config, tmp_path / "a", "--iters", "1") == 0
-    told = "The recipe is for 8 samples a step, this run has 2: learning rate 0.00025 and 4 iter"
-    assert told in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "The recipe is for an effective batch size of 8, this run has 2: learning rate" in output
+    assert "0.00025 and 4 iterations would go with it (--scale_lr takes them)" in output
     assert run_train(tiny_config, tmp_path / "b", "--iters", "1", "--scale_lr") == 0
     output = capsys.readouterr().out
-    assert "Scaled to 2 samples a step: learning rate 0.00025 and 4 iterations" in output
+    assert "Scaled to an effective batch size of 2: learning rate 0.00025 and 4 iter" in output
     assert "iter=4/4" in output
 
 
@@ -222,7 +236,9 @@ def test_a_run_folder_says_how_it_was_made(tiny_config: Path, tmp_path: Path) ->
     assert run_train(tiny_config, run, "--iters", "1") == 0
     assert {"config.yml", "run.json", "train.log"} <= {path.name for path in run.iterdir()}
     described = json.loads((run / "run.json").read_text())
-    assert {"command", "started", "processes", "samples_a_step", "environment"} == set(described)
+    assert {"command", "started", "processes", "effective_batch_size", "environment"} == set(
+        described
+    )
     assert "[TRAIN] epoch=1, iter=1/1" in (run / "train.log").read_text()
 
 

@@ -186,7 +186,7 @@ def test_what_a_run_tells_of_its_training(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text(metrics({10: 2.0, 20: 1.0, 30: 0.5}))
     (tmp_path / "iter_30").mkdir()
     assert told_training(tmp_path / "iter_30") == training.Training(35.0, 30, None, None)
-    (tmp_path / "run.json").write_text('{"processes": 2, "samples_a_step": 4}')
+    (tmp_path / "run.json").write_text('{"processes": 2, "effective_batch_size": 4}')
     assert told_training(tmp_path / "iter_30") == training.Training(35.0, 30, 120, 2)
     weights = tmp_path / "iter_20" / "model.pdparams"
     assert told_training(weights) == training.Training(30.0, 20, 80, 2)

@@ -47,11 +47,9 @@ def measure(arguments: argparse.Namespace) -> None:
     from panoptic_deeplab.weights.loading import load_weights
 
     config.info = config.classes_of("val_dataset")
-    way_out = "give each configuration its own weights, in the same order"
-    refuse_other_classes(arguments.model_path, config.info, way_out)
-    load_weights(
-        config.model, arguments.model_path, num_classes=config.info.num_classes, way_out=way_out
-    )
+    hint = "give each configuration its own weights, in the same order"
+    refuse_other_classes(arguments.model_path, config.info, hint)
+    load_weights(config.model, arguments.model_path, num_classes=config.info.num_classes, hint=hint)
     predictor = Predictor(config.model, config.preprocess, (), config.postprocessor, config.info)
     costs = count_costs(config, predictor)
     scores = score(config, predictor, arguments.save_dir, arguments.num_workers)

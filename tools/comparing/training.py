@@ -128,7 +128,7 @@ def train_for(seconds: float, recipe: Recipe, folder: Path) -> Path:
 def schedule_overrides(recipe: Recipe, iters: int) -> list[str]:
     """Changes that make the configuration's schedule one of `iters` steps of this many samples.
 
-    Every length keeps its share of the training; the rate goes with the samples a step.
+    Every length keeps its fraction of the training; the rate goes with the effective batch size.
     """
     config = recipe.config
     node, share = config.tree["lr_scheduler"], iters / config.iters
@@ -155,7 +155,7 @@ def told_training(checkpoint: Path) -> Training | None:
     if not costs:
         return None
     run = read_json(folder.parent / "run.json") if (folder.parent / "run.json").exists() else {}
-    told = {key: run.get(key) for key in ("samples_a_step", "processes")}
+    told = {key: run.get(key) for key in ("effective_batch_size", "processes")}
     samples, processes = (value if isinstance(value, int) else None for value in told.values())
     steps = [0, *costs]
     seconds = sum((step - before) * costs[step] for before, step in zip(steps, costs, strict=False))
