@@ -10,7 +10,7 @@ from panoptic_deeplab.cli.parser import fraction, odd, positive
 from panoptic_deeplab.errors import UsageError
 
 if TYPE_CHECKING:
-    from panoptic_deeplab.engine.views import Augmentation
+    from panoptic_deeplab.views import Augmentation
 
 GROUPING_FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "threshold": (fraction, "heatmap value that a center must exceed, 0..1"),
@@ -102,6 +102,6 @@ def chosen_views(arguments: argparse.Namespace) -> Augmentation | None:
         if arguments.scales is not None or arguments.flip_horizontal:
             raise UsageError("--scales and --flip_horizontal do nothing without --aug_eval; add it")
         return None
-    from panoptic_deeplab.engine.views import Augmentation
+    from panoptic_deeplab.views import Augmentation
 
     return Augmentation(tuple(arguments.scales or [1.0]), arguments.flip_horizontal)

@@ -24,8 +24,8 @@ from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
-    from panoptic_deeplab.engine.views import Augmentation
     from panoptic_deeplab.inference.location import ModelFiles
+    from panoptic_deeplab.views import Augmentation
 
 _OF_A_MODEL = ("oracle", "aug_eval", *GROUPING_FLAGS)
 _RECORDED = (

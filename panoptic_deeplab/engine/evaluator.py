@@ -12,13 +12,13 @@ import numpy as np
 from panoptic_deeplab.engine import checkpoint, distributed
 from panoptic_deeplab.engine.oracle import Oracle
 from panoptic_deeplab.engine.predictor import Predictor
-from panoptic_deeplab.engine.views import Augmentation
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.evaluation.report import merge_results
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction
+from panoptic_deeplab.views import Augmentation
 from panoptic_deeplab.weights.loading import load_weights
 
 _log = logging.getLogger(__name__)

@@ -11,11 +11,11 @@ import paddle
 from paddle import nn
 
 from panoptic_deeplab.batching import map_by_shape
-from panoptic_deeplab.engine.views import Augmentation, View
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.preprocess import Preprocess, valid_boxes
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, Frame, Prediction
+from panoptic_deeplab.views import Augmentation, View
 
 _log = logging.getLogger(__name__)
 

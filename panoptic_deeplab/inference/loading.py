@@ -15,8 +15,8 @@ from panoptic_deeplab.process import hide_harmless_warnings
 
 if TYPE_CHECKING:
     from panoptic_deeplab.engine.predictor import Predictor
-    from panoptic_deeplab.engine.views import Augmentation
     from panoptic_deeplab.inference.exported import ExportedModel, ExportedPredictor
+    from panoptic_deeplab.views import Augmentation
 
 DEVICES = ("auto", "cpu", "gpu")
 

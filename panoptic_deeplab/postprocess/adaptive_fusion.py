@@ -26,10 +26,10 @@ from panoptic_deeplab.fusion.pasting import paste, touched_pixels
 from panoptic_deeplab.postprocess.merged_instances import merge_instances
 from panoptic_deeplab.postprocess.original_pixels import in_original_pixels
 from panoptic_deeplab.postprocess.sparse import Grid, upsampled_labels, with_scores
-from panoptic_deeplab.postprocess.views import View
 from panoptic_deeplab.registry import POSTPROCESSORS
 from panoptic_deeplab.resample import resize_map
 from panoptic_deeplab.structures import Frame, Prediction, smallest_label_type
+from panoptic_deeplab.views import View
 
 Outputs = Mapping[str, paddle.Tensor]
 

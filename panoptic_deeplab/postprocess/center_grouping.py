@@ -16,10 +16,10 @@ from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.postprocess.original_pixels import in_original_pixels
 from panoptic_deeplab.postprocess.sparse import Grid, panoptic_map
 from panoptic_deeplab.postprocess.tensor_grouping import predict_one
-from panoptic_deeplab.postprocess.views import View
 from panoptic_deeplab.registry import POSTPROCESSORS
 from panoptic_deeplab.resample import resize_outputs
 from panoptic_deeplab.structures import Frame, Prediction
+from panoptic_deeplab.views import View
 
 Outputs = Mapping[str, paddle.Tensor]
 

@@ -14,11 +14,11 @@ from panoptic_deeplab.config import Config
 from panoptic_deeplab.engine.evaluator import evaluate
 from panoptic_deeplab.engine.oracle import Oracle
 from panoptic_deeplab.engine.predictor import Predictor
-from panoptic_deeplab.engine.views import Augmentation
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.postprocess import CenterGrouping
 from panoptic_deeplab.structures import Frame, Segment
 from panoptic_deeplab.targets import CenterOffsetTargets
+from panoptic_deeplab.views import Augmentation
 
 ROAD, CAR = 0, 1
 ALL = ("semantic", "center", "offset")

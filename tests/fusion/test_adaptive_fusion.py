@@ -13,7 +13,6 @@ import paddle
 import pytest
 from benchmarking.plain_fusion import plain_fusion
 
-from panoptic_deeplab.engine.views import View
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.fusion import adaptive_fusion
 from panoptic_deeplab.fusion.adaptive import Instances, adaptive_logits
@@ -22,6 +21,7 @@ from panoptic_deeplab.fusion.score_order import Occupancy, by_score
 from panoptic_deeplab.postprocess import AdaptiveFusion
 from panoptic_deeplab.postprocess.merged_instances import merge_instances
 from panoptic_deeplab.structures import Frame, Prediction, Segment
+from panoptic_deeplab.views import View
 
 THINGS = tuple(range(11, 19))
 ROAD, SKY, PERSON, CAR = 0, 10, 11, 13

@@ -16,11 +16,11 @@ from PIL import Image
 from panoptic_deeplab.cli import predict, val
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.engine.predictor import Predictor
-from panoptic_deeplab.engine.views import Augmentation, View
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.postprocess import CenterGrouping
 from panoptic_deeplab.preprocess import Preprocess
 from panoptic_deeplab.structures import Category, DatasetInfo, Frame, Prediction
+from panoptic_deeplab.views import Augmentation, View
 
 INFO = DatasetInfo(
     "street",
