@@ -47,28 +47,28 @@ class Upsampled:
     ) -> None:
         count, channels, self.height, self.width = value.shape
         self.size = tuple(size)
-        self.cells = value.transpose([0, 2, 3, 1]).reshape([-1, channels])  # [N * h * w, C]
-        self.rows = _neighbours(self.height, size[0], align_corners)
-        self.columns = _neighbours(self.width, size[1], align_corners)
+        self.locations = value.transpose([0, 2, 3, 1]).reshape([-1, channels])  # [N * h * w, C]
+        self.rows = _neighbors(self.height, size[0], align_corners)
+        self.columns = _neighbors(self.width, size[1], align_corners)
         self.count = count * size[0] * size[1]
 
     def at(self, pixels: paddle.Tensor) -> paddle.Tensor:
         """[K, C] at the flat indices `pixels` [K] into [N, height, width]."""
         if self.size == (self.height, self.width):
-            return self.cells.gather(pixels)
+            return self.locations.gather(pixels)
         lines, columns = pixels // self.size[1], pixels % self.size[1]
         images, rows = lines // self.size[0], lines % self.size[0]
         upper, lower, down = (of_rows.gather(rows) for of_rows in self.rows)
         left, right, across = (of_columns.gather(columns) for of_columns in self.columns)
         above, below = ((images * self.height + y) * self.width for y in (upper, lower))
-        cells = [above + left, above + right, below + left, below + right]
-        shares = [
+        locations = [above + left, above + right, below + left, below + right]
+        fractions = [
             (1 - down) * (1 - across),
             (1 - down) * across,
             down * (1 - across),
             down * across,
         ]
-        return _Blend.apply(self.cells, paddle.stack(cells), paddle.stack(shares))
+        return _Blend.apply(self.locations, paddle.stack(locations), paddle.stack(fractions))
 
 
 class _Blend(paddle.autograd.PyLayer):
@@ -95,10 +95,10 @@ class _Blend(paddle.autograd.PyLayer):
         return total, None, None
 
 
-def _neighbours(
+def _neighbors(
     length: int, target: int, align_corners: bool
 ) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
-    """Of each of `target` pixels the cell before, the cell after, and the share of the latter."""
+    """For each of `target` pixels the location before, the one after, and the latter's fraction."""
     pixels = np.arange(target)
     if align_corners:
         positions = pixels * ((length - 1) / max(target - 1, 1))
@@ -107,5 +107,5 @@ def _neighbours(
         positions = np.maximum((pixels + 0.5) * ratio - 0.5, 0)
     before = np.minimum(positions.astype(np.int64), length - 1)
     after = np.minimum(before + 1, length - 1)
-    share = (positions - before).astype(np.float32)
-    return paddle.to_tensor(before), paddle.to_tensor(after), paddle.to_tensor(share)
+    fraction = (positions - before).astype(np.float32)
+    return paddle.to_tensor(before), paddle.to_tensor(after), paddle.to_tensor(fraction)

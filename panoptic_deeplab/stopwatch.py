@@ -58,8 +58,8 @@ def format_profile(seconds: Mapping[str, float], total: float, count: int, unit:
         count: how many times each was done.
         unit: what was done so often, in the singular.
 
-    >>> print(format_profile({"reading": 1.0, "network": 5.0}, 8.0, 4, "picture"))
-    step          seconds   a picture   share
+    >>> print(format_profile({"reading": 1.0, "network": 5.0}, 8.0, 4, "image"))
+    step          seconds  per image   ratio
     network           5.0      1.2500    62 %
     reading           1.0      0.2500    12 %
     all else          2.0      0.5000    25 %
@@ -68,7 +68,7 @@ def format_profile(seconds: Mapping[str, float], total: float, count: int, unit:
     steps = sorted(seconds.items(), key=lambda step: -step[1])
     rest = total - sum(seconds.values())
     steps += [("all else", rest)] if rest >= 0 else []
-    lines = [f"{'step':12}  {'seconds':>7}  {'a ' + unit:>10}   share"]
+    lines = [f"{'step':12}  {'seconds':>7}  {'per ' + unit:>10}   ratio"]
     lines += [
         f"{step:12}  {value:7.1f}  {value / max(count, 1):10.4f}  {value / total:5.0%}".replace(
             "%", " %"

@@ -1,12 +1,12 @@
-"""Test-time augmentation: a picture is shown scaled and mirrored, what is seen is turned back.
+"""Test-time augmentation: an image is shown scaled and mirrored, the outputs are inverted.
 
 Pixels count as points. Scaling maps the first and the last row and column of the valid box to the
-first and the last of the scaled box, mirroring swaps the columns; turning back is exactly the
-inverse map, so that nothing shifts. At a whole factor the picture's points are among the view's:
-scaling up and turning back changes nothing.
+first and the last of the scaled box, mirroring swaps the columns; inverting is exactly the
+inverse map, so that nothing shifts. At a whole factor the image's points are among the view's:
+scaling up and inverting changes nothing.
 
 The valid box is cut out first and padded again at the bottom and the right after the mirroring.
-Mirroring the padded input would move the picture by the width of its padding: by the one pixel
+Mirroring the padded input would move the image by the width of its padding: by the one pixel
 that the authors' code (bowenc0221/panoptic-deeplab) is off with 2048 columns in 2049.
 """
 
@@ -33,8 +33,8 @@ class View:
 
     Attributes:
         input_size: (height, width) of the unscaled input with its padding.
-        box: (top, left, bottom, right) of the picture in the input, end exclusive.
-        shown_size: (height, width) of the picture in the view, at its top left.
+        box: (top, left, bottom, right) of the image in the input, end exclusive.
+        shown_size: (height, width) of the image in the view, at its top left.
         size: (height, width) of the view with its padding.
         mirrored: whether left and right are swapped.
     """
@@ -99,10 +99,10 @@ class View:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Which views of a picture are merged: every scale, and with `flip_horizontal` its mirror.
+    """Which views of an image are merged: every scale, and with `flip_horizontal` its mirror.
 
     Args:
-        scales: factors of the picture's size.
+        scales: factors of the image's size.
         flip_horizontal: show each scale mirrored as well.
 
     Raises:

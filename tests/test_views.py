@@ -36,7 +36,7 @@ def tensor(rows: list[list[float]]) -> paddle.Tensor:
 
 
 def test_a_mirrored_view_has_its_padding_at_the_right_again() -> None:
-    """Three columns in four: the picture is mirrored, the padding (8) is not."""
+    """Three columns in four: the image is mirrored, the padding (8) is not."""
     view = View.of(Frame((1, 3), (1, 4), (1.0, 1.0), (0, 0, 1, 3)), mirrored=True)
     assert view.show(tensor([[1, 2, 3, 8]])).numpy().tolist() == [[[[3, 2, 1, 0]]]]
     assert view.invert(tensor([[30, 20, 10, 99]])).numpy().tolist() == [[[[10, 20, 30, 0]]]]
@@ -67,7 +67,7 @@ def test_vectors_rescale_and_their_x_changes_sign(mirrored: bool, expected: list
 
 
 SIZES = {
-    # scale, input, valid -> picture in the view, view with padding
+    # scale, input, valid -> image in the view, view with padding
     "Cityscapes padded by one": (0.5, (1025, 2049), (1024, 2048), (512, 1024), (513, 1025)),
     "Cityscapes, larger": (2.0, (1025, 2049), (1024, 2048), (2047, 4095), (2049, 4097)),
     "32 n stays 32 n": (0.5, (192, 384), (192, 384), (96, 192), (96, 192)),
@@ -93,7 +93,7 @@ def test_the_view_of_scale_one_is_the_input() -> None:
     assert (view.invert(image) == image).all()
 
 
-# --- a network whose outputs turn and scale with the picture, by construction ---
+# --- a network whose outputs turn and scale with the image, by construction ---
 
 SKY, CAR, BUS = 0, 1, 2
 CODES = {53: CAR, 101: CAR, 149: BUS}
@@ -101,9 +101,9 @@ CODES = {53: CAR, 101: CAR, 149: BUS}
 
 
 class ColorNetwork(paddle.nn.Layer):
-    """Knows each instance by its colour and points from each of its pixels to their mean.
+    """Knows each instance by its color and points from each of its pixels to their mean.
 
-    It sees nothing but the colours, so that of a mirrored picture it says exactly the mirror, and
+    It sees nothing but the colors, so that of a mirrored image it says exactly the mirror, and
     of one with points in between exactly the same at the old points. Its outputs are taken at
     `stride`: the pixels at its multiples (as strided convolutions see with align_corners, where
     the size is a multiple plus one), or the mean of each cell (without align_corners).
@@ -150,7 +150,7 @@ def street(height: int, width: int) -> np.ndarray:
 
 
 def padded(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, Frame]:
-    """The picture at the top left of `size`, with noise around it that nobody may see."""
+    """The image at the top left of `size`, with noise around it that nobody may see."""
     height, width = image.shape[:2]
     canvas = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     canvas[:height, :width] = image
@@ -175,7 +175,7 @@ def outputs_and_prediction(
 
 FLIP = Augmentation(flip_horizontal=True)
 GEOMETRIES = {
-    # stride, align_corners, picture, input
+    # stride, align_corners, image, input
     "a pixel a cell": (1, True, (24, 30), (24, 30)),
     "odd": (1, True, (25, 31), (25, 31)),
     "padded by one column and row": (1, True, (24, 30), (25, 31)),
@@ -241,12 +241,12 @@ def test_the_old_mistake_would_be_found() -> None:
 
 
 def test_views_of_a_batch_equal_those_of_its_images() -> None:
-    """Two pictures of different sizes in inputs of the same size."""
-    pictures = [padded(street(24, 30), (32, 40)), padded(street(28, 37), (32, 40))]
+    """Two images of different sizes in inputs of the same size."""
+    images = [padded(street(24, 30), (32, 40)), padded(street(28, 37), (32, 40))]
     grouping = CenterGrouping(3, (CAR, BUS), min_stuff_area=1, nms_kernel=5)
     views = Augmentation((1.0, 1.5), flip_horizontal=True)
     predictor = Predictor(ColorNetwork(), Preprocess((0.0,), (1.0,)), (), grouping, INFO, views)
-    images, frames = zip(*pictures, strict=True)
+    images, frames = zip(*images, strict=True)
     together = predictor.predict_batch(np.stack(images), frames)
     for prediction, image, frame in zip(together, images, frames, strict=True):
         (alone,) = predictor.predict_batch(image[None], [frame])
@@ -325,11 +325,11 @@ def test_evaluation_and_prediction_take_views(
     flags = ["--aug_eval", "--scales", "0.5", "1.0", "2.0", "--flip_horizontal"]
     assert "All" in evaluate(tiny_config, weights, tmp_path / "a.json", *flags)
     assert "scales 0.5, 1, 2, each also mirrored" in capsys.readouterr().out
-    picture = next((scenes / "leftImg8bit" / "val").rglob("*.png"))
+    image = next((scenes / "leftImg8bit" / "val").rglob("*.png"))
     common = ["--config", str(tiny_config), "--device", "cpu", "--model_path", str(weights)]
-    paths = ["--image_path", str(picture), "--save_dir", str(tmp_path / "results")]
+    paths = ["--image_path", str(image), "--save_dir", str(tmp_path / "results")]
     assert predict.main([*common, *paths, *flags]) == 0
-    with Image.open(tmp_path / "results" / "panoptic" / f"{picture.stem}.png") as ids:
+    with Image.open(tmp_path / "results" / "panoptic" / f"{image.stem}.png") as ids:
         assert ids.size == (128, 64)
 
 

@@ -65,5 +65,5 @@ def convert(args: argparse.Namespace) -> None:
     config = Config(args.config, args.opts)
     origin, report = convert_published(config, args.model_path, args.save_dir, args.overwrite)
     print(f"{args.model_path}: {origin.name}", *report.lines(), sep="\n")
-    print(f"license: {origin.licence}")
+    print(f"license: {origin.license}")
     print(f"written and loaded into the network: {args.save_dir}")

@@ -46,9 +46,9 @@ class PredictionReader(Protocol):
     """What gives predictions from files; see `panoptic_deeplab.formats.prediction_files`."""
 
     def missing(self, images: Iterable[tuple[str, Path]]) -> list[str]:
-        """The ids of those images, given with their pictures, that have no prediction."""
+        """The ids of those images, given with their files, that have no prediction."""
 
-    def read(self, image_id: str, picture: Path) -> Prediction:
+    def read(self, image_id: str, image_path: Path) -> Prediction:
         """The prediction for an image that is not missing."""
 
 
@@ -106,14 +106,14 @@ def evaluate(
         dataset: the validation split.
         evaluators: objects with reset, update, state, merge and compute.
         num_workers: threads that read ahead.
-        oracle: which outputs give way to the truth, if any.
+        oracle: which outputs are replaced by the ground truth, if any.
         watch: takes the time of reading, network, grouping and scoring.
 
     Raises:
         DataError: the data set is empty, or a file cannot be used.
     """
     if oracle is not None:
-        _log.info("Oracle: the truth in place of the network's %s", ", ".join(oracle.names))
+        _log.info("Oracle: the ground truth in place of the network's %s", ", ".join(oracle.names))
     mine, watch = _my_images(dataset), watch or Stopwatch()
 
     def read(index: int) -> tuple[dict[str, Any], PanopticMap]:
@@ -177,7 +177,7 @@ def evaluate_predictions(
     num_workers: int = 0,
     watch: Stopwatch | None = None,
 ) -> dict[str, Any]:
-    """The same for predictions that lie in files; the data set's pictures are not opened.
+    """The same for predictions that lie in files; the data set's image files are not opened.
 
     Args:
         predictions: where they come from.

@@ -1,4 +1,4 @@
-"""Samples to batches: in which order, from which process, with which chances.
+"""Samples to batches: in which order, from which process, with which random draws.
 
 Every draw of a sample comes from (seed, epoch, index), so that neither resuming nor the number of
 workers changes what a training sees.

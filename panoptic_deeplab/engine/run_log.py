@@ -119,7 +119,7 @@ class RunLog:
     def images(self, iteration: int, images: Mapping[str, np.ndarray]) -> None:
         """Write images [H, W, 3] uint8 RGB to VisualDL."""
         for name, image in images.items():
-            self.writer.add_image(f"Pictures/{name}", image, iteration)
+            self.writer.add_image(f"Images/{name}", image, iteration)
 
     def _means(self) -> dict[str, float]:
         """Mean losses since the last line, over all processes."""

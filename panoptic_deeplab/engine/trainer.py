@@ -55,12 +55,12 @@ class Trainer:
     Args:
         model: images and targets -> outputs.
         criterion: outputs and targets -> named losses.
-        preprocess: pictures -> images.
+        preprocess: uint8 images -> normalized images.
         optimizer: over the model's parameters.
         schedule: the optimizer's learning rate.
         dataset: the training split.
         targets: sample -> sample with targets.
-        postprocessor: outputs and frames -> predictions, for evaluation and pictures.
+        postprocessor: outputs and frames -> predictions, for evaluation and the preview.
         info: the classes, for the checkpoints.
         config_yaml: the configuration as text, for the checkpoints.
         plan: how long, how often, where to.
@@ -243,7 +243,7 @@ class Trainer:
             return self.criterion(full, batch)
 
     def _step_seed(self) -> int:
-        """Dropout's chances follow from the step, so that resuming does not change them."""
+        """The seed of dropout's random draws; it follows from the step, as resuming needs it."""
         key = (self.position.seed, self.position.iteration, distributed.rank())
         return int(np.random.default_rng(key).integers(1 << 31))
 

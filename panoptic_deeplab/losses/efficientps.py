@@ -85,34 +85,34 @@ class EfficientPSLoss:
             outputs: `semantic` [N, C, h, w] and `train`, as `EfficientPS` gives them.
             targets: `semantic` [N, H, W].
         """
-        answers = outputs["train"]
-        anchors, regions = answers["rpn_weights"], answers["region_weights"]
+        train = outputs["train"]
+        anchors, regions = train["rpn_weights"], train["region_weights"]
         return {
             "semantic_loss": self.semantic_weight
             * self._semantic(outputs["semantic"], targets["semantic"]),
             "rpn_cls_loss": self.rpn_cls_weight
             * weighted_mean(
                 F.binary_cross_entropy_with_logits(
-                    answers["rpn_logits"], answers["rpn_labels"], reduction="none"
+                    train["rpn_logits"], train["rpn_labels"], reduction="none"
                 ),
                 anchors,
             ),
             "rpn_bbox_loss": self.rpn_bbox_weight
             * weighted_mean(
-                _box_errors(answers, "rpn_offsets", RPN_BETA, answers["rpn_labels"]), anchors
+                _box_errors(train, "rpn_offsets", RPN_BETA, train["rpn_labels"]), anchors
             ),
             "cls_loss": self.cls_weight
             * weighted_mean(
                 F.cross_entropy(
-                    answers["class_logits"], answers["class_labels"], reduction="none"
+                    train["class_logits"], train["class_labels"], reduction="none"
                 ).flatten(),
                 regions,
             ),
             "bbox_loss": self.bbox_weight
             * weighted_mean(
-                _box_errors(answers, "box_offsets", BOX_BETA, answers["class_labels"] > 0), regions
+                _box_errors(train, "box_offsets", BOX_BETA, train["class_labels"] > 0), regions
             ),
-            "mask_loss": self.mask_weight * _mask_loss(answers),
+            "mask_loss": self.mask_weight * _mask_loss(train),
         }
 
     def _semantic(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
@@ -138,16 +138,16 @@ def smooth_l1(errors: paddle.Tensor, beta: float) -> paddle.Tensor:
 
 
 def _box_errors(
-    answers: Mapping[str, paddle.Tensor], name: str, beta: float, is_positive: paddle.Tensor
+    train: Mapping[str, paddle.Tensor], name: str, beta: float, is_positive: paddle.Tensor
 ) -> paddle.Tensor:
     """[S]: the error of each sample's offsets, 0 for the negatives."""
-    target = answers[f"{name.removesuffix('s')}_targets"]
-    errors = smooth_l1(answers[name] - target, beta).sum(-1)
+    target = train[f"{name.removesuffix('s')}_targets"]
+    errors = smooth_l1(train[name] - target, beta).sum(-1)
     return errors * is_positive.astype("float32")
 
 
-def _mask_loss(answers: Mapping[str, paddle.Tensor]) -> paddle.Tensor:
+def _mask_loss(train: Mapping[str, paddle.Tensor]) -> paddle.Tensor:
     errors = F.binary_cross_entropy_with_logits(
-        answers["mask_logits"], answers["mask_targets"], reduction="none"
+        train["mask_logits"], train["mask_targets"], reduction="none"
     )
-    return weighted_mean(errors.mean([1, 2]), answers["mask_weights"])
+    return weighted_mean(errors.mean([1, 2]), train["mask_weights"])

@@ -15,7 +15,7 @@ from panoptic_deeplab.resample import Upsampled, resize_outputs
 
 @CRITERIA.add_component
 class PanopticDeepLabLoss:
-    """Hard-pixel cross entropy, squared error of the heat map, absolute error of the offsets.
+    """Hard-pixel cross entropy, squared error of the center heatmap, absolute error of the offsets.
 
     - `semantic_loss`: cross entropy times `semantic_weights`, 0 where ignored, averaged over the
       hardest `top_k_percent_pixels` of all pixels of the batch (DeeperLab's bootstrapping);
@@ -23,14 +23,14 @@ class PanopticDeepLabLoss:
     - `offset_loss`: sum(w * absolute error) / sum(w), w counted for both channels.
 
     The values equal those of PaddleSeg's contrib/PanopticDeepLab. A batch without anything to
-    learn centres or offsets from gives 0 there, with every parameter still in the graph. Over
+    learn centers or offsets from gives 0 there, with every parameter still in the graph. Over
     several processes all means are those of the whole batch.
 
     Args:
         ignore_index: label without a loss.
         top_k_percent_pixels: fraction of the pixels kept, 0..1.
         semantic_weight: factor of the semantic loss.
-        center_weight: factor of the centre loss.
+        center_weight: factor of the center loss.
         offset_weight: factor of the offset loss (the paper and the authors' code: 0.01).
         class_weights: factor of each class in the cross entropy, by class index.
         stride: compare at every stride-th pixel only; 1 is the paper's.
@@ -89,13 +89,13 @@ class PanopticDeepLabLoss:
     def _thinned(self, target: paddle.Tensor) -> paddle.Tensor:
         """Every stride-th row and column of [..., H, W].
 
-        With aligned corners cell i stands for pixel stride * i. Without, its middle lies between
-        pixels; they take turns, so that none is favoured.
+        With aligned corners location i stands for pixel stride * i. Without, its middle lies
+        between pixels; they take turns, so that none is favored.
         """
         for axis in (-2, -1) if self.stride > 1 else ():
-            cells = paddle.arange(-(-target.shape[axis] // self.stride))
-            turns = 0 if self.align_corners else cells % self.stride
-            pixels = (cells * self.stride + turns).clip(max=target.shape[axis] - 1)
+            locations = paddle.arange(-(-target.shape[axis] // self.stride))
+            turns = 0 if self.align_corners else locations % self.stride
+            pixels = (locations * self.stride + turns).clip(max=target.shape[axis] - 1)
             target = target.gather(pixels, axis=target.ndim + axis)
         return target
 

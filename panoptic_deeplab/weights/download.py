@@ -103,8 +103,8 @@ def _download(source: str, path: Path, title: str) -> None:
     _check_scheme(url)
     if fragment and not re.fullmatch("sha256=[0-9a-fA-F]{64}", fragment):
         raise ValueError("behind # only sha256= and 64 hexadecimal digits can stand")
-    with _OPENER.open(url, timeout=TIMEOUT_SECONDS) as answer:
-        checksum = _save(answer, path, title)
+    with _OPENER.open(url, timeout=TIMEOUT_SECONDS) as response:
+        checksum = _save(response, path, title)
     if fragment and checksum != fragment.partition("=")[2].lower():
         raise ValueError(f"it has the checksum sha256={checksum}, not the expected one")
 
@@ -134,19 +134,19 @@ class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_HttpsRedirects)
 
 
-def _save(answer: http.client.HTTPResponse, path: Path, title: str) -> str:
-    """Writes an answer to a file and returns its SHA-256.
+def _save(response: http.client.HTTPResponse, path: Path, title: str) -> str:
+    """Write a response to a file and returns its SHA-256.
 
     Raises:
         ValueError: it is too large, takes too long or breaks off.
     """
-    expected = int(answer.headers.get("Content-Length") or 0)
+    expected = int(response.headers.get("Content-Length") or 0)
     started, size, checksum = time.monotonic(), 0, hashlib.sha256()
     with (
         open(path, "wb") as file,
         progress_bar(title=title, total=expected // _BLOCK, unit="MB") as bar,
     ):
-        while block := answer.read1(_BLOCK):  # read() would wait for a whole block
+        while block := response.read1(_BLOCK):  # read() would wait for a whole block
             size += len(block)
             if max(size, expected) > MAX_BYTES:
                 raise ValueError(f"larger than {MAX_BYTES >> 20} MB")

@@ -23,7 +23,7 @@ from panoptic_deeplab.weights.plain_pickle import (
 )
 
 NOTE_ENDING = "@@"
-"""Of names that stand for no weight: the table paddle.save adds, a licence."""
+"""Of names that stand for no weight: the table paddle.save adds, a license."""
 _BFLOAT16_BITS = np.dtype(np.uint16)  # as Paddle writes them; it has no uint16 of its own
 
 
@@ -83,7 +83,7 @@ class LoadReport:
         """Whether file and network hold the same."""
         return not (self.missing or self.extra or self.misshapen)
 
-    def differences(self, most: int | None = None) -> str:
+    def differences(self, limit: int | None = None) -> str:
         """'2 missing (a, b); ...', with at most so many names of each kind."""
         kinds = {
             "missing": self.missing,
@@ -91,7 +91,7 @@ class LoadReport:
             "of another shape": tuple(map(str, self.misshapen)),
         }
         return "; ".join(
-            f"{len(names)} {kind} ({', '.join(names[:most])}{', ...' * (names[:most] != names)})"
+            f"{len(names)} {kind} ({', '.join(names[:limit])}{', ...' * (names[:limit] != names)})"
             for kind, names in kinds.items()
             if names
         )

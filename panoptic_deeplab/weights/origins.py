@@ -1,4 +1,4 @@
-"""Where published weights come from: their names, what is left out of them, their licence."""
+"""Where published weights come from: their names, what is left out of them, their license."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Origin:
 
     Attributes:
         name: whose they are.
-        licence: what they may be used for.
+        license: what they may be used for.
         mark: pattern of an entry that only they have.
         part: attribute of the model that they are for, '' for the whole.
         names_of: the names of the part's state dict -> name there for each of them.
@@ -26,7 +26,7 @@ class Origin:
     """
 
     name: str
-    licence: str
+    license: str
     mark: str
     part: str
     names_of: Callable[[Sequence[str]], Mapping[str, str]]
@@ -87,7 +87,7 @@ def _paddleclas_name(name: str, blocks: Sequence[str]) -> str:
 
 EFFICIENTPS = Origin(
     name="EfficientPS by Mohan and Valada (https://github.com/DeepSceneSeg/EfficientPS)",
-    licence="The weights are for academic use only; ask their authors for a commercial licence. "
+    license="The weights are for academic use only; ask their authors for a commercial license. "
     "Their code is under the GPLv3; none of it is here.",
     mark=r"semantic_head\..+",
     part="",
@@ -99,7 +99,7 @@ EFFICIENTPS = Origin(
 
 PADDLECLAS = Origin(
     name="EfficientNet of PaddleClas (https://github.com/PaddlePaddle/PaddleClas)",
-    licence="Apache License 2.0 (PaddleClas); trained on ImageNet, whose pictures are for "
+    license="Apache License 2.0 (PaddleClas); trained on ImageNet, whose images are for "
     "non-commercial research and education.",
     mark=r"_ef\..+",
     part="backbone",

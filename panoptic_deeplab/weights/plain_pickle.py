@@ -21,9 +21,9 @@ import numpy as np
 from panoptic_deeplab.errors import DataError, reason_of
 from panoptic_deeplab.files import open_file
 
-MOST_STEPS = 1_000_000  # an array takes about 25 instructions
-MOST_LEVELS = 50
-MOST_AXES = 32
+MAX_STEPS = 1_000_000  # an array takes about 25 instructions
+MAX_LEVELS = 50
+MAX_AXES = 32
 
 
 def read_pickle(path: str | Path) -> Any:
@@ -70,8 +70,8 @@ class Playback:
 
     def run(self, file: io.BytesIO) -> Any:
         for step, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-            if step == MOST_STEPS:
-                raise RefusalError(f"it takes more than {MOST_STEPS} steps to read")
+            if step == MAX_STEPS:
+                raise RefusalError(f"it takes more than {MAX_STEPS} steps to read")
             if opcode.name in _VALUES:
                 self.stack.append(argument)
             elif opcode.name in _ACTIONS:
@@ -154,7 +154,7 @@ def array_of_bytes(number_type: np.dtype, shape: tuple[int, ...], raw: bytes) ->
 
 def _check_size(raw: bytes, number_type: np.dtype, shape: Any) -> None:
     """Refuses an array that claims another size than it has."""
-    if len(of_type(shape, tuple)) > MOST_AXES:
+    if len(of_type(shape, tuple)) > MAX_AXES:
         raise RefusalError(f"an array has {len(shape)} axes")
     if any(of_type(length, int) < 0 for length in shape):
         raise RefusalError("an array has a negative length")
@@ -268,7 +268,7 @@ def _couples(items: list[Any]) -> Iterable[tuple[Any, Any]]:
 def _check_plain(content: Any) -> None:
     """Refuses content that is more than data, or that never ends for who walks through it."""
     branches = [iter((content,))]
-    for _ in range(2 * MOST_STEPS):
+    for _ in range(2 * MAX_STEPS):
         if not branches:
             return
         item = next(branches[-1], _END)
@@ -278,7 +278,7 @@ def _check_plain(content: Any) -> None:
             branches.append(iter(item.values() if isinstance(item, dict) else item))
         elif not isinstance(item, _PLAIN):
             raise RefusalError(f"it holds a {type(item).__name__}")
-        if len(branches) > MOST_LEVELS:
+        if len(branches) > MAX_LEVELS:
             break
     raise RefusalError("it holds itself, or is nested too deeply")
 

@@ -90,7 +90,7 @@ def _write(
     part = getattr(config.model, origin.part) if origin.part else config.model
     with replacing_folder(folder) as draft:
         with open(draft / "model.pdparams", "wb") as file:
-            pickle.dump(weights | {f"licence{NOTE_ENDING}": origin.licence}, file, protocol=4)
+            pickle.dump(weights | {f"license{NOTE_ENDING}": origin.license}, file, protocol=4)
         load_weights(part, draft / "model.pdparams")
         (draft / "config.yml").write_text(config.to_yaml(), "utf-8")
         if origin.info is not None:
@@ -99,7 +99,7 @@ def _write(
             "file": published.name,
             "sha256": _checksum(published),
             "origin": origin.name,
-            "licence": origin.licence,
+            "license": origin.license,
             "config": config.path,
         }
         write_json(draft / REPORT_FILE, source | vars(report), indent=2)

@@ -22,7 +22,7 @@ import numpy as np
 from panoptic_deeplab.errors import DataError, reason_of
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.weights.plain_pickle import (
-    MOST_AXES,
+    MAX_AXES,
     Maker,
     Playback,
     RefusalError,
@@ -33,8 +33,8 @@ from panoptic_deeplab.weights.plain_pickle import (
 ZIP_START = b"PK\x03\x04"
 _OLD_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _OLDER_MARK = (257, b"ustar")  # of a tar archive
-_MOST_BYTES_OF_OBJECTS = 64 << 20
-_MOST_ENTRIES = 200_000
+_MAX_BYTES_OF_OBJECTS = 64 << 20
+_MAX_ENTRIES = 200_000
 
 _OLD = (
     "is in PyTorch's old format, expected the zip format of PyTorch 1.6 and later; convert it "
@@ -92,7 +92,7 @@ class TorchFile:
         with self._telling():
             self.archive = zipfile.ZipFile(file)
             self.folder = self._folder()
-            pickled = self._read("data.pkl", _MOST_BYTES_OF_OBJECTS)
+            pickled = self._read("data.pkl", _MAX_BYTES_OF_OBJECTS)
             self.content = _TorchPlayback().run(io.BytesIO(pickled))
 
     def array(self, tensor: StoredTensor) -> np.ndarray:
@@ -118,8 +118,8 @@ class TorchFile:
     def _folder(self) -> str:
         """The name of the folder that everything lies in."""
         names = self.archive.namelist()
-        if len(names) > _MOST_ENTRIES:
-            raise RefusalError(f"the archive has more than {_MOST_ENTRIES} entries")
+        if len(names) > _MAX_ENTRIES:
+            raise RefusalError(f"the archive has more than {_MAX_ENTRIES} entries")
         folders = [name[: -len("data.pkl")] for name in names if name.endswith("/data.pkl")]
         if len(folders) != 1:
             raise RefusalError(f"expected one data.pkl in the archive, got {len(folders)}")
@@ -130,7 +130,7 @@ class TorchFile:
                 raise RefusalError(f"its numbers have the byte order {order!r}, expected b'little'")
         return folders[0]
 
-    def _read(self, name: str, most: int) -> bytes:
+    def _read(self, name: str, limit: int) -> bytes:
         """The bytes of an entry, which PyTorch never compresses."""
         try:
             entry = self.archive.getinfo(self.folder + name)
@@ -140,8 +140,8 @@ class TorchFile:
             raise RefusalError(f"its entry {name} is compressed, which PyTorch does not do")
         if entry.header_offset + entry.file_size > self.size:
             raise RefusalError(f"its entry {name} claims more bytes than the file has")
-        if entry.file_size > most:
-            raise RefusalError(f"its entry {name} has {entry.file_size} bytes, at most {most} fit")
+        if entry.file_size > limit:
+            raise RefusalError(f"its entry {name} has {entry.file_size} bytes, at most {limit} fit")
         return self.archive.read(entry)
 
     @contextmanager
@@ -185,7 +185,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Sto
     """What `torch._utils._rebuild_tensor_v2` makes, its place checked but nothing read."""
     of_type(storage, StoredTensor)
     sides, steps = of_type(shape, tuple), of_type(strides, tuple)
-    if len(sides) != len(steps) or len(sides) > MOST_AXES:
+    if len(sides) != len(steps) or len(sides) > MAX_AXES:
         raise RefusalError(f"a tensor has {len(sides)} sides and {len(steps)} strides")
     if any(of_type(number, int) < 0 for number in (offset, *sides, *steps)):
         raise RefusalError("a tensor has a negative side, stride or offset")

@@ -1,4 +1,4 @@
-"""The order of samples and the chances they are drawn with."""
+"""The order of samples and the random draws of each."""
 
 from __future__ import annotations
 

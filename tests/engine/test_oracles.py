@@ -32,7 +32,7 @@ def two_cars() -> dict[str, object]:
 
 
 def blind_outputs(height: int, width: int) -> dict[str, paddle.Tensor]:
-    """A network that sees a car everywhere, no centre, and every offset pointing far away."""
+    """A network that sees a car everywhere, no center, and every offset pointing far away."""
     return {
         "semantic": paddle.to_tensor([1.0, 3.0]).reshape([1, 2, 1, 1]).expand([1, 2, 4, 6]),
         "center": paddle.zeros([1, 1, 4, 6]),
@@ -69,7 +69,7 @@ def test_in_void_the_network_chooses_among_the_stuff() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_an_oracle_replaces_its_output_alone(name: str) -> None:
-    """Centres: two peaks; offsets: from the first car's corner one pixel down and right."""
+    """Centers: two peaks; offsets: from the first car's corner one pixel down and right."""
     replaced, untouched = corrected(name), corrected()
     for other in set(ALL) - {name}:
         np.testing.assert_array_equal(replaced[other].numpy(), untouched[other].numpy())
@@ -93,9 +93,9 @@ class Ungrouped:
 def test_unknown_names_and_methods_without_oracle_are_refused() -> None:
     with pytest.raises(
         UsageError,
-        match=r"^--oracle centre: CenterGrouping knows semantic, center, offset$",
+        match=r"^--oracle centers: CenterGrouping knows semantic, center, offset$",
     ):
-        Oracle(["semantic", "centre"], lambda sample: sample, grouping())
+        Oracle(["semantic", "centers"], lambda sample: sample, grouping())
     with pytest.raises(UsageError, match=r"^Ungrouped has no oracle; leave out --oracle$"):
         Oracle(["semantic"], lambda sample: sample, Ungrouped())
 
@@ -117,7 +117,7 @@ def config(tiny_config: Path) -> Config:
 def test_scenes_are_solved_by_all_oracles(
     config: Config, augmentation: Augmentation | None
 ) -> None:
-    """The pictures are padded from 64 x 128 to 80 x 144; the truth covers all of them."""
+    """The images are padded from 64 x 128 to 80 x 144; the truth covers all of them."""
     oracle = Oracle(ALL, config.targets, config.postprocessor)
     predictor = Predictor(
         config.model, config.preprocess, (), config.postprocessor, config.info, augmentation
@@ -135,7 +135,7 @@ def test_evaluation_names_the_oracle(
     paddle.save(Config(tiny_config).model.state_dict(), str(weights))
     flags = ["--config", str(tiny_config), "--device", "cpu", "--model_path", str(weights)]
     assert val.main([*flags, "--oracle", "semantic", "--json", str(tmp_path / "r.json")]) == 0
-    assert "Oracle: the truth in place of the network's semantic" in capsys.readouterr().out
+    assert "Oracle: the ground truth in place of the network's semantic" in capsys.readouterr().out
     assert json.loads((tmp_path / "r.json").read_text())["miou"] == 1
 
 

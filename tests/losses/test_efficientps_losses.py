@@ -15,7 +15,7 @@ from panoptic_deeplab.losses.efficientps import smooth_l1
 LN2 = math.log(2)
 
 
-def answers(**changes: object) -> dict[str, paddle.Tensor]:
+def train_outputs(**changes: object) -> dict[str, paddle.Tensor]:
     """Two anchors, three regions and one mask, all undecided and without weight."""
     plain = {
         "rpn_logits": [0.0, 0.0],
@@ -41,7 +41,7 @@ def losses(semantic: object = None, labels: object = None, **changes: object) ->
     labels = np.full((1, 4, 4), 255) if labels is None else labels
     outputs = {
         "semantic": paddle.to_tensor(np.array(logits, np.float32)),
-        "train": answers(**changes),
+        "train": train_outputs(**changes),
     }
     targets = {"semantic": paddle.to_tensor(np.array(labels, np.uint8))}
     found = EfficientPSLoss()(outputs, targets)
@@ -136,7 +136,7 @@ def test_weights_are_factors_of_their_terms() -> None:
         "box_offsets": [[1.0] * 4] * 3,
         "mask_weights": [1],
     }
-    outputs = {"semantic": paddle.zeros([1, 2, 1, 1]), "train": answers(**changes)}
+    outputs = {"semantic": paddle.zeros([1, 2, 1, 1]), "train": train_outputs(**changes)}
     targets = {"semantic": paddle.zeros([1, 4, 4], "uint8")}
     plain = EfficientPSLoss()(outputs, targets)
     weighted = EfficientPSLoss(**{f"{n}_weight": float(i) for i, n in enumerate(names, 2)})
@@ -146,14 +146,14 @@ def test_weights_are_factors_of_their_terms() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "gradients"),
+    ("fraction", "gradients"),
     [
         (0.5, [0.5, 0.5, 0, 0]),  # four of eight: 4, 4, 3 and 3
         (0.375, [2 / 3, 1 / 3, 0, 0]),  # three of eight: the two 3s share a place
     ],
 )
 def test_the_least_of_the_hardest_is_learnt_from_over_two_processes(
-    share: float, gradients: list[float], monkeypatch: pytest.MonkeyPatch
+    fraction: float, gradients: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both have the losses 4, 3, 2 and 1, and the average of their gradients counts."""
     monkeypatch.setattr(across_ranks.dist, "get_world_size", lambda: 2)
@@ -162,14 +162,14 @@ def test_the_least_of_the_hardest_is_learnt_from_over_two_processes(
         across_ranks.dist, "all_gather", lambda parts, values: parts.extend([values, values])
     )
     losses = paddle.to_tensor([4.0, 3.0, 2.0, 1.0], stop_gradient=False)
-    mean = across_ranks.hardest_mean_of(lambda places: losses.gather(places), 4, share)
+    mean = across_ranks.hardest_mean_of(lambda places: losses.gather(places), 4, fraction)
     mean.backward()
-    kept = [4, 4, 3, 3][: int(share * 8)]
+    kept = [4, 4, 3, 3][: int(fraction * 8)]
     assert float(mean) == pytest.approx(sum(kept) / len(kept))
     np.testing.assert_allclose(losses.grad.numpy(), gradients, rtol=1e-6)
 
 
-@pytest.mark.parametrize("share", [0, -0.1, 1.5])
-def test_a_share_that_is_none_is_refused(share: float) -> None:
+@pytest.mark.parametrize("fraction", [0, -0.1, 1.5])
+def test_a_fraction_that_is_none_is_refused(fraction: float) -> None:
     with pytest.raises(UsageError, match=r"top_k_percent_pixels must be in 0\.\.1"):
-        EfficientPSLoss(top_k_percent_pixels=share)
+        EfficientPSLoss(top_k_percent_pixels=fraction)

@@ -16,8 +16,8 @@ def drawn(*shape: int) -> paddle.Tensor:
     return paddle.to_tensor(values, stop_gradient=False)
 
 
-def mean_of_largest(losses: paddle.Tensor, share: float) -> paddle.Tensor:
-    return losses.topk(int(share * len(losses)))[0].mean()
+def mean_of_largest(losses: paddle.Tensor, fraction: float) -> paddle.Tensor:
+    return losses.topk(int(fraction * len(losses)))[0].mean()
 
 
 SIZES = [(9, 13), (16, 10), (4, 5), (3, 2), (1, 1)]
@@ -26,7 +26,7 @@ SIZES = [(9, 13), (16, 10), (4, 5), (3, 2), (1, 1)]
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("align_corners", [True, False])
 def test_pixels_are_those_of_the_resized_map(size: tuple[int, int], align_corners: bool) -> None:
-    """Values and gradients, for larger, equal and smaller sizes, two pictures at once."""
+    """Values and gradients, for larger, equal and smaller sizes, two images at once."""
     value = drawn(2, 3, 4, 5)
     upsampled = Upsampled(value, size, align_corners)
     pixels = paddle.to_tensor([upsampled.count - 1, 0, upsampled.count // 2])

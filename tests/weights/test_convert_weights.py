@@ -178,12 +178,12 @@ def test_the_authors_weights(
     assert "transposed: 4 weights" in told
     assert "dropped: meta, optimizer: the state of a training" in told
     report = json.loads((output / "conversion.json").read_text())
-    assert "academic use only" in report["licence"]
+    assert "academic use only" in report["license"]
     assert report["mapped"] == {name: name for name in released}
     assert report["made"]["neck.fpn_convs.0.bn.weight"] == "|weight| + 1e-05"
     assert set(report["made"]) == set(scales)
     assert set(report["dropped"]) == {*counter, "meta", "optimizer"}
-    assert "academic use only" in paddle.load(str(output / "model.pdparams"))["licence@@"]
+    assert "academic use only" in paddle.load(str(output / "model.pdparams"))["license@@"]
 
 
 def test_what_is_written_is_a_checkpoint(tmp_path: Path, config: Path, released: Arrays) -> None:

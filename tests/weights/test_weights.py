@@ -346,16 +346,16 @@ def test_missing_files(tmp_path: Path) -> None:
 WEIGHTS = pickle.dumps({"a": np.arange(300, dtype=np.float32)}, 4)
 URL = "https://example.test/w.pdparams"
 
-Answer = tuple[int, dict[str, str], bytes]
+Response = tuple[int, dict[str, str], bytes]
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Answer]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Response]:
     """URL -> (status, headers, content) of a server that the whole of urllib believes in."""
-    answers: dict[str, Answer] = {}
+    responses: dict[str, Response] = {}
 
-    def answer(handler: object, request: urllib.request.Request) -> urllib.response.addinfourl:
-        status, headers, content = answers[request.full_url]
+    def respond(handler: object, request: urllib.request.Request) -> urllib.response.addinfourl:
+        status, headers, content = responses[request.full_url]
         message = email.message.Message()
         for name, value in headers.items():
             message[name] = value
@@ -365,9 +365,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Answer]
         response.msg = "whatever"
         return response
 
-    monkeypatch.setattr(urllib.request.HTTPSHandler, "https_open", answer)
+    monkeypatch.setattr(urllib.request.HTTPSHandler, "https_open", respond)
     monkeypatch.setenv("PANOPTIC_DEEPLAB_CACHE", str(tmp_path / "cache"))
-    return answers
+    return responses
 
 
 def cached(tmp_path: Path) -> list[str]:
@@ -397,7 +397,7 @@ def zipped(*members: tuple[str, bytes], mode: int = 0) -> bytes:
     return file.getvalue()
 
 
-def test_a_file_is_fetched_once(server: dict[str, Answer]) -> None:
+def test_a_file_is_fetched_once(server: dict[str, Response]) -> None:
     server[URL] = 200, {"Content-Length": str(len(WEIGHTS))}, WEIGHTS
     path = local_weights(URL, "")
     assert path.read_bytes() == WEIGHTS
@@ -407,7 +407,7 @@ def test_a_file_is_fetched_once(server: dict[str, Answer]) -> None:
 
 
 def test_content_that_is_not_kept_is_fetched_anew(
-    server: dict[str, Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: dict[str, Response], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for content in (b"first", b"second"):
         server[URL] = 200, {}, content
@@ -418,7 +418,7 @@ def test_content_that_is_not_kept_is_fetched_anew(
         read_url(URL, "look at it")
 
 
-def test_files_of_one_name_on_two_servers_are_two(server: dict[str, Answer]) -> None:
+def test_files_of_one_name_on_two_servers_are_two(server: dict[str, Response]) -> None:
     other = URL.replace("example", "other")
     server[URL], server[other] = (200, {}, WEIGHTS), (200, {}, b"others")
     assert local_weights(URL, "").read_bytes() == WEIGHTS
@@ -426,7 +426,9 @@ def test_files_of_one_name_on_two_servers_are_two(server: dict[str, Answer]) -> 
 
 
 @pytest.mark.parametrize("name", ["..", "%2e%2e", "", "a b\n.pdparams", "x" * 400])
-def test_odd_names_stay_in_the_cache(server: dict[str, Answer], tmp_path: Path, name: str) -> None:
+def test_odd_names_stay_in_the_cache(
+    server: dict[str, Response], tmp_path: Path, name: str
+) -> None:
     server[URL] = 200, {}, WEIGHTS
     url = f"https://example.test/d/{name}"
     target = tmp_path / "cache" / download._cache_name(url)
@@ -435,7 +437,7 @@ def test_odd_names_stay_in_the_cache(server: dict[str, Answer], tmp_path: Path, 
     assert target.name.isprintable()
 
 
-def test_checksums(server: dict[str, Answer], tmp_path: Path) -> None:
+def test_checksums(server: dict[str, Response], tmp_path: Path) -> None:
     server[URL] = 200, {}, WEIGHTS
     right = hashlib.sha256(WEIGHTS).hexdigest()
     with pytest.raises(DataError, match=rf"has the checksum sha256={right}, not the expected"):
@@ -446,7 +448,7 @@ def test_checksums(server: dict[str, Answer], tmp_path: Path) -> None:
     assert local_weights(f"{URL}#sha256={right.upper()}", "").read_bytes() == WEIGHTS
 
 
-def test_redirects_to_https_only(server: dict[str, Answer], tmp_path: Path) -> None:
+def test_redirects_to_https_only(server: dict[str, Response], tmp_path: Path) -> None:
     server["https://other.test/w"] = 200, {}, WEIGHTS
     server[URL] = 302, {"Location": "https://other.test/w"}, b""
     assert local_weights(URL, "").read_bytes() == WEIGHTS
@@ -465,7 +467,7 @@ def test_https_only(scheme: str) -> None:
         local_weights(f"{scheme}://localhost/w.pdparams", "set it to null")
 
 
-FAILURES: dict[str, tuple[Answer, str]] = {
+FAILURES: dict[str, tuple[Response, str]] = {
     "not there": ((404, {}, b""), "whatever"),
     "broken off": (
         (200, {"Content-Length": "9999"}, WEIGHTS),
@@ -480,7 +482,7 @@ FAILURES: dict[str, tuple[Answer, str]] = {
 
 @pytest.mark.parametrize("kind", FAILURES)
 def test_failures_leave_nothing_behind(
-    server: dict[str, Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    server: dict[str, Response], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(download, "MAX_BYTES", 10 * len(WEIGHTS))
     server[URL], message = FAILURES[kind]
@@ -491,7 +493,7 @@ def test_failures_leave_nothing_behind(
 
 
 def test_a_server_that_drips_is_given_up(
-    server: dict[str, Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: dict[str, Response], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_SECONDS", -1)
     server[URL] = 200, {}, WEIGHTS
@@ -510,7 +512,7 @@ def test_an_unreachable_server_ends_in_one_line(
 
 
 def test_a_cache_that_cannot_be_written(
-    server: dict[str, Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: dict[str, Response], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PANOPTIC_DEEPLAB_CACHE", str(tmp_path / "file"))
@@ -536,7 +538,7 @@ ARCHIVES: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("kind", ARCHIVES)
 def test_archives_are_unpacked_beside_themselves(
-    server: dict[str, Answer], tmp_path: Path, kind: str
+    server: dict[str, Response], tmp_path: Path, kind: str
 ) -> None:
     url = f"https://example.test/w.{kind}"
     server[url] = 200, {}, ARCHIVES[kind]()
@@ -576,7 +578,7 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
 
 @pytest.mark.parametrize("kind", BAD_ARCHIVES)
 def test_bad_archives(
-    server: dict[str, Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    server: dict[str, Response], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     make, message = BAD_ARCHIVES[kind]
     server[URL] = 200, {}, make()
@@ -589,7 +591,7 @@ def test_bad_archives(
 
 
 def test_two_processes_may_fetch_at_once(
-    server: dict[str, Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: dict[str, Response], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the one saves, the other saves the same: both end with the whole file."""
     server[URL] = 200, {}, WEIGHTS

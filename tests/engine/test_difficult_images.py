@@ -1,4 +1,4 @@
-"""Pictures that break careless code go through training, evaluation and prediction of each method.
+"""Images that break careless code go through training, evaluation and prediction of each method.
 
 No instance, one of a single pixel, a hundred and fifty, nothing but a crowd, nothing but void;
 training crops cut instances at the border.
@@ -87,7 +87,7 @@ def test_training_evaluation_and_prediction(
     once = ["--iters", "5", "--batch_size", "1", "--do_eval", "--log_iters", "1"]
     assert train.main([*common, *once, "--save_dir", str(run)]) == 0
     log = (run / "train.log").read_text()
-    assert log.count("[TRAIN]") == 5, "each picture was one step"
+    assert log.count("[TRAIN]") == 5, "each image was one step"
     assert "nan" not in "".join(line for line in log.splitlines() if "[LOSS]" in line)
 
     trained = [*common, "--model_path", str(run / "iter_5")]
@@ -98,8 +98,8 @@ def test_training_evaluation_and_prediction(
     told = json.loads(scores.read_text())["per_class"]
     assert told["car"]["tp"] + told["car"]["fn"] == 151, "the crowd is not to be found"
 
-    pictures, out = difficult / "leftImg8bit" / "val", tmp_path / "out"
-    flags = ["--image_path", str(pictures), "--save_dir", str(out)]
+    images, out = difficult / "leftImg8bit" / "val", tmp_path / "out"
+    flags = ["--image_path", str(images), "--save_dir", str(out)]
     assert predict.main([*trained, *flags, *everything]) == 0
     info = Config(config).info
     annotations = read_annotations(out / "panoptic.json", info)
