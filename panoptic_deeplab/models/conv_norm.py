@@ -8,8 +8,6 @@ and scales by |weight| + eps. Here they are the plain layers; what converts publ
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import paddle
 import paddle.nn.functional as F
@@ -102,38 +100,3 @@ def use_instance_norm(network: nn.Layer) -> None:
             if isinstance(norm, nn.BatchNorm2D):
                 own = nn.InstanceNorm2D(norm._num_features, epsilon=norm._epsilon)
                 setattr(part, name, own)
-
-
-class PublishedNames(nn.Layer):
-    """A network whose state dict calls batch norm's statistics as the published checkpoints do.
-
-    They are `running_mean` and `running_var` instead of Paddle's `_mean` and `_variance`, whether
-    the layers are plain or have been made synchronised ones.
-    """
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, paddle.Tensor]:
-        """Name -> the network's own tensors."""
-        return _renamed(super().state_dict(*args, **kwargs), _PUBLISHED)
-
-    def set_state_dict(
-        self, state_dict: Mapping[str, Any], use_structured_name: bool = True
-    ) -> tuple[list[str], list[str]]:
-        """Inverse of `state_dict`; the names that are missing and those that are too many."""
-        own = {there: here for here, there in _PUBLISHED.items()}
-        missing, unexpected = super().set_state_dict(_renamed(state_dict, own), use_structured_name)
-        return [_rename(n, _PUBLISHED) for n in missing], [
-            _rename(n, _PUBLISHED) for n in unexpected
-        ]
-
-
-_PUBLISHED = {"_mean": "running_mean", "_variance": "running_var"}
-
-
-def _renamed(state: Mapping[str, Any], table: Mapping[str, str]) -> dict[str, Any]:
-    return {_rename(name, table): value for name, value in state.items()}
-
-
-def _rename(name: str, table: Mapping[str, str]) -> str:
-    """`name` with its last part as the table says."""
-    path, dot, last = name.rpartition(".")
-    return path + dot + table.get(last, last)

@@ -10,13 +10,10 @@ from paddle import nn
 
 import panoptic_deeplab.models.backbones  # noqa: F401  (importing registers them)
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.models.conv_norm import (
-    PublishedNames,
-    SeparableConvNorm,
-    use_instance_norm,
-)
+from panoptic_deeplab.models.conv_norm import SeparableConvNorm, use_instance_norm
 from panoptic_deeplab.models.layers import run
 from panoptic_deeplab.models.necks import TwoWayFPN
+from panoptic_deeplab.models.published_names import PublishedNames
 from panoptic_deeplab.models.roi.align import RoIAlign
 from panoptic_deeplab.models.roi.box_head import BoxHead
 from panoptic_deeplab.models.roi.detector import (

@@ -98,3 +98,13 @@ def test_the_semantic_loss_is_that_of_full_size(class_weights: list[float] | Non
     logits = [outputs["semantic"]]
     found, expected = (paddle.grad([loss], logits)[0].numpy() for loss in (ours, plain))
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_thinned_targets_are_those_of_the_cells() -> None:
+    """Stride 2, six pixels: aligned corners take 0, 2, 4; else the two of a cell take turns."""
+    row = paddle.arange(6).reshape([1, 1, 6])
+    aligned = PanopticDeepLabLoss(stride=2, align_corners=True)._thinned(row)
+    assert aligned.tolist() == [[[0, 2, 4]]]
+    between = PanopticDeepLabLoss(stride=2, align_corners=False)._thinned(row)
+    assert between.tolist() == [[[0, 3, 4]]]
+    assert PanopticDeepLabLoss(stride=1)._thinned(row).tolist() == row.tolist()

@@ -10,7 +10,6 @@ import pytest
 from paddleseg.models.backbones import HRNet_W18
 
 from panoptic_deeplab.config import Config
-from panoptic_deeplab.losses import PanopticDeepLabLoss
 from panoptic_deeplab.models.backbones import HRNetPyramid
 from panoptic_deeplab.preprocess import valid_boxes
 from panoptic_deeplab.registry import MODELS
@@ -174,13 +173,3 @@ def test_a_batch_without_anything_to_learn_gives_zero_losses_in_the_graph() -> N
     assert [float(value) for value in losses.values()] == [0, 0, 0]
     sum(losses.values()).backward()
     assert all(p.grad is not None for p in config.model.parameters() if not p.stop_gradient)
-
-
-def test_thinned_targets_are_those_of_the_cells() -> None:
-    """Stride 2, six pixels: aligned corners take 0, 2, 4; else the two of a cell take turns."""
-    row = paddle.arange(6).reshape([1, 1, 6])
-    aligned = PanopticDeepLabLoss(stride=2, align_corners=True)._thinned(row)
-    assert aligned.tolist() == [[[0, 2, 4]]]
-    between = PanopticDeepLabLoss(stride=2, align_corners=False)._thinned(row)
-    assert between.tolist() == [[[0, 3, 4]]]
-    assert PanopticDeepLabLoss(stride=1)._thinned(row).tolist() == row.tolist()

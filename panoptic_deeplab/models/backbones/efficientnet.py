@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 import paddle
 from paddle import nn
 
-from panoptic_deeplab.models.conv_norm import PublishedNames, convolution, leaky
+from panoptic_deeplab.models.conv_norm import convolution, leaky
+from panoptic_deeplab.models.published_names import PublishedNames
 from panoptic_deeplab.registry import BACKBONES
 
 VARIANTS = {

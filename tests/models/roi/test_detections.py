@@ -1,0 +1,52 @@
+"""Detections kept of all regions."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+
+from panoptic_deeplab.models.roi.boxes import BoxCoder
+from panoptic_deeplab.models.roi.detections import detect
+
+
+def tensor(values: object) -> paddle.Tensor:
+    return paddle.to_tensor(np.array(values, np.float32))
+
+
+def test_detections() -> None:
+    """Two classes; image 0 has a pair that overlaps, image 1 nothing that is sure enough."""
+    regions = [tensor([[0, 0, 10, 10], [0, 0, 10, 9], [30, 30, 50, 50]]), tensor([[0, 0, 5, 5]])]
+    logits = tensor([[0, 5, 0], [0, 6, 0], [0, 0, 9], [1, 1, 1]])
+    found = detect(
+        regions,
+        logits,
+        paddle.zeros([4, 3, 4]),
+        tensor([[0, 0, 40, 40]] * 2),
+        coder=BoxCoder(),
+        score_threshold=0.5,
+        nms_threshold=0.5,
+        most=100,
+        least=1.0,
+    )
+    assert found.counts == [2, 0]
+    assert found.labels.tolist() == [2, 1]
+    np.testing.assert_allclose(found.boxes.numpy(), [[30, 30, 40, 40], [0, 0, 10, 9]], atol=1e-4)
+    assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+
+
+def test_boxes_of_different_classes_may_overlap_and_only_the_best_are_kept() -> None:
+    regions = [tensor([[0, 0, 10, 10]] * 2 + [[20, 20, 30, 30]])]
+    arguments = {
+        "coder": BoxCoder(),
+        "score_threshold": 0.5,
+        "nms_threshold": 0.5,
+        "least": 1.0,
+    }
+    logits = tensor([[0, 5, 0], [0, 0, 6], [0, 7, 0]])
+    offsets, bounds = paddle.zeros([3, 3, 4]), tensor([[0, 0, 40, 40]])
+    assert detect(regions, logits, offsets, bounds, most=9, **arguments).labels.tolist() == [
+        1,
+        2,
+        1,
+    ]
+    assert detect(regions, logits, offsets, bounds, most=2, **arguments).labels.tolist() == [1, 2]
