@@ -1,0 +1,85 @@
+"""COCO's instances JSON is read, or refused in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.formats.coco_instances import instance_mask, read_instances
+
+
+def instances_json(path: Path, **changes: Any) -> Path:
+    content = {
+        "images": [{"id": 5, "file_name": "a.jpg", "height": 4, "width": 6}],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 5,
+                "category_id": 3,
+                "iscrowd": 0,
+                "segmentation": [[0, 0, 2, 0, 2, 2, 0, 2], [4, 0, 6, 0, 6, 2, 4, 2]],
+            },
+            {
+                "id": 2,
+                "image_id": 5,
+                "category_id": 8,
+                "iscrowd": 1,
+                "segmentation": {"size": [4, 6], "counts": [0, 4, 20]},
+            },
+        ],
+        "categories": [{"id": 3, "name": "cat"}, {"id": 8, "name": "dog"}],
+    }
+    path.write_text(json.dumps(content | changes))
+    return path
+
+
+def test_instances_are_read(tmp_path: Path) -> None:
+    info, (image,) = read_instances(instances_json(tmp_path / "a.json"))
+    assert [(c.name, c.is_thing, c.official_id) for c in info.categories] == [
+        ("cat", True, 3),
+        ("dog", True, 8),
+    ]
+    assert (image.image_id, image.file_name, image.size) == (5, "a.jpg", (4, 6))
+    cat, dog = image.instances
+    assert (cat.category, cat.iscrowd, dog.category, dog.iscrowd) == (0, False, 1, True)
+    both_parts = [[1, 1, 0, 0, 1, 1]] * 2 + [[0] * 6] * 2
+    assert instance_mask(cat, image.size).astype(int).tolist() == both_parts
+    assert instance_mask(dog, image.size).astype(int).tolist() == [[1, 0, 0, 0, 0, 0]] * 4
+
+
+ANNOTATION = {"id": 1, "image_id": 5, "category_id": 3, "segmentation": [[0, 0, 2, 0, 2, 2]]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": [{"id": 5, "file_name": "a.jpg"}]}, "an image needs id"),
+        (
+            {"images": [{"id": 5, "file_name": "a", "height": 10**9, "width": 10**9}]},
+            "an image needs id, file_name, height and width",
+        ),
+        ({"annotations": [ANNOTATION | {"image_id": 6}]}, "is of image 6, which 'images' lacks"),
+        ({"annotations": [ANNOTATION | {"category_id": 9}]}, "category_id 9, which is none of its"),
+        ({"annotations": [ANNOTATION | {"segmentation": []}]}, "says not which pixels it is"),
+        ({"annotations": [ANNOTATION | {"segmentation": [[1, 2, 3]]}]}, "needs .* polygons"),
+        ({"annotations": [{"id": 1}]}, "an annotation needs id, image_id"),
+        ({"annotations": 3}, "expected a list under 'annotations'"),
+        ({"categories": [{"id": 3}]}, "a category needs id"),
+    ],
+)
+def test_broken_instances_are_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=f"a\\.json: .*{message}"):
+        read_instances(instances_json(tmp_path / "a.json", **changes))
+
+
+def test_an_rle_of_another_size_is_refused(tmp_path: Path) -> None:
+    other = ANNOTATION | {"segmentation": {"size": [2, 2], "counts": [0, 4]}}
+    _, (image,) = read_instances(instances_json(tmp_path / "a.json", annotations=[other]))
+    with pytest.raises(DataError, match="annotation 1: its RLE has size 2 x 2, the image 4 x 6"):
+        instance_mask(image.instances[0], image.size)
