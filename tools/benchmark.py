@@ -1,14 +1,13 @@
-"""Measures what is fast here against what it replaces, in one run on one machine.
+"""Measure what is fast here against what it replaces, in one run on one machine.
 
     python tools/benchmark.py postprocess
     python tools/benchmark.py all --json benchmark.json --plot benchmark.png
 
-Each way runs in a process of its own; after a first call, whose result is
-compared and whose peak memory is measured, rounds alternate between the two
-ways. The table shows the medians, half the distance of the quartiles (±), how
-many times as fast ours is, the goal, and the memory that ours / theirs needed
-beyond what was held before. All inputs are made up, the same in every run; no
-data set is needed.
+Each implementation runs in a process of its own; after a first call, whose result is
+compared and whose peak memory is measured, rounds alternate between the two.
+The table shows the medians, half the interquartile range (±), the speedup, the
+goal, and the memory that ours / theirs needed beyond what was held before. All
+inputs are synthetic, the same in every run; no data set is needed.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from panoptic_deeplab.cli.parser import positive
 from panoptic_deeplab.errors import UsageError
 
 if TYPE_CHECKING:
-    from benchmarking.contest import Result
+    from benchmarking.comparison import Result
 
 SUBJECTS = {
     "model": "the network in each runtime",
@@ -63,10 +62,13 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--plot", type=Path, help="draw them into this picture (PNG)")
     parser.add_argument(
-        "--repeats", type=positive, default=7, help="rounds of each contest (default: %(default)s)"
+        "--repeats",
+        type=positive,
+        default=7,
+        help="rounds of each comparison (default: %(default)s)",
     )
     parser.add_argument(
-        "--only", default="", metavar="TEXT", help="contests whose names hold this text"
+        "--only", default="", metavar="TEXT", help="comparisons whose names hold this text"
     )
     parser.add_argument(
         "--threads", type=positive, help="of the numeric libraries (default: one a core)"
@@ -139,7 +141,7 @@ def check_outputs(arguments: argparse.Namespace) -> None:
 
 
 def results_of(name: str, arguments: argparse.Namespace) -> Iterator[Result]:
-    """Measures one subject, saying what it is at."""
+    """Measure one subject with a progress bar."""
     from benchmarking.processes import InPlace, Worker
 
     from panoptic_deeplab.progress import progress_bar
@@ -147,15 +149,17 @@ def results_of(name: str, arguments: argparse.Namespace) -> Iterator[Result]:
     subject = importlib.import_module(f"benchmarking.{name}")
     repeats, runner = (1, InPlace) if arguments.quick else (arguments.repeats, Worker)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        contests = [
-            contest
-            for contest in subject.contests(Path(folder), arguments.quick)
-            if arguments.only in contest.name
+        comparisons = [
+            comparison
+            for comparison in subject.comparisons(Path(folder), arguments.quick)
+            if arguments.only in comparison.name
         ]
-        with progress_bar(contests, title=name, total=len(contests), unit="contests") as bar:
-            for contest in bar:
-                bar.set_postfix_str(contest.name, refresh=sys.stderr.isatty())
-                yield contest.run(repeats, runner)
+        with progress_bar(
+            comparisons, title=name, total=len(comparisons), unit="comparisons"
+        ) as bar:
+            for comparison in bar:
+                bar.set_postfix_str(comparison.name, refresh=sys.stderr.isatty())
+                yield comparison.run(repeats, runner)
 
 
 def usable_cores() -> int:

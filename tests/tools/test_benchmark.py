@@ -17,7 +17,7 @@ import benchmark
 import numpy as np
 import pytest
 from benchmarking import export, exported
-from benchmarking.contest import Contest, DisagreementError, Result, Way, spread
+from benchmarking.comparison import Comparison, DisagreementError, Implementation, Result, spread
 from benchmarking.inputs import annotated_sample, draw_things, ellipses, network_outputs
 from benchmarking.plot import COLORS, draw_plot
 from benchmarking.processes import InPlace, Worker
@@ -48,7 +48,7 @@ MACHINE = {
 }
 
 
-# --- ways for the tests; they run in processes of their own, so they stand on their own ---
+# --- implementations for the tests; they run in processes of their own ---
 
 
 def _log(path, letter):
@@ -57,20 +57,20 @@ def _log(path, letter):
     return letter
 
 
-def logging_way(path, letter):
+def logging_call(path, letter):
     return partial(_log, path, letter)
 
 
-def variable_way(name):
+def variable_call(name):
     return partial(os.environ.get, name)
 
 
-def holding_way(held, used):
+def holding_call(held, used):
     inputs = np.ones(held // 8)
     return lambda: float(np.ones(used // 8).sum() + inputs[0])
 
 
-def failing_way():
+def failing_call():
     def run():
         raise DataError("scenes.json: not a scene")
 
@@ -84,32 +84,32 @@ class StubbornError(Exception):
         super().__init__(a)
 
 
-def stubborn_way():
+def stubborn_call():
     def run():
         raise StubbornError("no", "way")
 
     return run
 
 
-def leaving_way():
+def leaving_call():
     return partial(os._exit, 3)
 
 
-def unprepared_way():
+def unprepared_call():
     raise DataError("nothing to prepare")
 
 
-def contest(ours, baseline, **more) -> Contest:
-    return Contest("a name", Way(ours), Way(baseline), "another", **more)
+def comparison(ours, baseline, **more) -> Comparison:
+    return Comparison("a name", Implementation(ours), Implementation(baseline), "another", **more)
 
 
-# --- the frame ---
+# --- the framework ---
 
 
 def test_rounds_alternate_after_a_first_call(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    result = contest(
-        partial(logging_way, path, "a"), partial(logging_way, path, "b"), goal=0.0
+    result = comparison(
+        partial(logging_call, path, "a"), partial(logging_call, path, "b"), goal=0.0
     ).run(repeats=3)
     assert path.read_text() == "ab" + "ab" * 3
     assert result.repeats == 3
@@ -117,50 +117,53 @@ def test_rounds_alternate_after_a_first_call(tmp_path: Path) -> None:
     assert result.reached is True
 
 
-def test_each_way_has_its_own_environment() -> None:
-    ways = [Way(partial(variable_way, "WAY"), {"WAY": value}) for value in ("ours", "theirs")]
+def test_each_implementation_has_its_own_environment() -> None:
+    pair = [
+        Implementation(partial(variable_call, "WAY"), {"WAY": value})
+        for value in ("ours", "theirs")
+    ]
     returned = []
-    Contest("names", *ways, "x", check=lambda *pair: returned.extend(pair)).run(repeats=1)
+    Comparison("names", *pair, "x", check=lambda *both: returned.extend(both)).run(repeats=1)
     assert returned == ["ours", "theirs"]
     assert "WAY" not in os.environ
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process's peak")
 def test_memory_is_what_the_call_needs_beyond_its_inputs() -> None:
-    with Worker(partial(holding_way, 80_000_000, 40_000_000), {}) as worker:
+    with Worker(partial(holding_call, 80_000_000, 40_000_000), {}) as worker:
         run = worker.measure()
     assert 39 < run.peak_mb < 60
 
 
-def test_ways_that_disagree_are_not_timed(tmp_path: Path) -> None:
+def test_implementations_that_disagree_are_not_timed(tmp_path: Path) -> None:
     def check(ours: str, theirs: str) -> None:
         raise DisagreementError(f"{ours} is not {theirs}")
 
     path = tmp_path / "log"
     with pytest.raises(DisagreementError, match=r"^a is not b$"):
-        contest(partial(logging_way, path, "a"), partial(logging_way, path, "b"), check=check).run(
-            repeats=3
-        )
+        comparison(
+            partial(logging_call, path, "a"), partial(logging_call, path, "b"), check=check
+        ).run(repeats=3)
     assert path.read_text() == "ab"
 
 
 @pytest.mark.parametrize(
-    ("way", "error", "said"),
+    ("call", "error", "said"),
     [
-        (failing_way, DataError, "^scenes.json: not a scene$"),
-        (unprepared_way, DataError, "^nothing to prepare$"),
-        (stubborn_way, RuntimeError, "^StubbornError: no$"),
-        (leaving_way, UserError, "ended with exit code 3 "),
+        (failing_call, DataError, "^scenes.json: not a scene$"),
+        (unprepared_call, DataError, "^nothing to prepare$"),
+        (stubborn_call, RuntimeError, "^StubbornError: no$"),
+        (leaving_call, UserError, "ended with exit code 3 "),
     ],
 )
-def test_what_fails_in_a_process_is_told_here(way, error, said: str) -> None:
-    with pytest.raises(error, match=said), Worker(way, {}) as worker:
+def test_what_fails_in_a_process_is_told_here(call, error, said: str) -> None:
+    with pytest.raises(error, match=said), Worker(call, {}) as worker:
         worker.time()
     assert worker._process.exitcode is not None
 
 
 def test_a_runner_in_place_has_the_same_face(tmp_path: Path) -> None:
-    with InPlace(partial(logging_way, tmp_path / "log", "a"), {}) as runner:
+    with InPlace(partial(logging_call, tmp_path / "log", "a"), {}) as runner:
         assert runner.measure().returned == "a"
         assert runner.time() >= 0
 
@@ -297,7 +300,7 @@ def test_things_are_lifted_until_they_win_a_quarter() -> None:
 def test_predictions_of_the_measured_weights_are_those_of_the_plain_statement(
     tmp_path: Path,
 ) -> None:
-    """All 60 centres, and the ids of every pixel, by two ways that share the network alone."""
+    """All 60 centers and the ids of every pixel; the two share only the network."""
     recipe = exported.for_one_size(QUICK)
     weights = exported.checkpoint(recipe, tmp_path)
     ours = export.prepare_predictor(recipe, weights)()
@@ -313,14 +316,14 @@ def test_predictions_of_the_measured_weights_are_those_of_the_plain_statement(
 
 
 @pytest.mark.parametrize(
-    ("subject", "contests"), [("postprocess", 5), ("targets", 2), ("train_step", 3)]
+    ("subject", "comparisons"), [("postprocess", 5), ("targets", 2), ("train_step", 3)]
 )
-def test_quick_runs(subject: str, contests: int, tmp_path: Path, capfd) -> None:
-    """Every contest's check passes; what is written can be read."""
+def test_quick_runs(subject: str, comparisons: int, tmp_path: Path, capfd) -> None:
+    """Every comparison's check passes; what is written can be read."""
     files = ["--json", str(tmp_path / "a" / "r.json"), "--plot", str(tmp_path / "r.png")]
     assert benchmark.main([subject, "--quick", *files]) == 0
     entries = json.loads((tmp_path / "a" / "r.json").read_text())
-    assert len({entry["name"] for entry in entries}) == contests
+    assert len({entry["name"] for entry in entries}) == comparisons
     for entry in entries:
         assert entry.keys() >= KEYS
         assert entry["name"].startswith(f"{subject}: ")
@@ -330,7 +333,7 @@ def test_quick_runs(subject: str, contests: int, tmp_path: Path, capfd) -> None:
     assert subject.upper() in capfd.readouterr().out
 
 
-def test_contests_can_be_chosen_by_name(tmp_path: Path) -> None:
+def test_comparisons_can_be_chosen_by_name(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     arguments = ["postprocess", "--quick", "--only", "grouping alone", "--json", str(path)]
     assert benchmark.main(arguments) == 0

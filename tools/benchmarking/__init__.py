@@ -1,5 +1,5 @@
-"""What `tools/benchmark.py` measures: the frame, one file a subject, and how results are shown.
+"""What `tools/benchmark.py` measures: the framework, one file per subject, and the reports.
 
-A subject is a module with a function `contests(folder, quick)`: what is to be measured, at full or
-at small size, with a folder for files of its own.
+A subject is a module with a function `comparisons(folder, quick)`, which yields what to measure at
+full or at small size and may write files to the folder.
 """

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from benchmarking.contest import Contest, DisagreementError, Way
+from benchmarking.comparison import Comparison, DisagreementError, Implementation
 from benchmarking.inputs import size_of
 from benchmarking.processes import Call
 from benchmarking.scored_files import Files, link_many, write_files
@@ -29,25 +29,25 @@ SCENES, QUICK_SCENES = 6, 2
 MANY, FEW = 1000, 10
 
 
-def contests(folder: Path, quick: bool) -> Iterable[Contest]:
+def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
     """Each score from files, PQ and AP also without reading them, and their memory."""
     scenes, workers = (QUICK_SCENES, 1) if quick else (SCENES, 2)
     files = write_files(folder / "scenes", size_of(quick), scenes, workers)
-    yield _contest("PQ from files", prepare_pq, official_pq, files, same_pq, 3)
-    yield _contest("PQ of maps in memory", prepare_pq_maps, official_pq_maps, files, same_pq, 8)
-    yield _contest("AP from files", prepare_ap, official_ap, files, same_ap, 8, _FIRST_RUN)
-    yield _contest(
+    yield _comparison("PQ from files", prepare_pq, official_pq, files, same_pq, 3)
+    yield _comparison("PQ of maps in memory", prepare_pq_maps, official_pq_maps, files, same_pq, 8)
+    yield _comparison("AP from files", prepare_ap, official_ap, files, same_ap, 8, _FIRST_RUN)
+    yield _comparison(
         "AP of maps in memory", prepare_ap_maps, official_ap_maps, files, same_ap, 8, _FIRST_RUN
     )
-    yield _contest("IoU and iIoU from files", prepare_iou, official_iou, files, same_iou, 1)
-    yield _contest("panoptic PNGs of a split", prepare_pngs, official_pngs, files, same_pngs, 3)
+    yield _comparison("IoU and iIoU from files", prepare_iou, official_iou, files, same_iou, 1)
+    yield _comparison("panoptic PNGs of a split", prepare_pngs, official_pngs, files, same_pngs, 3)
 
     many, few = (QUICK_SCENES, 1) if quick else (MANY, FEW)
     linked = [link_many(files, folder / f"times_{count}", count) for count in (many, few)]
     for name, prepare in (("PQ", prepare_pq), ("PQ, IoU, AP", prepare_all_maps)):
-        yield Contest(
+        yield Comparison(
             f"{name}: {many:,} pictures",
-            *(Way(partial(prepare, files)) for files in linked),
+            *(Implementation(partial(prepare, files)) for files in linked),
             f"ours, {few} pictures",
             goal_memory=1.2,
             note="the memory compared is what scoring takes beyond the loaded libraries",
@@ -57,11 +57,13 @@ def contests(folder: Path, quick: bool) -> Iterable[Contest]:
 _FIRST_RUN = "both look for the annotated instances, as in the official tool's first run"
 
 
-def _contest(name, ours, baseline, files: Files, check, goal: float, note: str = "") -> Contest:
-    return Contest(
+def _comparison(
+    name, ours, baseline, files: Files, check, goal: float, note: str = ""
+) -> Comparison:
+    return Comparison(
         name,
-        Way(partial(ours, files)),
-        Way(partial(baseline, files)),
+        Implementation(partial(ours, files)),
+        Implementation(partial(baseline, files)),
         OFFICIAL,
         goal=goal,
         check=check,

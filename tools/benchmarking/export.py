@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarking.contest import Contest, DisagreementError, Entry, Way
+from benchmarking.comparison import Comparison, DisagreementError, Entry, Implementation
 from benchmarking.exported import (
     CENTERS,
     checkpoint,
@@ -24,12 +24,12 @@ from benchmarking.exported import (
     network_input,
     picture,
 )
-from benchmarking.model import network_contests
+from benchmarking.model import network_comparisons
 from benchmarking.processes import Call
 from benchmarking.train_step import OWN_CHOICE, QUICK, RESNET, Recipe
 
 
-def contests(folder: Path, quick: bool) -> Iterable[Entry]:
+def comparisons(folder: Path, quick: bool) -> Iterable[Entry]:
     """One picture through each runtime that is installed, and through our predictor."""
     recipe = for_one_size(QUICK if quick else RESNET)
     runtimes = installed_runtimes()
@@ -41,10 +41,10 @@ def contests(folder: Path, quick: bool) -> Iterable[Entry]:
     }
     ours["picture to ids by predict.py"] = (partial(prepare_predictor, recipe, weights), None)
     for name, (prepare, goal) in ours.items():
-        yield Contest(
+        yield Comparison(
             name,
-            Way(prepare),
-            Way(partial(prepare_dygraph, recipe, weights), OWN_CHOICE),
+            Implementation(prepare),
+            Implementation(partial(prepare_dygraph, recipe, weights), OWN_CHOICE),
             "dygraph, plain grouping",
             goal=goal,
             goal_memory=1 if goal else None,
@@ -52,7 +52,7 @@ def contests(folder: Path, quick: bool) -> Iterable[Entry]:
             note=f"picture {recipe.crop[1]}x{recipe.crop[0]}, random weights, {CENTERS} centres, "
             "a quarter of the pixels things",
         )
-    yield from network_contests(recipe, weights, folder)
+    yield from network_comparisons(recipe, weights, folder)
 
 
 def same_ids(ours: np.ndarray, plain: np.ndarray) -> None:

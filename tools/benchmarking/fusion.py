@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarking.contest import Contest, DisagreementError, Way
+from benchmarking.comparison import Comparison, DisagreementError, Implementation
 from benchmarking.inputs import FULL_SIZE, Size, ellipses, network_outputs, size_of
 from benchmarking.plain_fusion import plain_fusion
 from benchmarking.processes import Call
@@ -21,14 +21,14 @@ SURENESS = 6.0
 """The logit in the middle of a mask."""
 
 
-def contests(folder: Path, quick: bool) -> Iterable[Contest]:
+def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
     """From the outputs of a network to ids and scores."""
     size = size_of(quick)
     count = INSTANCES if size == FULL_SIZE else FEW
-    yield Contest(
+    yield Comparison(
         f"outputs to ids and scores, {count} instances",
-        Way(partial(prepare_ours, size, count)),
-        Way(partial(prepare_plain, size, count)),
+        Implementation(partial(prepare_ours, size, count)),
+        Implementation(partial(prepare_plain, size, count)),
         "plain statement, numpy",
         goal=5,
         goal_mb=200,

@@ -1,4 +1,4 @@
-"""How long the network waits for its samples: a training from disk, as its metrics tell."""
+"""How long a training from disk waits for its samples, read from its metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarking.contest import Result, spread
+from benchmarking.comparison import Result, spread
 from benchmarking.processes import Runner
 from benchmarking.targets import make_training_scenes
 from panoptic_deeplab.engine.metrics import read_metrics
@@ -20,7 +20,7 @@ CONFIG = "configs/demo/panoptic_deeplab_lite_scenes.yml"
 SIZE, WORKERS, GOAL = (256, 512), 2, 0.95
 
 
-def contests(folder: Path, quick: bool) -> Iterable[WaitingForSamples]:
+def comparisons(folder: Path, quick: bool) -> Iterable[WaitingForSamples]:
     """The demo's training with two workers."""
     scenes = make_training_scenes(folder / "scenes", SIZE, 4 if quick else 16, 1 if quick else 2)
     yield WaitingForSamples(
@@ -30,12 +30,12 @@ def contests(folder: Path, quick: bool) -> Iterable[WaitingForSamples]:
 
 @dataclass(frozen=True)
 class WaitingForSamples:
-    """A training whose metrics tell how long a step takes and how much of that is waiting.
+    """A training whose metrics hold the time of a step and how much of it is waiting.
 
     Attributes:
         name: of what is done.
         scenes: the data set.
-        save_dir: where the training leaves its metrics.
+        save_dir: where the training writes its metrics.
         steps: between two rows of the metrics.
     """
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarking.contest import Contest, DisagreementError, Entry, Way
+from benchmarking.comparison import Comparison, DisagreementError, Entry, Implementation
 from benchmarking.exported import (
     checkpoint,
     configuration,
@@ -30,26 +30,30 @@ BASELINE = "dygraph, MKL's choice"
 TOLERANCE = 1e-3  # of an output's largest value
 
 
-def contests(folder: Path, quick: bool) -> Iterable[Entry]:
+def comparisons(folder: Path, quick: bool) -> Iterable[Entry]:
     """One picture through each runtime that is installed."""
     recipe = for_one_size(QUICK if quick else RESNET)
-    return network_contests(recipe, checkpoint(recipe, folder), folder)
+    return network_comparisons(recipe, checkpoint(recipe, folder), folder)
 
 
-def network_contests(recipe: Recipe, weights: Path, folder: Path) -> Iterable[Entry]:
+def network_comparisons(recipe: Recipe, weights: Path, folder: Path) -> Iterable[Entry]:
     """The same for weights that are there; exports go to `folder`."""
     runtimes = installed_runtimes()
     size = f"{recipe.crop[1]}x{recipe.crop[0]}"
     path = export(recipe, weights, folder / "network")
     dygraph = partial(prepare_dygraph, recipe, weights)
-    reference = Way(dygraph, OWN_CHOICE)
-    yield Contest(
-        "network in Paddle, MKL as ours", Way(dygraph), reference, BASELINE, check=same_outputs
+    reference = Implementation(dygraph, OWN_CHOICE)
+    yield Comparison(
+        "network in Paddle, MKL as ours",
+        Implementation(dygraph),
+        reference,
+        BASELINE,
+        check=same_outputs,
     )
     for runtime in runtimes:
-        yield Contest(
+        yield Comparison(
             f"network in {runtime}",
-            Way(partial(prepare_exported, runtime, path, recipe)),
+            Implementation(partial(prepare_exported, runtime, path, recipe)),
             reference,
             BASELINE,
             goal=5,
@@ -59,10 +63,10 @@ def network_contests(recipe: Recipe, weights: Path, folder: Path) -> Iterable[En
     small = export_in_int8(recipe, weights, folder)
     sizes = [file.stat().st_size / 1e6 for file in (small, path)]
     for runtime in runtimes:
-        yield Contest(
+        yield Comparison(
             f"network in 8 bits, {runtime}",
-            Way(partial(prepare_exported, runtime, small, recipe)),
-            Way(partial(prepare_exported, runtime, path, recipe)),
+            Implementation(partial(prepare_exported, runtime, small, recipe)),
+            Implementation(partial(prepare_exported, runtime, path, recipe)),
             "the float32 file",
             note=f"picture {size}; files of {sizes[0]:.1f} and {sizes[1]:.1f} MB",
         )

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmarking.contest import Result
+from benchmarking.comparison import Result
 from benchmarking.report import Measured, amount, duration, format_machine, times
 
 # Cityscapes' own colors: sky, person, fence

@@ -12,54 +12,54 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarking.contest import Contest, DisagreementError, Way
+from benchmarking.comparison import Comparison, DisagreementError, Implementation
 from benchmarking.inputs import QUICK_SIZE, Size, network_outputs, size_of
 from benchmarking.processes import Call
 
 CENTERS, FEW, MANY = 60, 10, 200
 
 
-def contests(folder: Path, quick: bool) -> Iterable[Contest]:
+def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
     """The whole step, its growth with the number of centres, and grouping alone."""
     size = size_of(quick)
-    ours = Way(partial(prepare_ours, size, CENTERS))
-    yield Contest(
+    ours = Implementation(partial(prepare_ours, size, CENTERS))
+    yield Comparison(
         "outputs to ids and scores",
         ours,
-        Way(partial(prepare_upsampling, size, CENTERS)),
+        Implementation(partial(prepare_upsampling, size, CENTERS)),
         "Paddle's resize, argmax",
         goal=3,
         goal_mb=100,
         note="the baseline is only the bilinear upsampling and the argmax of the 19 class maps",
     )
-    yield Contest(
+    yield Comparison(
         "outputs to ids and scores",
         ours,
-        Way(partial(prepare_plain, size, CENTERS)),
+        Implementation(partial(prepare_plain, size, CENTERS)),
         "plain statement, numpy",
         goal=20,
         check=same_ids,
         note="the baseline gives no scores",
     )
-    yield Contest(
+    yield Comparison(
         f"outputs to ids, {MANY} centres",
-        Way(partial(prepare_ours, size, MANY)),
-        Way(partial(prepare_ours, size, FEW)),
+        Implementation(partial(prepare_ours, size, MANY)),
+        Implementation(partial(prepare_ours, size, FEW)),
         f"ours, {FEW} centres",
         goal=0.5,
         note="the goal is less than twice the time",
     )
-    yield Contest(
+    yield Comparison(
         "grouping alone",
-        Way(partial(prepare_grouping, size, CENTERS)),
-        Way(partial(prepare_plain_grouping, size, CENTERS)),
+        Implementation(partial(prepare_grouping, size, CENTERS)),
+        Implementation(partial(prepare_plain_grouping, size, CENTERS)),
         "all distances, numpy",
         check=same_ids,
     )
-    yield Contest(
+    yield Comparison(
         "outputs to ids, tensor form",
-        Way(partial(prepare_tensor_form, size, CENTERS)),
-        Way(partial(prepare_plain, size, CENTERS)),
+        Implementation(partial(prepare_tensor_form, size, CENTERS)),
+        Implementation(partial(prepare_plain, size, CENTERS)),
         "plain statement, numpy",
         check=same_ids,
         note="the form for GPUs and exported files, here on the CPU",

@@ -1,4 +1,4 @@
-"""A process of its own for each way, with its time and its memory."""
+"""A process of its own for each implementation, with its time and its memory."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Run:
     """One call.
 
     Attributes:
-        seconds: that it took.
-        peak_mb: the most memory (10^6 bytes) it held beyond what was there before.
+        seconds: duration.
+        peak_mb: peak memory (10^6 bytes) beyond what was held before.
         returned: what it returned.
     """
 
@@ -42,7 +42,7 @@ class Run:
 
 
 class Runner(Protocol):
-    """Prepares a call and makes it whenever it is told to; a context."""
+    """Prepares a call and makes it on demand; a context."""
 
     def __init__(self, prepare: Callable[[], Call], environment: Mapping[str, str]) -> None: ...
 
@@ -69,12 +69,12 @@ class InPlace:
         pass
 
     def measure(self) -> Run:
-        """Makes the call."""
+        """Make the call."""
         with self._silently():
             return measure_call(self._call)
 
     def time(self) -> float:
-        """Makes the call; its seconds."""
+        """Make the call and return its seconds."""
         with self._silently():
             return time_call(self._call)
 
@@ -86,11 +86,11 @@ class InPlace:
 
 
 class Worker:
-    """A fresh process that prepares a call and makes it whenever it is told to; a context.
+    """A fresh process that prepares a call and makes it on demand; a context.
 
     Args:
         prepare: makes the inputs and returns the call.
-        environment: variables of the process, beside this one's.
+        environment: variables of the process, in addition to those of this process.
     """
 
     def __init__(self, prepare: Callable[[], Call], environment: Mapping[str, str]) -> None:
@@ -113,7 +113,7 @@ class Worker:
         self._process.join()
 
     def measure(self) -> Run:
-        """Makes the call, and brings back what it returned.
+        """Make the call and bring back what it returned.
 
         Raises:
             UserError: the process ended.
@@ -122,28 +122,28 @@ class Worker:
         return self._ask(measure_call)
 
     def time(self) -> float:
-        """Makes the call; its seconds. Raises as `measure`."""
+        """Make the call and return its seconds; raises as `measure` does."""
         return self._ask(time_call)
 
-    def _ask(self, way: Callable[[Call], Any]) -> Any:
+    def _ask(self, measurement: Callable[[Call], Any]) -> Any:
         if not self._is_ready:
-            self._answer()
+            self._reply()
             self._is_ready = True
-        self._pipe.send(way)
-        return self._answer()
+        self._pipe.send(measurement)
+        return self._reply()
 
-    def _answer(self) -> Any:
+    def _reply(self) -> Any:
         try:
-            answer = self._pipe.recv()
+            reply = self._pipe.recv()
         except (EOFError, ConnectionResetError):
             self._process.join()
             raise UserError(
                 f"a measured process ended with exit code {self._process.exitcode} (-9: killed, "
-                "perhaps for want of memory)"
+                "perhaps out of memory)"
             ) from None
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
 
 
 @contextlib.contextmanager
@@ -158,7 +158,7 @@ def _with_variables(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def _serve(pipe: Connection, prepare: Callable[[], Call]) -> None:
-    """Makes the call in each way that is asked for; answers with the exception that ended it."""
+    """Apply each received measurement to the call and send back its result or exception."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
     _be_silent()
     try:
@@ -174,7 +174,7 @@ def _serve(pipe: Connection, prepare: Callable[[], Call]) -> None:
 
 
 def _be_silent() -> None:
-    """What the measured programs print is not for the table."""
+    """Discard what the measured programs print; it does not belong in the table."""
     silence = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(silence, stream.fileno())
@@ -190,7 +190,7 @@ def _sendable(error: Exception) -> Any:
 
 
 def measure_call(call: Call) -> Run:
-    """Time and memory of one call in this process; what is free before it goes back first."""
+    """Time and memory of one call in this process; free memory is returned to the system first."""
     gc.collect()
     before = _forget_peak()
     start = time.perf_counter()
@@ -200,7 +200,7 @@ def measure_call(call: Call) -> Run:
 
 
 def time_call(call: Call) -> float:
-    """The seconds of one call in this process, which keeps the memory of those before."""
+    """Seconds of one call in this process, which keeps the memory of earlier calls."""
     gc.collect()
     start = time.perf_counter()
     call()
@@ -208,15 +208,15 @@ def time_call(call: Call) -> float:
 
 
 def _forget_peak() -> float:
-    """Lets the high-water mark of memory begin at what is held now, which it returns."""
+    """Reset the high-water mark of memory to what is held now, and return that."""
     with contextlib.suppress(OSError):
-        ctypes.CDLL(None).malloc_trim(0)  # what is free goes back, so that using it again counts
+        ctypes.CDLL(None).malloc_trim(0)  # returned to the system, so that using it again counts
         Path("/proc/self/clear_refs").write_text("5")
     return _memory("VmRSS")
 
 
 def _memory(field: str) -> float:
-    """10^6 bytes, from what Linux tells of this process; NaN elsewhere."""
+    """A field of Linux's status of this process, in 10^6 bytes; NaN on other systems."""
     try:
         status = Path("/proc/self/status").read_text("ascii", "replace")
     except OSError:

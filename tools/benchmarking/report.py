@@ -9,7 +9,7 @@ from itertools import groupby
 from textwrap import wrap
 from typing import Any
 
-from benchmarking.contest import Result
+from benchmarking.comparison import Result
 
 Measured = tuple[str, Result]
 """A subject's name and one of its results."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarking.contest import Contest, DisagreementError, Way
+from benchmarking.comparison import Comparison, DisagreementError, Implementation
 from benchmarking.inputs import Size, annotated_sample, size_of
 from benchmarking.processes import Call
 from panoptic_deeplab.structures import Segment
@@ -42,23 +42,23 @@ SAMPLES = [(scale, chance) for scale in SCALES for chance in (0, 1)]
 training, and would decide otherwise for one side than for the other."""
 
 
-def contests(folder: Path, quick: bool) -> Iterable[Contest]:
+def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
     """The targets alone, and the whole way from PNG files."""
     size = size_of(quick)
-    yield Contest(
+    yield Comparison(
         f"targets of {INSTANCES} instances",
-        Way(partial(prepare_ours, size)),
-        Way(partial(prepare_plain, size)),
+        Implementation(partial(prepare_ours, size)),
+        Implementation(partial(prepare_plain, size)),
         "plain statement, numpy",
         goal=15,
         check=same_targets,
     )
     scenes = make_training_scenes(folder / "scenes", size, len(SCALES), 1 if quick else 2)
     crop = QUICK_CROP if quick else CROP
-    yield Contest(
+    yield Comparison(
         f"PNG to targets, {len(SAMPLES)} of {crop[0]}x{crop[1]}",
-        Way(partial(prepare_samples, scenes, crop)),
-        Way(partial(prepare_plain_samples, scenes, crop)),
+        Implementation(partial(prepare_samples, scenes, crop)),
+        Implementation(partial(prepare_plain_samples, scenes, crop)),
         "PaddleSeg, plain targets",
         goal=5,
         check=same_samples,

@@ -1,10 +1,10 @@
-"""One training step: the trainer's against a plain one, from arrays to updated weights.
+"""One training step: the trainer against a plain implementation, from arrays to updated weights.
 
-`PlainStep` does what the reference implementations do: pictures and maps travel as normalised
-floats, all outputs are upsampled, losses are taken at full size. Both start from the same weights,
-and their first losses have to agree. Dropout is off, for its draws are not the subject.
+`PlainStep` does what the reference implementations do: images and maps travel as normalized
+floats, all outputs are upsampled, losses are computed at full size. Both start from the same
+weights, and their first losses have to agree. Dropout is off: its random draws would differ.
 
-EfficientPS's step is compared with itself: what a hundred instances cost beside one.
+EfficientPS's step is compared with itself: the cost of a hundred instances and of one.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarking.contest import Contest, DisagreementError, Way
+from benchmarking.comparison import Comparison, DisagreementError, Implementation
 from benchmarking.inputs import Size, annotated_sample
 from benchmarking.processes import Call
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 INSTANCES, FEW, MANY = 30, 1, 100
 TOLERANCE = 1e-4
-OWN_CHOICE = {"MKL_DEBUG_CPU_TYPE": "0"}  # what Paddle's MKL does unless told
+OWN_CHOICE = {"MKL_DEBUG_CPU_TYPE": "0"}  # MKL's default choice of kernels
 
 
 class Recipe(NamedTuple):
-    """What is trained: a configuration below `configs`, changes to it, and (height, width)."""
+    """What is trained: a configuration in `configs`, changes to it, and (height, width)."""
 
     config: str
     changes: tuple[str, ...]
@@ -54,25 +54,32 @@ TOP_DOWN = Recipe("efficientps/efficientps_b0_scenes.yml", (), (512, 1024))
 QUICK_TOP_DOWN = TOP_DOWN._replace(crop=(64, 128))
 
 
-def contests(folder: Path, quick: bool) -> Iterable[Contest]:
-    """ResNet-50, one picture: against the reference as it runs, and with our choice of kernels.
+def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
+    """ResNet-50, one image: against the reference as it runs, and with our choice of kernels.
 
     Then EfficientPS with many instances and with one.
     """
     recipe = QUICK if quick else RESNET
     name = f"{'lite' if quick else 'ResNet-50'}, {recipe.crop[1]}x{recipe.crop[0]}, batch 1"
-    ours = Way(partial(prepare_ours, recipe, folder))
+    ours = Implementation(partial(prepare_ours, recipe, folder))
     plain = partial(prepare_plain, recipe)
-    yield Contest(
-        name, ours, Way(plain, OWN_CHOICE), "plain step, MKL's choice", goal=1.3, check=same_losses
+    yield Comparison(
+        name,
+        ours,
+        Implementation(plain, OWN_CHOICE),
+        "plain step, MKL's choice",
+        goal=1.3,
+        check=same_losses,
     )
-    yield Contest(name, ours, Way(plain), "plain step, MKL as ours", check=same_losses)
+    yield Comparison(
+        name, ours, Implementation(plain), "plain step, MKL as ours", check=same_losses
+    )
     recipe = QUICK_TOP_DOWN if quick else TOP_DOWN
     height, width = recipe.crop
-    yield Contest(
+    yield Comparison(
         f"EfficientPS B0, {width}x{height}, {MANY} instances",
-        Way(partial(prepare_ours, recipe, folder, MANY)),
-        Way(partial(prepare_ours, recipe, folder, FEW)),
+        Implementation(partial(prepare_ours, recipe, folder, MANY)),
+        Implementation(partial(prepare_ours, recipe, folder, FEW)),
         f"the same, {FEW} instance",
         goal_memory=None if quick else 1.1,
         note=f"{MANY} masks of a byte a pixel would be {MANY * height * width / 1e6:.0f} MB",
@@ -80,14 +87,14 @@ def contests(folder: Path, quick: bool) -> Iterable[Contest]:
 
 
 def same_losses(ours: Mapping[str, float], plain: Mapping[str, float]) -> None:
-    """Refuses losses that differ by more than one part in ten thousand."""
+    """Refuse losses that differ by more than one part in ten thousand."""
     for name, value in plain.items():
         if not math.isclose(ours[name], value, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
             raise DisagreementError(f"{name} is {ours[name]}, the plain step's is {value}")
 
 
 def _configuration(recipe: Recipe):
-    """The configuration with a model of its own that is always the same."""
+    """The configuration, with the same initial weights each time."""
     import paddle
     from paddle import nn
 
@@ -103,7 +110,7 @@ def _configuration(recipe: Recipe):
 
 
 def prepare_ours(recipe: Recipe, folder: Path, instances: int = INSTANCES) -> Call:
-    """The trainer's step on a batch as its loader hands it over."""
+    """The trainer's step on a batch as its loader returns it."""
     import paddle
 
     from panoptic_deeplab.engine.loading import collate
@@ -189,7 +196,7 @@ class PlainStep:
 
 
 def _hardest_fifth(logits: Any, maps: Mapping[str, Any]) -> Any:
-    """The mean of the largest 20 % of all pixels' cross entropies."""
+    """Mean of the largest 20 % of the cross entropies of all pixels."""
     import paddle.nn.functional as F
 
     losses = F.cross_entropy(

@@ -1,6 +1,6 @@
-"""Two ways to one result, timed in turns.
+"""Two implementations of one computation, timed alternately.
 
-Each way runs in a process of its own, so that neither warms up, clutters or configures the other;
+Each runs in a process of its own, so that neither warms up, clutters or configures the other;
 rounds alternate between the two, so that a machine that is busy for a while slows down both.
 """
 
@@ -19,18 +19,18 @@ from panoptic_deeplab.errors import UserError
 
 
 class DisagreementError(UserError):
-    """Two ways gave different results: their times mean nothing."""
+    """Two implementations gave different results: their times mean nothing."""
 
 
 PATIENCE = 60.0
-"""Seconds after which a contest is content with the rounds it has, be it only the first call."""
+"""Seconds after which a comparison starts no further round, even if only the first call is done."""
 
-LEAST_MB = 1.0
-"""Memory below which there is nothing to compare."""
+MIN_MB = 1.0
+"""Memory below which memory is not compared."""
 
 
 class Entry(Protocol):
-    """Something to measure: a `Contest`, or what measures itself in another manner."""
+    """Something to measure: a `Comparison`, or an object that measures itself otherwise."""
 
     name: str
 
@@ -38,20 +38,20 @@ class Entry(Protocol):
 
 
 class Subject(Protocol):
-    """The face of a subject's module."""
+    """The interface of a subject's module."""
 
-    def contests(self, folder: Path, quick: bool) -> Iterable[Entry]:
+    def comparisons(self, folder: Path, quick: bool) -> Iterable[Entry]:
         """What to measure; files may be written to `folder`; `quick` means small sizes."""
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to a result.
+class Implementation:
+    """One implementation to measure.
 
     Attributes:
-        prepare: makes the inputs and returns the call that is measured. A function of a module, or
-            a partial of one: it is sent to another process.
-        environment: variables of that process, beside this one's.
+        prepare: makes the inputs and returns the call that is measured. A module-level function or
+            a partial of one, because it is sent to another process.
+        environment: variables of that process, in addition to those of this process.
     """
 
     prepare: Callable[[], Call]
@@ -67,14 +67,14 @@ class Result:
         seconds, baseline_seconds: medians.
         peak_mb, baseline_peak_mb: memory (10^6 bytes) that the first call needed beyond what its
             process held before; NaN where the system does not tell.
-        spread, baseline_spread: half the distance of the quartiles, as a share of the median.
-        repeats: calls that were timed of each, after a first that was not.
+        spread, baseline_spread: half the interquartile range, as a fraction of the median.
+        repeats: timed calls of each, after a first call that does not count.
         baseline_name: what it is compared with.
-        goal: the speedup that is aimed at.
-        goal_mb: the memory that is aimed at.
-        goal_memory: the same, in times the baseline's.
-        memory_ratio: the memory in times the baseline's.
-        note: what else is to be known.
+        goal: target speedup.
+        goal_mb: target memory (10^6 bytes).
+        goal_memory: target ratio of the memory to that of the baseline.
+        memory_ratio: memory divided by that of the baseline.
+        note: a remark for the reader.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Result:
 
     @property
     def is_of_memory(self) -> bool:
-        """Whether memory, and not time, is what two amounts of work are compared by."""
+        """Whether memory is compared, and not time."""
         return self.goal_memory is not None and self.goal is None
 
     @property
@@ -112,21 +112,21 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Contest:
-    """Our way against a baseline.
+class Comparison:
+    """Our implementation against a baseline.
 
     Attributes:
         name: of what is done.
-        ours, baseline: the two ways.
+        ours, baseline: the two implementations.
         baseline_name: what ours is compared with.
-        goal, goal_mb, goal_memory: what is aimed at, as in `Result`.
-        check: is given what both ways returned; raises `DisagreementError` where they differ.
-        note: what else is to be known.
+        goal, goal_mb, goal_memory: targets, as in `Result`.
+        check: takes what both returned; raises `DisagreementError` where they differ.
+        note: a remark for the reader.
     """
 
     name: str
-    ours: Way
-    baseline: Way
+    ours: Implementation
+    baseline: Implementation
     baseline_name: str
     goal: float | None = None
     goal_mb: float | None = None
@@ -135,7 +135,7 @@ class Contest:
     note: str = ""
 
     def run(self, repeats: int, runner: type[Runner] = Worker) -> Result:
-        """Checks that both ways agree, then times them in turns.
+        """Check that both agree, then time them alternately.
 
         Raises:
             DisagreementError: their results differ.
@@ -149,7 +149,7 @@ class Contest:
             if self.check is not None:
                 self.check(first.returned, baseline_first.returned)
             rounds = [(first.seconds, baseline_first.seconds)]
-            if sum(rounds[0]) < PATIENCE:  # beyond it, what a first call does besides is nothing
+            if sum(rounds[0]) < PATIENCE:  # then the extra work of a first call is negligible
                 rounds = list(_rounds(ours, baseline, repeats))
         seconds, baseline_seconds = zip(*rounds, strict=True)
         return Result(
@@ -165,13 +165,13 @@ class Contest:
             goal=self.goal,
             goal_mb=self.goal_mb,
             goal_memory=self.goal_memory,
-            memory_ratio=first.peak_mb / max(baseline_first.peak_mb, LEAST_MB),
+            memory_ratio=first.peak_mb / max(baseline_first.peak_mb, MIN_MB),
             note=self.note,
         )
 
 
 def _rounds(ours: Runner, baseline: Runner, repeats: int) -> Iterable[tuple[float, float]]:
-    """The seconds of both, at least once, until they are enough or it has taken too long."""
+    """Yield the seconds of both, `repeats` times or until `PATIENCE` is used up."""
     start = time.monotonic()
     for _ in range(repeats):
         yield ours.time(), baseline.time()
@@ -180,7 +180,7 @@ def _rounds(ours: Runner, baseline: Runner, repeats: int) -> Iterable[tuple[floa
 
 
 def spread(seconds: Iterable[float]) -> float:
-    """Half the distance of the quartiles, as a share of the median; 0 for a single value.
+    """Half the interquartile range as a fraction of the median; 0 for a single value.
 
     >>> spread([9.0, 10.0, 11.0])
     0.05
