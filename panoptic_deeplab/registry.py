@@ -1,7 +1,7 @@
-"""Where the parts of a method are found by the `type:` of a configuration.
+"""Registries of the parts that the `type:` of a configuration names.
 
-The managers are PaddleSeg's kind. Backbones share PaddleSeg's own manager, so that all its
-backbones can be named; the other parts follow this project's contracts and have their own.
+They are component managers of PaddleSeg. Backbones share PaddleSeg's own, so that a configuration
+can name all its backbones; the other parts follow this project's contracts and have their own.
 """
 
 from __future__ import annotations

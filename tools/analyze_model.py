@@ -2,14 +2,14 @@
 
     python tools/analyze_model.py --config configs/panoptic_deeplab/*.yml
 
-Multiply-adds are of one image of --height x --width and count what
-convolutions, linear layers and attention's products do (FLOPs are twice as
-many); normalisation, activations and resizing are left out. Memory is of
-training at the configuration's own crop in float32, in two columns: what the
-weights, their gradients and Adam's two moments take once, and what each image
-of a batch adds, which is what Paddle keeps for the backward pass, each tensor
-once. It is computed, not measured: gradients of activations, the library's
-workspace and the device's context come on top.
+Multiply-adds are counted for one image of --height x --width, in convolutions,
+linear layers and the matrix products of attention (FLOPs are twice as many);
+normalization, activations and resizing are left out. Memory is for training at
+the configuration's own crop in float32, in two columns: what the weights, their
+gradients and Adam's two moments take once, and what each image of a batch adds,
+which is what Paddle keeps for the backward pass, each tensor once. It is
+computed, not measured: gradients of activations, the library's workspace and
+the device's context come on top.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ Size = tuple[int, int]
 
 CITYSCAPES_SIZE = (1025, 2049)
 LARGEST_COUNTED = 140_000
-"""Pixels at which kept tensors are counted; those of larger crops are scaled up from there."""
+"""Pixels up to which kept tensors are counted; larger crops are scaled up from there."""
 
 GIBIBYTE = 2**30
 CARDS = (8, 11, 24)
 USABLE = 0.8
-"""Share of a card's memory that the computed part may take; the rest is for what comes on top."""
+"""Fraction of a card's memory that the computed part may take; the rest comes on top."""
 
 ELSEWHERE = "elsewhere"
 LOSSES = "losses"
@@ -53,8 +53,8 @@ LOSSES = "losses"
 class Part:
     """What one part of a network costs.
 
-    `parameters` are trained, `buffers` are not (running statistics); `multiply_adds` are of the
-    picture's size, `kept_bytes` (for the backward pass) and `output_bytes` of one training crop.
+    `parameters` are trained, `buffers` are not (running statistics); `multiply_adds` are for an
+    image of the given size, `kept_bytes` (for the backward pass) and `output_bytes` for one crop.
     """
 
     name: str
@@ -66,13 +66,13 @@ class Part:
 
     @property
     def fixed_bytes(self) -> int:
-        """Weights, gradients and two moments of Adam, and the buffers; for any batch."""
+        """Bytes of weights, gradients, Adam's two moments and buffers, for any batch size."""
         return 4 * (4 * self.parameters + self.buffers)
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A configuration's parts and the sizes (height, width) they were counted for."""
+    """A configuration's parts, and the sizes (height, width) of image and crop."""
 
     name: str
     size: Size
@@ -81,20 +81,20 @@ class Analysis:
 
     @property
     def total(self) -> Part:
-        """All parts as one."""
+        """The sum of all parts."""
         counted = [field.name for field in fields(Part) if field.name != "name"]
         return Part("total", **{n: sum(getattr(p, n) for p in self.parts) for n in counted})
 
     @property
     def recomputed_image_bytes(self) -> int:
-        """`image_bytes` under recompute: what parts hand on, and one part's tensors at a time."""
+        """`kept_bytes` under recompute: the parts' outputs, and one part's tensors at a time."""
         recomputed = [part for part in self.parts if part.name not in (ELSEWHERE, LOSSES)]
         outside = sum(part.kept_bytes for part in self.parts if part not in recomputed)
-        handed_on = sum(part.output_bytes for part in recomputed)
-        return outside + handed_on + max(part.kept_bytes for part in recomputed)
+        outputs = sum(part.output_bytes for part in recomputed)
+        return outside + outputs + max(part.kept_bytes for part in recomputed)
 
     def largest_batch(self, gibibytes: int, recompute: bool = False) -> int:
-        """Images of a step on a card of that size; 0 where not even one fits."""
+        """Return the largest batch on a card of that size; 0 where not even one image fits."""
         total = self.total
         free = USABLE * gibibytes * GIBIBYTE - total.fixed_bytes
         each = self.recomputed_image_bytes if recompute else total.kept_bytes
@@ -102,20 +102,20 @@ class Analysis:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line and return the exit code."""
     return run(analyze, parse_arguments(argv))
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", nargs="+", required=True, help="configuration files (YAML)")
+    parser.add_argument("--config", nargs="+", required=True, help="configuration files or names")
     parser.add_argument(
-        "--height", type=int, help="of the picture (default: the validation's padded size)"
+        "--height", type=int, help="of the image (default: the validation's padded size)"
     )
-    parser.add_argument("--width", type=int, help="of the picture")
+    parser.add_argument("--width", type=int, help="of the image")
     parser.add_argument("--json", metavar="FILE", help="write all numbers to FILE")
     parser.add_argument("--markdown", metavar="FILE", help="write tables of all of them to FILE")
     parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
@@ -123,14 +123,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def analyze(arguments: argparse.Namespace) -> None:
-    """Counts every configuration and tells the result."""
+    """Analyze every configuration and report the results."""
     size = given_size(arguments)
     import paddle
     from paddleseg.utils import logger as paddleseg_log
 
     from panoptic_deeplab.config import Config
 
-    paddleseg_log.log_level = 1  # "will be trained from scratch" is no news here
+    paddleseg_log.log_level = 1  # "will be trained from scratch" is irrelevant here
     paddle.set_device("cpu")
     configs = [Config(path) for path in arguments.config]
     analyses = []
@@ -146,7 +146,7 @@ def analyze(arguments: argparse.Namespace) -> None:
 
 
 def given_size(arguments: argparse.Namespace) -> Size | None:
-    """--height and --width, or None where the configuration decides."""
+    """Return --height and --width, or None where the configuration decides."""
     size = (arguments.height, arguments.width)
     if size == (None, None):
         return None
@@ -158,11 +158,11 @@ def given_size(arguments: argparse.Namespace) -> Size | None:
 
 
 def analyze_config(config: Config, size: Size | None = None) -> Analysis:
-    """All counts of one configuration.
+    """Analyze one configuration.
 
     Args:
-        config: whose model is built, with random weights.
-        size: (height, width) of the picture; None takes the validation's.
+        config: its model is built with random weights.
+        size: (height, width) of the image; None takes the validation's.
     """
     size = size or transform_size(config, "val_dataset", "target_size") or CITYSCAPES_SIZE
     crop = transform_size(config, "train_dataset", "crop_size") or size
@@ -178,16 +178,16 @@ def analyze_config(config: Config, size: Size | None = None) -> Analysis:
 
 
 def transform_size(config: Config, section: str, key: str) -> Size | None:
-    """(height, width) of the last transform that has the key; YAML says [width, height]."""
+    """Return the (height, width) of the last transform that has the key, [width, height]."""
     transforms = config.tree.get(section, {}).get("transforms", [])
     sizes = [transform[key] for transform in transforms if key in transform]
     return (sizes[-1][1], sizes[-1][0]) if sizes else None
 
 
 def find_parts(layer: nn.Layer, name: str = "") -> dict[str, nn.Layer]:
-    """The children by name; one made of nothing but layers of this project is opened in turn.
+    """Return the children by name, a child made only of this project's layers by its own children.
 
-    So the head of Panoptic-DeepLab, only a container, gives way to its decoders and heads.
+    The head of Panoptic-DeepLab, a mere container, is replaced by its decoders and heads.
     """
     parts = {}
     for child_name, child in layer.named_children():
@@ -201,14 +201,14 @@ def find_parts(layer: nn.Layer, name: str = "") -> dict[str, nn.Layer]:
 
 
 def count_weights(name: str, layer: nn.Layer) -> Part:
-    """Trainable values and the others of the state dict."""
+    """Count the trainable values and the others of the state dict."""
     sizes = [(math.prod(v.shape), v.stop_gradient) for v in layer.state_dict().values()]
     trained = sum(size for size, fixed in sizes if not fixed)
     return Part(name, parameters=trained, buffers=sum(size for size, _ in sizes) - trained)
 
 
-class PartInTurn:
-    """Knows which of the parts is at work, through hooks that last as long as its block."""
+class RunningPart:
+    """Follows which part is running, through hooks that are removed after the block."""
 
     def __init__(self, parts: Mapping[str, nn.Layer]) -> None:
         self.name = ELSEWHERE
@@ -216,8 +216,8 @@ class PartInTurn:
         self._parts = parts
 
     @contextmanager
-    def watched(self) -> Iterator[PartInTurn]:
-        """Follows the parts."""
+    def watched(self) -> Iterator[RunningPart]:
+        """Register the hooks for the duration of the block."""
         with ExitStack() as hooks:
             for name, layer in self._parts.items():
                 before, after = self._hooks(name)
@@ -239,37 +239,37 @@ class PartInTurn:
 def count_multiply_adds(
     model: nn.Layer, parts: Mapping[str, nn.Layer], size: Size
 ) -> dict[str, int]:
-    """Multiply-adds of each part for one picture of `size`, from a forward pass."""
+    """Count the multiply-adds of each part in a forward pass of one image of `size`."""
     import paddle
 
     counts = dict.fromkeys([*parts, ELSEWHERE], 0)
-    in_turn = PartInTurn(parts)
+    running = RunningPart(parts)
 
-    def tell(count: int) -> None:
-        counts[in_turn.name] += count
+    def add(count: int) -> None:
+        counts[running.name] += count
 
     model.eval()
-    # layers first: where a part is one layer, it tells before its turn is over
-    with paddle.no_grad(), layers_tell(model, tell), products_tell(tell), in_turn.watched():
+    # layers first: where a part is one layer, it is counted before the part ends
+    with paddle.no_grad(), counting_layers(model, add), counting_products(add), running.watched():
         model(paddle.zeros([1, 3, *size]))
     return counts
 
 
 @contextmanager
-def layers_tell(model: nn.Layer, tell: Callable[[int], None]) -> Iterator[None]:
-    """Every convolution and linear layer of `model` tells its multiply-adds when it is called."""
+def counting_layers(model: nn.Layer, add: Callable[[int], None]) -> Iterator[None]:
+    """Pass the multiply-adds of every convolution and linear layer that is called to `add`."""
     from paddle import nn
 
     costs = {
-        # each output is a sum over the kernel, [out, in / groups, height, width]
+        # each output sums over the kernel, [out, in / groups, height, width]
         nn.Conv2D: lambda kernel, x, y: math.prod(y.shape) * math.prod(kernel.shape[1:]),
-        # each input goes to all of the kernel, [in, out / groups, height, width]
+        # each input meets the whole kernel, [in, out / groups, height, width]
         nn.Conv2DTranspose: lambda kernel, x, y: math.prod(x.shape) * math.prod(kernel.shape[1:]),
         nn.Linear: lambda kernel, x, y: math.prod(y.shape) * kernel.shape[0],
     }
 
     def hook_of(cost: Callable[..., int]) -> Callable[..., None]:
-        return lambda layer, inputs, output: tell(cost(layer.weight, inputs[0], output))
+        return lambda layer, inputs, output: add(cost(layer.weight, inputs[0], output))
 
     with ExitStack() as hooks:
         for layer in model.sublayers(include_self=True):
@@ -281,15 +281,15 @@ def layers_tell(model: nn.Layer, tell: Callable[[int], None]) -> Iterator[None]:
 
 
 @contextmanager
-def products_tell(tell: Callable[[int], None]) -> Iterator[None]:
-    """Every product of two tensors, as attention takes it, tells its multiply-adds."""
+def counting_products(add: Callable[[int], None]) -> Iterator[None]:
+    """Pass the multiply-adds of every product of two tensors, as in attention, to `add`."""
     import paddle
 
-    def telling(product: Callable[..., paddle.Tensor]) -> Callable[..., paddle.Tensor]:
+    def counted(product: Callable[..., paddle.Tensor]) -> Callable[..., paddle.Tensor]:
         def call(x: paddle.Tensor, y: paddle.Tensor, *args: Any, **options: Any) -> paddle.Tensor:
             result = product(x, y, *args, **options)
             transposed = options.get("transpose_x", args[:1] == (True,))
-            tell(math.prod(result.shape) * x.shape[-2 if transposed else -1])
+            add(math.prod(result.shape) * x.shape[-2 if transposed else -1])
             return result
 
         return call
@@ -299,7 +299,7 @@ def products_tell(tell: Callable[[int], None]) -> Iterator[None]:
     originals = [getattr(owner, name) for owner, name in names]
     try:
         for (owner, name), original in zip(names, originals, strict=True):
-            setattr(owner, name, telling(original))
+            setattr(owner, name, counted(original))
         yield
     finally:
         for (owner, name), original in zip(names, originals, strict=True):
@@ -309,10 +309,10 @@ def products_tell(tell: Callable[[int], None]) -> Iterator[None]:
 def count_kept_bytes(
     config: Config, parts: Mapping[str, nn.Layer], crop: Size
 ) -> dict[str, tuple[int, int]]:
-    """Of each part the bytes kept for the backward pass and handed on, for one training crop.
+    """Return part -> (bytes kept for the backward pass, bytes of outputs) for one training crop.
 
     Two tensors over the same memory count once, for the part that kept it first. Large crops are
-    counted at a fraction of their sides and scaled up by their pixels.
+    counted at a fraction of their size and scaled up by their pixels.
     """
     import paddle
 
@@ -320,34 +320,34 @@ def count_kept_bytes(
     model.train()
     targets = made_up_targets(config, size)
     owned = {value.data_ptr() for value in model.state_dict().values()}
-    in_turn = PartInTurn(parts)
+    running = RunningPart(parts)
     kept: dict[int, tuple[str, paddle.Tensor]] = {}
 
     def keep(tensor: paddle.Tensor) -> paddle.Tensor:
         place = tensor.data_ptr()
         held = kept.get(place)
         if place not in owned and (held is None or bytes_of(held[1]) < bytes_of(tensor)):
-            kept[place] = (held[0] if held else in_turn.name, tensor)
+            kept[place] = (held[0] if held else running.name, tensor)
         return tensor
 
-    with in_turn.watched(), paddle.autograd.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with running.watched(), paddle.autograd.saved_tensors_hooks(keep, lambda tensor: tensor):
         outputs = model(paddle.rand([1, 3, *size]), targets)
-        in_turn.name = LOSSES
+        running.name = LOSSES
         losses = config.criterion(outputs, targets)
     counts = dict.fromkeys([*parts, ELSEWHERE, LOSSES], 0)
     for name, tensor in kept.values():
         counts[name] += bytes_of(tensor)
     del outputs, losses
     scale = math.prod(crop) / math.prod(size)
-    handed_on = in_turn.output_bytes
+    output_bytes = running.output_bytes
     return {
-        name: (round(scale * count), round(scale * handed_on.get(name, 0)))
+        name: (round(scale * count), round(scale * output_bytes.get(name, 0)))
         for name, count in counts.items()
     }
 
 
 def counted_size(crop: Size) -> Size:
-    """`crop` halved until it is small; odd sides stay odd, as strided networks halve them."""
+    """Return `crop` halved until it is small; odd sides stay odd, as strided layers halve them."""
     height, width = crop
     while height * width > LARGEST_COUNTED:
         height, width = (height + 1) // 2, (width + 1) // 2
@@ -355,7 +355,7 @@ def counted_size(crop: Size) -> Size:
 
 
 def made_up_targets(config: Config, size: Size) -> dict[str, paddle.Tensor]:
-    """A batch of one sample: a thing on stuff."""
+    """Return the targets of a batch of one sample: a thing on stuff."""
     import numpy as np
     import paddle
 
@@ -371,7 +371,7 @@ def made_up_targets(config: Config, size: Size) -> dict[str, paddle.Tensor]:
 
 
 def tensors_in(value: Any) -> Iterator[paddle.Tensor]:
-    """The tensors of nested dicts, lists and tuples."""
+    """Yield the tensors of nested dicts, lists and tuples."""
     import paddle
 
     if isinstance(value, paddle.Tensor):
@@ -384,17 +384,17 @@ def tensors_in(value: Any) -> Iterator[paddle.Tensor]:
 
 
 def bytes_of(tensor: paddle.Tensor) -> int:
-    """Of its values."""
+    """Return the size of a tensor's values."""
     return math.prod(tensor.shape) * tensor.element_size()
 
 
 def format_parts(analysis: Analysis) -> str:
-    """A table of the parts, for the terminal."""
+    """Format a table of the parts for the terminal."""
     (height, width), (crop_height, crop_width) = analysis.size, analysis.crop
     rows = [*analysis.parts, analysis.total]
     columns = ("parameters", "buffers", "G multiply-adds", "MiB of weights", "MiB per image")
     lines = [
-        f"{analysis.name}: picture {width} x {height}, training crop {crop_width} x {crop_height}",
+        f"{analysis.name}: image {width} x {height}, training crop {crop_width} x {crop_height}",
         f"{'':22}" + "".join(f"{column:>16}" for column in columns),
     ]
     for part in rows:
@@ -407,14 +407,14 @@ def format_parts(analysis: Analysis) -> str:
 
 
 def format_markdown(analyses: Sequence[Analysis]) -> str:
-    """Two tables: the size of each network, and what its training needs and fits."""
+    """Format two tables: the size of each network, and the memory of its training."""
     return "\n".join([*size_table(analyses), "", *memory_table(analyses), ""])
 
 
 def size_table(analyses: Sequence[Analysis]) -> list[str]:
-    """Parameters and multiply-adds, of which the backbone (the first part)."""
+    """Format parameters and multiply-adds, in all and in the backbone (the first part)."""
     lines = [
-        "| configuration | parameters (M) | backbone | picture | multiply-adds (G) | backbone |",
+        "| configuration | parameters (M) | backbone | image | multiply-adds (G) | backbone |",
         "|---|---:|---:|---|---:|---:|",
     ]
     for analysis in analyses:
@@ -428,7 +428,7 @@ def size_table(analyses: Sequence[Analysis]) -> list[str]:
 
 
 def memory_table(analyses: Sequence[Analysis]) -> list[str]:
-    """Gibibytes of training, and the largest batch on each card without and with recompute."""
+    """Format the memory of training, and the largest batches without / with recompute."""
     cards = " | ".join(f"{card} GB" for card in CARDS)
     lines = [
         f"| configuration | crop | fixed (GiB) | per image | per image, recompute | {cards} |",
@@ -441,9 +441,9 @@ def memory_table(analyses: Sequence[Analysis]) -> list[str]:
             f"{analysis.largest_batch(card)} / {analysis.largest_batch(card, recompute=True)}"
             for card in CARDS
         ]
-        cells = [f"`{analysis.name}`", f"{width} x {height}"]
-        cells += [f"{amount / GIBIBYTE:.2f}" for amount in amounts] + batches
-        lines.append("| " + " | ".join(cells) + " |")
+        row = [f"`{analysis.name}`", f"{width} x {height}"]
+        row += [f"{amount / GIBIBYTE:.2f}" for amount in amounts] + batches
+        lines.append("| " + " | ".join(row) + " |")
     return lines
 
 

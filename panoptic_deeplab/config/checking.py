@@ -1,4 +1,4 @@
-"""Whether the keys and values of a configuration are ones its parts take."""
+"""Check the keys and values of a configuration against the signatures of its parts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Part = Callable[..., Any]
 
 
 class Checker:
-    """Refuses unknown keys and values of a wrong type, naming key, file and nearest known key.
+    """Refuse unknown keys and values of a wrong type, naming key, file and nearest known key.
 
     Args:
-        layers: where the configuration comes from.
+        layers: the files and overrides of the configuration.
         kinds: key under which a part may stand -> type name -> class or function.
         filled: arguments that are filled in where the configuration does not give them.
     """
@@ -35,29 +35,29 @@ class Checker:
         self.filled = filled
 
     def check_sections(self, tree: Tree, sections: Mapping[str, Any]) -> None:
-        """The top level: `sections` maps each known key to its type."""
+        """Check the top level: `sections` maps each known key to its type."""
         for key in tree:
             if key not in sections:
                 raise self._unknown_key((key,), sections)
         self.check_types(tree, sections)
 
     def check_types(self, tree: Tree, sections: Mapping[str, Any]) -> None:
-        """The types of those sections that are known."""
+        """Check the types of the known sections."""
         for key, value in tree.items():
             self._check_type(value, sections.get(key, Any), (key,))
 
     def check_part(self, node: Any, kind: str, path: KeyPath) -> None:
-        """A dictionary with a `type` and the arguments of that type."""
+        """Check a dictionary with a `type` and the arguments of that type."""
         part = self.part_class(node, kind, path)
         self.check_arguments({k: v for k, v in node.items() if k != "type"}, part, path)
 
     def check_parts(self, nodes: Sequence[Any], kind: str, path: KeyPath) -> None:
-        """A list of such dictionaries."""
+        """Check a list of such dictionaries."""
         for i, node in enumerate(nodes):
             self.check_part(node, kind, (*path, i))
 
     def part_class(self, node: Any, kind: str, path: KeyPath) -> Part:
-        """What the `type` of `node` names."""
+        """Return the class or function that the `type` of `node` names."""
         if not is_part(node):
             raise UsageError(
                 f"{origin(self.layers, path)}: '{dotted(path)}' must be a dictionary with a "
@@ -73,7 +73,7 @@ class Checker:
         return known[node["type"]]
 
     def check_arguments(self, node: Tree, part: Part, path: KeyPath) -> None:
-        """The keys of `node` against the signature of `part`."""
+        """Check the keys of `node` against the signature of `part`."""
         arguments = takes(part)
         known = {*arguments, *(["pretrained"] if path[0] == "model" else [])}
         for name, argument in arguments.items():
@@ -93,7 +93,7 @@ class Checker:
                 self._check_type(value, hints.get(key, Any), here)
 
     def _check_nested(self, value: Any, kind: str, path: KeyPath, expected: Any) -> None:
-        """A part, or a list of parts where the argument takes a sequence."""
+        """Check a part, or a list of parts where the argument takes a sequence."""
         if typing.get_origin(expected) is not Sequence:
             return self.check_part(value, kind, path)
         self._check_type(value, list, path)
@@ -113,16 +113,16 @@ class Checker:
 
 
 def takes(part: Part) -> dict[str, inspect.Parameter]:
-    """The arguments a part can be given by name.
+    """Return the arguments that a part takes by name.
 
-    PaddleSeg's backbones are functions of **kwargs that hand them on to a class; that class's
-    arguments count then.
+    PaddleSeg's backbones are functions of **kwargs that pass them on to a class; they take that
+    class's arguments.
     """
     parameters = dict(inspect.signature(part).parameters)
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         module = sys.modules[part.__module__]
         if part.__module__ in _CLASSES:
-            parameters |= _handed_on(getattr(module, _CLASSES[part.__module__]))
+            parameters |= _passed_on(getattr(module, _CLASSES[part.__module__]))
     return {name: p for name, p in parameters.items() if p.kind in _NAMED and name != "self"}
 
 
@@ -148,13 +148,13 @@ _CLASSES = {
     f"{_PADDLESEG}.vit_adapter": "ViTAdapter",
     f"{_PADDLESEG}.xception_deeplab": "XceptionDeeplab",
 }
-"""Module of PaddleSeg -> the class that its backbones, functions of **kwargs, make."""
+"""Module of PaddleSeg -> class that its backbones, functions of **kwargs, instantiate."""
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def _handed_on(target: Part) -> dict[str, inspect.Parameter]:
-    """Arguments of a class; those it needs are no longer needed, for the function may give them."""
+def _passed_on(target: Part) -> dict[str, inspect.Parameter]:
+    """Return a class's arguments, none of them required: the function may set them."""
     return {
         name: p.replace(default=None) if p.default is p.empty else p
         for name, p in inspect.signature(target).parameters.items()
@@ -163,12 +163,12 @@ def _handed_on(target: Part) -> dict[str, inspect.Parameter]:
 
 
 def is_part(node: Any) -> bool:
-    """Whether a value describes an object: a dictionary with a type."""
+    """Return whether a value describes an object: a dictionary with a type."""
     return isinstance(node, dict) and isinstance(node.get("type"), str)
 
 
 def _type_hints(part: Part) -> dict[str, Any]:
-    """Argument -> type: as annotated, else as the default is."""
+    """Return argument -> type: the annotation, else the type of the default."""
     try:
         hints = typing.get_type_hints(part.__init__ if inspect.isclass(part) else part)
     except (NameError, TypeError):
@@ -182,7 +182,7 @@ def _type_hints(part: Part) -> dict[str, Any]:
 
 
 def _fits(value: Any, expected: Any) -> bool:
-    """Whether a YAML value is of an annotated type."""
+    """Return whether a YAML value is of an annotated type."""
     kind, arguments = typing.get_origin(expected), typing.get_args(expected)
     if kind in (typing.Union, types.UnionType):
         return any(_fits(value, choice) for choice in arguments)
@@ -203,7 +203,7 @@ _TYPE_NAMES = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
-    str: "a text",
+    str: "a string",
     list: "a list",
     dict: "a dictionary",
     types.NoneType: "null",

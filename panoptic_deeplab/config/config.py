@@ -1,9 +1,9 @@
-"""A YAML file made objects, each part built when it is first asked for.
+"""Objects from a YAML file, each part built on first access.
 
 `_base_` names files to build upon (dictionaries are merged, lists replaced, `_inherited_: false`
 stops the merging), `type:` names a registered class and the keys beside it are its arguments.
 Arguments that follow from the classes or the model (num_classes, thing_ids, align_corners, ...)
-are filled in where a part takes them and the file does not give them.
+are filled in where a part takes them and the file does not set them.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ _KINDS = {
     "evaluators": EVALUATORS.components_dict,
 }
 
-# What constructors, ours and Paddle's, raise for numbers they cannot work with.
+# What constructors, ours and Paddle's, raise for values they cannot work with.
 _BAD_VALUES = (ArithmeticError, AssertionError, LookupError, MemoryError, TypeError, ValueError)
 
 _DEFAULT_EVALUATORS = [{"type": "PanopticQuality"}, {"type": "SemanticIoU"}, {"type": "InstanceAP"}]
@@ -109,8 +109,8 @@ class Config:
         opts: changes, each `a.b=value`; a number in the path is a place in a list.
 
     Raises:
-        UsageError: the file is missing or no YAML, a key is unknown or a value of the wrong type;
-            the message names the key, the file and the nearest known key.
+        UsageError: the file is missing or not valid YAML, a key is unknown or a value of the wrong
+            type; the message names the key, the file and the nearest known key.
     """
 
     def __init__(self, path: str | Path, opts: Sequence[str] = ()) -> None:
@@ -129,7 +129,7 @@ class Config:
 
     @property
     def batch_size(self) -> int:
-        """Samples of a step on each process."""
+        """Samples of one forward pass on each process."""
         return self.tree.get("batch_size", 1)
 
     @property
@@ -138,27 +138,31 @@ class Config:
         return self.tree.get("iters", 1000)
 
     def recipe_factor(self, effective_batch_size: int) -> float:
-        """Ratio of a batch size to the one that learning rate and iterations were set for.
+        """Return the ratio of an effective batch size to the recipe's.
 
-        1 where the configuration does not say (`recipe_batch_size`).
+        The recipe's, `recipe_batch_size`, is what learning rate and iterations were set for; 1
+        where the configuration does not say.
         """
         return effective_batch_size / self.tree.get("recipe_batch_size", effective_batch_size)
 
     def scale_recipe(self, factor: float) -> None:
-        """Learning rate times, iterations divided by `factor` (https://arxiv.org/abs/1706.02677)."""
+        """Multiply the learning rate and divide the iterations by `factor`.
+
+        The linear scaling rule of https://arxiv.org/abs/1706.02677.
+        """
         self.tree["iters"] = max(1, round(self.iters / factor))
         self.tree["lr_scheduler"] = scaled(self._section("lr_scheduler"), factor)
 
     @cached_property
     def info(self) -> DatasetInfo:
-        """The classes: of `categories:`, else those of the training split.
+        """The classes of `categories:`, else of the training split.
 
-        A checkpoint's own classes can be assigned before anything is built.
+        The classes of a checkpoint can be assigned before anything is built.
         """
         return self.classes_of("train_dataset" if "train_dataset" in self.tree else "val_dataset")
 
     def classes_of(self, split: str) -> DatasetInfo:
-        """The classes of `categories:`, else those the data set of a section knows."""
+        """Return the classes of `categories:`, else of the data set that a section describes."""
         if "categories" in self.tree:
             own = {
                 key: self.tree[key] for key in ("categories", "ignore_index") if key in self.tree
@@ -171,20 +175,20 @@ class Config:
 
     @cached_property
     def model(self) -> Any:
-        """The network with fresh weights; `pretrained` says where better ones lie."""
+        """The network with random weights; `pretrained` says where trained ones lie."""
         return self._build("model")
 
     @property
     def pretrained(self) -> dict[str, str]:
-        """Weights to start from: attribute of the model ('' for the whole) -> file or URL."""
+        """Weights to start from: attribute of the model ('' for the whole model) -> file or URL."""
         node = self._section("model")
         parts = {"": node} | {name: value for name, value in node.items() if is_part(value)}
         return {name: p["pretrained"] for name, p in parts.items() if p.get("pretrained")}
 
     @cached_property
     def preprocess(self) -> Preprocess:
-        """The normalisation that training, evaluation and export share."""
-        with self._telling(("preprocess",)):
+        """The normalization that training, evaluation and export share."""
+        with self._errors_at(("preprocess",)):
             return Preprocess(**self.tree.get("preprocess", {}))
 
     @cached_property
@@ -208,41 +212,41 @@ class Config:
 
     @cached_property
     def targets(self) -> Callable[..., Any]:
-        """What adds the training targets to a sample."""
+        """The callable that adds the training targets to a sample."""
         return self._build("targets")
 
     @cached_property
     def criterion(self) -> Callable[..., Any]:
-        """Outputs and targets -> named losses."""
+        """The callable from outputs and targets to named losses."""
         return self._build("criterion")
 
     @cached_property
     def postprocessor(self) -> Callable[..., Any]:
-        """Outputs and frames -> predictions."""
+        """The callable from outputs and frames to predictions."""
         return self._build("postprocessor")
 
     @cached_property
     def evaluators(self) -> list[Any]:
-        """What a validation is scored with."""
+        """The evaluators of a validation."""
         nodes = self.tree.get("evaluators", _DEFAULT_EVALUATORS)
         return self._value(nodes, "evaluators", ("evaluators",))
 
     @cached_property
     def lr_scheduler(self) -> Any:
-        """The learning rate over the iterations."""
-        with self._telling(("lr_scheduler",)):
+        """The learning rate schedule over the iterations."""
+        with self._errors_at(("lr_scheduler",)):
             return build_lr_scheduler(self._section("lr_scheduler"), self.iters)
 
     @cached_property
     def optimizer(self) -> Any:
-        """The optimizer over the model's parameters."""
+        """The optimizer of the model's parameters."""
         factory = self._build("optimizer")
         model, schedule = self.model, self.lr_scheduler
-        with self._telling(("optimizer",)):
+        with self._errors_at(("optimizer",)):
             return factory(model, schedule)
 
     def to_yaml(self) -> str:
-        """The whole configuration as one YAML text without `_base_`."""
+        """Return the whole configuration as one YAML text without `_base_`."""
         return yaml.safe_dump(self.tree, sort_keys=False, allow_unicode=True)
 
     def _section(self, name: str) -> Tree:
@@ -254,7 +258,7 @@ class Config:
         return self._make(self._section(section), section, (section,))
 
     def _make(self, node: Tree, kind: str, path: KeyPath) -> Any:
-        """The object that a part's dictionary describes."""
+        """Build the object that a part's dictionary describes."""
         part = self._checker.part_class(node, kind, path)
         if len(path) == 1:
             self._check_class_count(node, path)
@@ -266,11 +270,11 @@ class Config:
         for name in takes(part):
             if name in self._facts and name not in arguments:
                 arguments[name] = self._facts[name]()
-        with self._telling(path):
+        with self._errors_at(path):
             return part(**arguments)
 
     def _check_class_count(self, node: Tree, path: KeyPath) -> None:
-        """Refuses a model or another part made for other classes than the data set's."""
+        """Refuse a part made for another number of classes than the data set has."""
         given = node.get("num_classes")
         if given is not None and given != self.info.num_classes:
             where = (*path, "num_classes")
@@ -280,8 +284,8 @@ class Config:
             )
 
     @contextmanager
-    def _telling(self, path: KeyPath) -> Iterator[None]:
-        """Says which key has a value that a part's constructor does not take."""
+    def _errors_at(self, path: KeyPath) -> Iterator[None]:
+        """Name the key whose values a part's constructor refuses."""
         where = f"{origin(self._layers, path)}: '{dotted(path)}'"
         try:
             yield
@@ -306,12 +310,12 @@ class Config:
             "num_classes": lambda: self.info.num_classes,
             "thing_ids": lambda: self.info.thing_ids,
             "ignore_index": lambda: self.info.ignore_index,
-            "align_corners": lambda: self._as_the_model("align_corners"),
-            "legacy_boxes": lambda: self._as_the_model("legacy_boxes"),
+            "align_corners": lambda: self._setting_of_model("align_corners"),
+            "legacy_boxes": lambda: self._setting_of_model("legacy_boxes"),
         }
 
-    def _as_the_model(self, name: str) -> bool:
-        """How the model resizes or ends its boxes, so must the losses and the post-processing."""
+    def _setting_of_model(self, name: str) -> bool:
+        """Return the model's own setting, which losses and post-processing have to share."""
         node = self._section("model")
         argument = takes(MODELS[node["type"]]).get(name)
         return node.get(name, argument.default if argument else False)
@@ -335,7 +339,7 @@ class Config:
                 raise UsageError(f"{where}: '{key}' must be at least 1, got {self.tree[key]}")
 
     def _check_method(self) -> None:
-        """Refuses a model with another method's targets, criterion or postprocessor."""
+        """Refuse a model with another method's targets, criterion or postprocessor."""
         parts = {
             section: self._checker.part_class(self.tree[section], section, (section,))
             for section in ("model", "targets", "criterion", "postprocessor")

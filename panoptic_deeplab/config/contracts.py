@@ -1,9 +1,8 @@
-"""Whether the parts of a configuration are of one method: each gets what it needs from the others.
+"""Check that the parts of a configuration belong to one method: each gets what it needs.
 
-The classes say it themselves. A model tells its `output_names` and, where training has others,
-its `training_output_names`; targets tell the `target_names` that they add; criterion,
-postprocessor and model tell their `needed_outputs` and `needed_targets`. A class that says nothing
-is not judged.
+The classes declare it. A model has its `output_names` and, where training has others, its
+`training_output_names`; targets have the `target_names` that they add; criterion, postprocessor and
+model have their `needed_outputs` and `needed_targets`. A class without these is not checked.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ Part = Callable[..., Any]
 
 
 class _Contract(NamedTuple):
-    """Sections of a configuration, and the attributes of their parts that have to agree."""
+    """Two sections of a configuration, and the attributes of their parts that have to agree."""
 
     giver: str
     given: str
@@ -32,19 +31,19 @@ _CONTRACTS = (
     _Contract("targets", "target_names", "criterion", "needed_targets"),
 )
 
-_STANDS_FOR = {"training_output_names": "output_names"}
-"""What counts where a class does not have an attribute of its own."""
+_FALLBACKS = {"training_output_names": "output_names"}
+"""Attribute -> attribute that is read where a class lacks it."""
 
 
 def check_contracts(parts: Mapping[str, Part], source_of: Callable[[str, str], str]) -> None:
-    """Refuses parts of different methods.
+    """Refuse parts of different methods.
 
     Args:
-        parts: section -> class, of those that the configuration has.
+        parts: section -> class, for the sections that the configuration has.
         source_of: two sections -> the file that brought them together.
 
     Raises:
-        UsageError: a part needs what another does not give; the message names both.
+        UsageError: a part needs what another does not provide; the message names both.
     """
     for contract in _CONTRACTS:
         giver, taker = parts.get(contract.giver), parts.get(contract.taker)
@@ -62,6 +61,6 @@ def check_contracts(parts: Mapping[str, Part], source_of: Callable[[str, str], s
 
 
 def _names(part: Part | None, attribute: str) -> tuple[str, ...] | None:
-    """What a class says under an attribute, None where it says nothing."""
+    """Return what a class declares under an attribute, None where it declares nothing."""
     own = getattr(part, attribute, None)
-    return own or getattr(part, _STANDS_FOR.get(attribute, attribute), None)
+    return own or getattr(part, _FALLBACKS.get(attribute, attribute), None)

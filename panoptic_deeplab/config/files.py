@@ -1,4 +1,4 @@
-"""Configuration files: YAML, what they are based on, and changes from the command line."""
+"""Configuration files: YAML, their base files, and overrides from the command line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KeyPath = tuple[str | int, ...]
 
 
 class Layer(NamedTuple):
-    """One file of a configuration, or the changes of the command line."""
+    """One file of a configuration, or the overrides of the command line."""
 
     source: str
     tree: Tree
@@ -38,7 +38,7 @@ def read_layers(path: Path, above: tuple[Path, ...] = ()) -> list[Layer]:
         above: the files based on it, the one that names it last.
 
     Raises:
-        UsageError: a file is missing or no YAML, or is based on itself.
+        UsageError: a file is missing, is not valid YAML, or is based on itself.
     """
     if path.resolve() in {other.resolve() for other in above}:
         raise UsageError(f"{path}: is based on itself")
@@ -71,7 +71,7 @@ def _read_yaml(path: Path, named_by: Path | None) -> Tree:
     except FileNotFoundError as error:
         reason = "" if named_by is None else f"; {named_by} names it under _base_"
         raise UsageError(f"{path}: no such configuration file{reason}") from error
-    except _NO_YAML as error:
+    except _INVALID_YAML as error:
         raise UsageError(f"{path}: not valid YAML ({reason_of(error, 300)})") from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
@@ -81,34 +81,34 @@ def _read_yaml(path: Path, named_by: Path | None) -> Tree:
 
 
 def merge(layers: Sequence[Layer]) -> Tree:
-    """One tree of all layers."""
+    """Merge all layers into one tree."""
     tree: Tree = {}
     for layer in reversed(layers):
         try:
             tree = merge_config_dicts(layer.tree, tree)
         except (AttributeError, TypeError) as error:
             raise UsageError(
-                f"{layer.source}: has keys below an entry that is no dictionary in the file it is "
-                "based on; give that entry _inherited_: false"
+                f"{layer.source}: has keys below an entry that is not a dictionary in a base "
+                "file; give that entry _inherited_: false"
             ) from error
     tree.pop("_inherited_", None)
     return copy.deepcopy(tree)
 
 
 def parse_override(text: str) -> Override:
-    """`a.b=value` -> (["a", "b"], value), the value read as YAML."""
+    """Return `a.b=value` as (["a", "b"], value), the value parsed as YAML."""
     key, separator, value = text.partition("=")
     keys = key.split(".")
     if not separator or not all(keys):
         raise UsageError(f"--opts takes a.b=value, got {text!r}")
     try:
         return keys, _parse(value)
-    except _NO_YAML:
+    except _INVALID_YAML:
         return keys, value
 
 
 def override_layer(overrides: Sequence[Override]) -> Layer:
-    """The overrides as a layer, for `origin`."""
+    """Return the overrides as a layer, for `origin`."""
     tree: Tree = {}
     for keys, value in overrides:
         node = tree
@@ -121,7 +121,7 @@ def override_layer(overrides: Sequence[Override]) -> Layer:
 
 
 def origin(layers: Sequence[Layer], path: KeyPath) -> str:
-    """The file (or --opts) that has the last word on a key; the main file for keys of none."""
+    """Return the file (or --opts) that decides a key; for a key of no layer, the main file."""
     for layer in layers:
         if _has(layer.tree, path):
             return layer.source
@@ -129,9 +129,9 @@ def origin(layers: Sequence[Layer], path: KeyPath) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-4 is a number, keys are texts that stand once, and aliases are few.
+    """YAML in which 1e-4 is a number, keys are unique strings, and aliases are few.
 
-    With many aliases of aliases a few lines can stand for any number of entries.
+    With aliases of aliases a few lines can stand for any number of entries.
     """
 
     def __init__(self, stream: str) -> None:
@@ -140,20 +140,20 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.aliases += self.check_event(yaml.AliasEvent)
-        if self.aliases > _MOST_ALIASES:
-            raise yaml.MarkedYAMLError(problem=f"it has more than {_MOST_ALIASES} aliases")
+        if self.aliases > _MAX_ALIASES:
+            raise yaml.MarkedYAMLError(problem=f"it has more than {_MAX_ALIASES} aliases")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Tree:
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
         twice = next((key for key, count in keys.items() if count > 1 and key != "<<"), None)
         if twice is not None:
-            raise yaml.MarkedYAMLError(problem=f"the key '{twice}' stands twice")
+            raise yaml.MarkedYAMLError(problem=f"the key '{twice}' is given twice")
         mapping = super().construct_mapping(node, deep)
         for key in mapping:
             if not isinstance(key, str):
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {key!r} is no text; write it in quotes"
+                    problem=f"the key {key!r} is not a string; write it in quotes"
                 )
         return mapping
 
@@ -166,32 +166,32 @@ _Loader.add_implicit_resolver(
 
 
 def _parse(text: str) -> Any:
-    """The content of a YAML text.
+    """Parse a YAML text.
 
     Raises:
-        one of `_NO_YAML`: it is none, or holds itself, or far more than a configuration.
+        one of `_INVALID_YAML`: it is invalid, contains itself, or far more than a configuration.
     """
     content = yaml.load(text, _Loader)
     entries = [content]
-    for _ in range(_MOST_ENTRIES):
+    for _ in range(_MAX_ENTRIES):
         if not entries:
             return content
         entry = entries.pop()
         if isinstance(entry, (dict, list)):
             entries += entry.values() if isinstance(entry, dict) else entry
-    raise ValueError(f"it holds itself, or more than {_MOST_ENTRIES} entries")
+    raise ValueError(f"it contains itself, or more than {_MAX_ENTRIES} entries")
 
 
-_NO_YAML = (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError)
-_MOST_ALIASES = 16
-_MOST_ENTRIES = 100_000
+_INVALID_YAML = (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError)
+_MAX_ALIASES = 16
+_MAX_ENTRIES = 100_000
 
 
 def apply_override(tree: Tree, override: Override) -> None:
-    """Sets `a.b=value` in place; only the last key may be new.
+    """Set `a.b=value` in place; only the last key may be new.
 
     Raises:
-        UsageError: there is no such place.
+        UsageError: there is no such key.
     """
     keys, value = override
     node: Any = tree
@@ -207,16 +207,16 @@ def apply_override(tree: Tree, override: Override) -> None:
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """A key as --opts writes it, line breaks and the like escaped."""
+    """Return a key as --opts writes it, line breaks and the like escaped."""
     return repr(".".join(map(str, path)))[1:-1]
 
 
-def _is_place(key: str | int, items: list[Any]) -> bool:
+def _is_index(key: str | int, items: list[Any]) -> bool:
     return re.fullmatch("[0-9]{1,9}", str(key)) is not None and int(key) < len(items)
 
 
 def _child(node: Any, key: str, path: Sequence[str]) -> Any:
-    if isinstance(node, list) and _is_place(key, node):
+    if isinstance(node, list) and _is_index(key, node):
         return node[int(key)]
     if isinstance(node, dict) and key in node:
         return node[key]
@@ -228,7 +228,7 @@ def _child(node: Any, key: str, path: Sequence[str]) -> Any:
 
 def _has(tree: Any, path: KeyPath) -> bool:
     for key in path:
-        if isinstance(tree, list) and _is_place(key, tree):
+        if isinstance(tree, list) and _is_index(key, tree):
             tree = tree[int(key)]
         elif isinstance(tree, dict) and str(key) in tree:
             tree = tree[str(key)]

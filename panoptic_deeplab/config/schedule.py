@@ -14,14 +14,14 @@ SCHEDULES = {
 }
 
 _WARMUP = ("warmup_iters", "warmup_start_lr")
-"""Keys that any schedule may have beside its own."""
+"""Keys that any schedule may have besides its own."""
 
 LENGTHS = {"PolynomialDecay": "decay_steps", "CosineAnnealingDecay": "T_max"}
 """Arguments that default to the iterations after the warm-up."""
 
 
 def build_lr_scheduler(node: dict[str, Any], iters: int) -> lr.LRScheduler:
-    """The schedule of a configuration's `lr_scheduler` section.
+    """Build the schedule of a configuration's `lr_scheduler` section.
 
     Args:
         node: `type`, its arguments, and optionally `warmup_iters` with `warmup_start_lr`.
@@ -39,13 +39,14 @@ def build_lr_scheduler(node: dict[str, Any], iters: int) -> lr.LRScheduler:
 
 
 def without_warmup(node: dict[str, Any]) -> dict[str, Any]:
-    """The section with the schedule's own keys alone."""
+    """Return the section with the schedule's own keys only."""
     return {key: value for key, value in node.items() if key not in _WARMUP}
 
 
 def scaled(node: dict[str, Any], factor: float) -> dict[str, Any]:
-    """The section for steps of `factor` times the samples: rate times, milestones divided by it.
+    """Return the section for `factor` times the effective batch size.
 
+    The learning rate is multiplied and the milestones are divided by it.
     Milestones count from the end of the warm-up, which keeps its length.
     """
     changed = {"learning_rate": node["learning_rate"] * factor}

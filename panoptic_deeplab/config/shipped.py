@@ -16,7 +16,7 @@ _MAX_SUGGESTIONS = 3
 
 
 def find_config(name_or_path: str | Path) -> Path:
-    """Return the file that a path or the name of a shipped configuration means.
+    """Return the file of a path or of the name of a shipped configuration.
 
     Raises:
         UsageError: there is neither; the message lists the nearest names.

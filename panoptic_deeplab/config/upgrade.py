@@ -28,22 +28,22 @@ _KEYS = {
 
 
 def upgrade(tree: Tree, source: str) -> Tree:
-    """A tree in which every part of the old form stands where it belongs today.
+    """Return a configuration of the old form in today's form.
 
     - target keys of the data sets become the `targets` section;
     - `stuff_area` becomes the postprocessor's `min_stuff_area`;
     - the transform Normalize becomes `preprocess`, padding values go (padding is always void, and
-      0 after normalisation);
+      0 after normalization);
     - `loss` with its three types and coefficients becomes one `criterion`;
     - `learning_rate` with a poly decay becomes an `lr_scheduler`;
     - the optimizers' old names become the registered ones;
-    - keys of the criterion that had another name get today's;
-    - `recipe_batch_size` becomes that of the published training, on eight processes.
+    - former names of the criterion's keys become today's;
+    - `recipe_batch_size` becomes the published training's, on eight processes.
 
-    A tree in today's form comes back equal. `tree` is not changed.
+    A tree in today's form is returned equal. `tree` is not changed.
 
     Raises:
-        UsageError: an old section has another content than this project's method knows.
+        UsageError: an old section has content that today's form cannot express.
     """
     tree = dict(tree)
     old_form = "loss" in tree
@@ -78,9 +78,9 @@ def upgrade_override(override: Override) -> list[Override]:
 
 
 def _split_dataset(tree: Tree, name: str, source: str) -> Tree:
-    """The data set without what is not the data set's, and the sections that has gone to.
+    """Return the sections that the keys of a data set belong to today, the data set among them.
 
-    The training split has the last word on targets, the validation split on post-processing.
+    The training split decides the targets, the validation split the post-processing.
     """
     dataset = dict(tree[name])
     changed: Tree = {name: dataset}
@@ -127,7 +127,7 @@ def _without_padding_values(item: Any, source: str) -> Any:
 
 
 def _criterion(loss: Any, source: str) -> Tree:
-    """The three losses of the old form; other types or orders cannot be expressed."""
+    """Return the three losses of the old form as one; other types or orders are refused."""
     try:
         semantic, center, offset = loss["types"]
         weights = [float(value) for value in loss["coef"]]
@@ -164,7 +164,7 @@ def _lr_scheduler(learning_rate: Any, source: str) -> Tree:
         ) from error
     if kind != "poly":
         raise UsageError(
-            f"{source}: decay type '{kind}' is of an old form that only 'poly' is read of; write "
+            f"{source}: decay type '{kind}' is not supported in this old form, only 'poly'; write "
             "'lr_scheduler' with a class of paddle.optimizer.lr"
         )
     return {"type": "PolynomialDecay", "learning_rate": value} | decay

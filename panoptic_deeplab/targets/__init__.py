@@ -1,4 +1,4 @@
-"""What each method learns from, made of a sample's ids."""
+"""Training targets of each method, made from the ids of a sample."""
 
 from panoptic_deeplab.targets.center_offset import CenterOffsetTargets
 from panoptic_deeplab.targets.instances import InstanceTargets

@@ -1,4 +1,4 @@
-"""Panoptic-DeepLab's targets: semantics, a heat map of centres and the offsets to them."""
+"""Panoptic-DeepLab's targets: semantic labels, center heatmap and offsets to the centers."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ Sample = dict[str, Any]
 
 @TARGETS.add_component
 class CenterOffsetTargets:
-    """Adds the training targets of Panoptic-DeepLab (https://arxiv.org/abs/1911.10194) to a sample.
+    """Add the training targets of Panoptic-DeepLab (https://arxiv.org/abs/1911.10194) to a sample.
 
-    From `panoptic` [H, W] and `segments` it makes
+    From `panoptic` [H, W] and `segments` come
 
     - `semantic` [H, W]: class indices, `ignore_index` where void;
-    - `center` [H, W] float32: a Gaussian of height 1 at each instance's centre of mass (rounded
-      down), the larger value where two meet;
-    - `offset` [2, H, W] float32: from each thing pixel to its instance's unrounded centre of
+    - `center` [H, W] float32: a Gaussian of height 1 at each instance's center of mass (rounded
+      down), the larger value where two overlap;
+    - `offset` [2, H, W] float32: from each thing pixel to its instance's unrounded center of
       mass, (y, x) in pixels, 0 elsewhere;
     - `semantic_weights` [H, W]: small_instance_weight on instances that cover fewer than
-      small_instance_area pixels, else 1; bytes, float32 where the weight is no whole number;
+      small_instance_area pixels, else 1; uint8, or float32 where the weight is not a whole number
+      in 0..255;
     - `center_weights` [H, W] uint8: 1 on every segment that is not a crowd, else 0;
     - `offset_weights` [H, W] uint8: the same, on things only where ignore_stuff_in_offset.
 
@@ -38,9 +39,9 @@ class CenterOffsetTargets:
         thing_ids: class indices of the things.
         ignore_index: label of void.
         sigma: standard deviation of the Gaussian in pixels; its window is 6 sigma + 3 wide.
-        small_instance_area: pixels.
-        small_instance_weight: weight of the semantic loss there.
-        ignore_stuff_in_offset: learn offsets on things alone.
+        small_instance_area: in pixels.
+        small_instance_weight: weight of the semantic loss on small instances.
+        ignore_stuff_in_offset: learn offsets on things only.
     """
 
     target_names = (
@@ -85,7 +86,7 @@ class CenterOffsetTargets:
     def _labels(
         self, runs: SegmentRuns, segments: Sequence[Segment], areas: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """The maps that are constant on each segment."""
+        """Return the maps that are constant on each segment."""
         label_type = smallest_label_type(max([self.ignore_index, *(s.category for s in segments)]))
         categories = table_of([s.category for s in segments], self.ignore_index, label_type)
         counted = table_of([not s.iscrowd for s in segments], False, np.uint8)
@@ -103,7 +104,7 @@ class CenterOffsetTargets:
         }
 
     def _heatmap(self, size: tuple[int, int], centers: np.ndarray) -> np.ndarray:
-        """[H, W] float32 with a Gaussian around each centre (y, x)."""
+        """Return [H, W] float32 with a Gaussian around each center (y, x)."""
         heatmap = np.zeros(size, np.float32)
         reach = len(self.gaussian) // 2
         for y, x in centers.astype(np.int64):
@@ -118,7 +119,7 @@ class CenterOffsetTargets:
 
 
 def _gaussian(sigma: float) -> np.ndarray:
-    """[S, S] float32 window of 3 sigma + 1 pixels to each side, 1 in the middle."""
+    """Return an [S, S] float32 window of 3 sigma + 1 pixels to each side, 1 in the middle."""
     reach = int(3 * sigma + 1)
     distance = np.arange(-reach, reach + 1, dtype=np.float64) ** 2
     squared = distance[:, None] + distance[None, :]
@@ -126,7 +127,7 @@ def _gaussian(sigma: float) -> np.ndarray:
 
 
 def _measured(runs: SegmentRuns, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of each of `count` slots [N], and the sums of their rows and columns [N, 2]."""
+    """Return the pixels of each of `count` slots [N] and the sums of their (y, x) [N, 2]."""
     doubled = 2 * runs.columns + runs.lengths - 1  # twice the middle, which is a whole number
     rows, columns = (
         np.bincount(runs.slots, values * runs.lengths, count) for values in (runs.rows, doubled)
@@ -135,8 +136,8 @@ def _measured(runs: SegmentRuns, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _offsets(runs: SegmentRuns, centers: np.ndarray, is_thing: np.ndarray) -> np.ndarray:
-    """[2, H, W] float32 (y, x) from each thing pixel to its slot's centre [N, 2], 0 elsewhere."""
-    # as the reference rounds: first the centre, then the difference
+    """Return [2, H, W] float32 (y, x) from each thing pixel to its slot's center, 0 elsewhere."""
+    # rounded as in the reference: first the center, then the difference
     centers, there = centers.astype(np.float32) * is_thing[:, None], is_thing[runs.slots]
     offsets = np.empty((2, *runs.size), np.float32)
     offsets[0] = runs.spread(centers[runs.slots, 0] - there * runs.rows.astype(np.float32))

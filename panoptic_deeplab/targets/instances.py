@@ -1,4 +1,4 @@
-"""A two-stage detector's targets: semantics, and the instances with their boxes."""
+"""Targets of two-stage detectors: semantic labels, and the instances with their boxes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Sample = dict[str, Any]
 
 @TARGETS.add_component
 class InstanceTargets:
-    """Adds the training targets of EfficientPS to a sample.
+    """Add the training targets of a two-stage detector, such as EfficientPS, to a sample.
 
-    From `panoptic` [H, W] and `segments` it makes
+    From `panoptic` [H, W] and `segments` come
 
     - `semantic` [H, W]: class indices, `ignore_index` where void;
     - `instances` [H, W] int32: k + 1 on the pixels of instance k, 0 elsewhere;
-    - `boxes` [M, 4] float32: the box (x1, y1, x2, y2) of each instance's pixels, x2 and y2 where
-      the next pixel begins;
+    - `boxes` [M, 4] float32: the box (x1, y1, x2, y2) of each instance's pixels, x2 and y2
+      exclusive;
     - `classes` [M] int64: 1 for the first of `thing_ids`, 2 for the second, ...
 
-    Masks are cut from `instances`, so that memory does not grow with their number. Instances are
-    the things in the picture that are no crowds; without any there is one row of zeros, as in the
-    rows that fill up a batch.
+    Masks are cropped from `instances`, so that memory does not grow with their number. Instances
+    are the things in the image that are not crowds; without any there is one row of zeros, like the
+    rows that pad a batch.
 
     Args:
         thing_ids: class indices of the things.

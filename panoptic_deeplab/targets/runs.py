@@ -1,4 +1,4 @@
-"""The runs of an id map with the segments that they belong to."""
+"""Runs of an id map, and the segment of each."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from panoptic_deeplab.structures import Segment
 
 @dataclass(frozen=True)
 class SegmentRuns(Runs):
-    """Runs that know their segment.
+    """Runs with the segment that each belongs to.
 
     Attributes:
-        slots: [N] k + 1 where `segments[k]` lies, 0 where none does.
+        slots: [N] k + 1 for a run of `segments[k]`, 0 for a run of none.
     """
 
     slots: np.ndarray
 
     def painted(self, table: np.ndarray) -> np.ndarray:
-        """[H, W] the table's value of each pixel's slot."""
+        """Return [H, W] with the table's value for each pixel's slot."""
         return self.spread(table[self.slots])
 
 
 def segment_runs(ids: np.ndarray, segments: Sequence[Segment]) -> SegmentRuns:
-    """The runs of a map [H, W] in the slots of `segments`.
+    """Return the runs of a map [H, W] with the slots of `segments`.
 
-    Those of `[[7, 7, 0], [7, 5, 5]]` with the segments 5 and 7 lie in the slots 2, 0, 2 and 1.
+    The runs of `[[7, 7, 0], [7, 5, 5]]` with the segments 5 and 7 have the slots 2, 0, 2 and 1.
     """
     runs = Runs.of(ids)
     slot_of = np.zeros(int(runs.values.max(initial=0)) + 1, np.int64)
@@ -41,5 +41,5 @@ def segment_runs(ids: np.ndarray, segments: Sequence[Segment]) -> SegmentRuns:
 
 
 def table_of(values: Sequence[Any], void: Any, dtype: Any) -> np.ndarray:
-    """Slot -> value, with `void` in front."""
+    """Return the table slot -> value, with `void` first."""
     return np.array([void, *values], dtype)

@@ -1,4 +1,4 @@
-"""Geometry and colour; each transform keeps picture, ids and frame together."""
+"""Geometry and color; each transform keeps image, ids and frame consistent."""
 
 from panoptic_deeplab.transforms.color import RandomDistort
 from panoptic_deeplab.transforms.geometry import (

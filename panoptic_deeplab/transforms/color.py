@@ -1,4 +1,4 @@
-"""Changes of colour; the ids stay."""
+"""Color augmentation; the ids stay as they are."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class RandomDistort:
     """Brightness, contrast, saturation, sharpness and hue, each with its probability, any order.
 
     A range r draws the factor from 1 - r to 1 + r; hue is shifted by up to hue_range of 256.
-    Values and meaning are those of PaddleSeg's transform of this name. It computes with Pillow, we
-    do with OpenCV, in a tenth of the time; a grey value may differ by 1, after a turn of the hue by
-    more, for Pillow rounds the hue itself down. Padding keeps its value and has no part in
-    the mean that the contrast is about.
+    Arguments and defaults follow the transform of this name in PaddleSeg, which computes with
+    Pillow. OpenCV needs a tenth of the time; a gray value may differ by 1, after a shift of the hue
+    by more, because Pillow rounds the hue itself down. Padding keeps its value and does not
+    count in the mean that the contrast is scaled about.
     """
 
     def __init__(
@@ -62,15 +62,15 @@ class RandomDistort:
             if rng.random() < self.probabilities[kind]
         ]
         top, left, bottom, right = sample["frame"].valid_box
-        picture = sample["image"][top:bottom, left:right]
-        if not changes or not picture.size:
+        content = sample["image"][top:bottom, left:right]
+        if not changes or not content.size:
             return sample
         for kind, amount in changes:
-            picture = _CHANGES[kind](picture, amount)
-        if picture.shape == sample["image"].shape:
-            return sample | {"image": picture}
+            content = _CHANGES[kind](content, amount)
+        if content.shape == sample["image"].shape:
+            return sample | {"image": content}
         image = sample["image"].copy()
-        image[top:bottom, left:right] = picture
+        image[top:bottom, left:right] = content
         return sample | {"image": image}
 
 
@@ -96,9 +96,9 @@ def _sharpen(image: np.ndarray, amount: float) -> np.ndarray:
 
 
 def _shift_hue(image: np.ndarray, amount: float) -> np.ndarray:
-    turned = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
-    turned[..., 0] += np.uint8(round(amount) % 256)  # the circle has 256 steps
-    return cv2.cvtColor(turned, cv2.COLOR_HSV2RGB_FULL, dst=turned)
+    shifted = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+    shifted[..., 0] += np.uint8(round(amount) % 256)  # the hue circle has 256 steps
+    return cv2.cvtColor(shifted, cv2.COLOR_HSV2RGB_FULL, dst=shifted)
 
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue, as in ITU-R BT.601

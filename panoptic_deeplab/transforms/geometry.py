@@ -1,8 +1,8 @@
 """Scaling, cropping, padding and flipping of samples.
 
-Names, arguments and values are PaddleSeg's. Each transform is called with a sample and a random
+Names, arguments and defaults are PaddleSeg's. Each transform is called with a sample and a random
 generator, returns a new sample and edits nothing in place. Sizes in arguments are [width, height].
-Padding is void in the ids; in the picture its value does not matter, for `Preprocess` makes it 0.
+Padding is void in the ids; its value in the image does not matter: `Preprocess` sets it to 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Box = tuple[int, int, int, int]
 
 @TRANSFORMS.add_component
 class ResizeStepScaling:
-    """Scales by a factor drawn from min, min + step, ..., max; 0 for step draws any in between."""
+    """Scale by a factor drawn from min, min + step, ..., max; with step 0 from the whole range."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class ResizeStepScaling:
 
 @TRANSFORMS.add_component
 class Resize:
-    """Scales to target_size [width, height]; with keep_ratio to the largest size within it."""
+    """Scale to target_size [width, height]; with keep_ratio to the largest size within it."""
 
     def __init__(self, target_size: Sequence[int] = (512, 512), keep_ratio: bool = False) -> None:
         self.target_height, self.target_width = _height_width("target_size", target_size)
@@ -75,9 +75,9 @@ class Resize:
 
 @TRANSFORMS.add_component
 class Padding:
-    """Pads at the bottom and the right to at least target_size [width, height].
+    """Pad at the bottom and the right to at least target_size [width, height].
 
-    A picture that is larger in one direction stays as it is in that direction; nothing is cut.
+    An image that is larger in one direction keeps its size in that direction; nothing is cropped.
     """
 
     def __init__(self, target_size: Sequence[int]) -> None:
@@ -89,7 +89,7 @@ class Padding:
 
 @TRANSFORMS.add_component
 class RandomPaddingCrop:
-    """Cuts a random window of crop_size [width, height], padding where the picture is smaller."""
+    """Crop a random window of crop_size [width, height], padding an image that is smaller."""
 
     def __init__(self, crop_size: Sequence[int] = (512, 512)) -> None:
         self.crop_height, self.crop_width = _height_width("crop_size", crop_size)
@@ -104,7 +104,7 @@ class RandomPaddingCrop:
 
 @TRANSFORMS.add_component
 class RandomHorizontalFlip:
-    """Mirrors left and right with probability `prob`."""
+    """Mirror left to right with probability `prob`."""
 
     def __init__(self, prob: float = 0.5) -> None:
         if not 0 <= prob <= 1:
@@ -116,7 +116,7 @@ class RandomHorizontalFlip:
 
 
 def resize(sample: Sample, size: tuple[int, int]) -> Sample:
-    """The sample at (height, width): picture bilinear, ids nearest."""
+    """Return the sample resized to (height, width): the image bilinearly, the ids by nearest."""
     height, width = size
     frame: Frame = sample["frame"]
     factors = (height / frame.size[0], width / frame.size[1])
@@ -139,7 +139,7 @@ def resize(sample: Sample, size: tuple[int, int]) -> Sample:
 
 
 def pad(sample: Sample, size: tuple[int, int]) -> Sample:
-    """The sample with padding at the bottom and right up to at least (height, width)."""
+    """Return the sample padded at the bottom and right to at least (height, width)."""
     frame: Frame = sample["frame"]
     below, beside = max(size[0] - frame.size[0], 0), max(size[1] - frame.size[1], 0)
     if not below and not beside:
@@ -154,7 +154,7 @@ def pad(sample: Sample, size: tuple[int, int]) -> Sample:
 
 
 def crop(sample: Sample, window: Box) -> Sample:
-    """The part of the sample inside (top, left, bottom, right); a view, nothing is copied."""
+    """Return the sample inside (top, left, bottom, right); views, nothing is copied."""
     top, left, bottom, right = window
     frame: Frame = sample["frame"]
     changed = {
@@ -172,7 +172,7 @@ def crop(sample: Sample, window: Box) -> Sample:
 
 
 def flip(sample: Sample) -> Sample:
-    """The sample mirrored left to right."""
+    """Return the sample mirrored left to right."""
     frame: Frame = sample["frame"]
     changed = {key: cv2.flip(sample[key], 1) for key in ("image", "panoptic") if key in sample}
     top, left, bottom, right = frame.valid_box

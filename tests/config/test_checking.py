@@ -14,7 +14,7 @@ SHIPPED = "panoptic_deeplab_resnet50_os32_cityscapes_1025x513_bs8_90k_lr00005"
 
 @pytest.mark.parametrize("name", BACKBONES.components_dict)
 def test_the_arguments_of_each_backbone_are_known(name: str) -> None:
-    """PaddleSeg's are functions of **kwargs; each module's class stands in a table."""
+    """PaddleSeg's are functions of **kwargs; a table gives each module's class."""
     assert takes(BACKBONES[name])
 
 
@@ -23,6 +23,6 @@ def test_an_argument_that_the_class_takes_and_one_that_it_does_not() -> None:
     Config(SHIPPED, [backbone % "in_channels"])
     with pytest.raises(
         UsageError, match=r"'model\.backbone\.in_chanels' .*\"in_channels\""
-    ) as told:
+    ) as failure:
         Config(SHIPPED, [backbone % "in_chanels"])
-    assert "--opts" in str(told.value)
+    assert "--opts" in str(failure.value)

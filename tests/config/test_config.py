@@ -104,7 +104,7 @@ BROKEN_FILES = {
     "model: [": "not valid YAML",
     "- 1\n- 2\n": "expected a YAML dictionary",
     "": "expected a YAML dictionary",
-    "iters: 3\niters: 4\n": "the key 'iters' stands twice",
+    "iters: 3\niters: 4\n": "the key 'iters' is given twice",
     "_base_: own.yml\n": "is based on itself",
     "_base_: absent.yml\n": "absent.yml: no such configuration file",
     "_base_: 3\n": "_base_ must be a file name",
@@ -114,9 +114,9 @@ BROKEN_FILES = {
     "learning_rate: {value: 1, decay: {type: step}}\n": "decay type 'step'",
     "train_dataset:\n": "'train_dataset' must be a dictionary, got None",
     "optimizer: {type: [1]}\n": "'optimizer' must be a dictionary with a 'type'",
-    "model: {1: 2}\n": "the key 1 is no text; write it in quotes",
+    "model: {1: 2}\n": "the key 1 is not a string; write it in quotes",
     "model: {? [1]: 2}\n": "not valid YAML",
-    "name: &a [*a]\n": "it holds itself",
+    "name: &a [*a]\n": "it contains itself",
     "a: &a [1, 1]\n"
     + "".join(f"{k}: &{k} [{', '.join(['*' + j] * 9)}]\n" for j, k in ("ab", "bc", "cd")): (
         "more than 16 aliases"
@@ -156,13 +156,13 @@ def test_a_value_that_breaks_a_constructor_names_its_place(tiny_config: Path) ->
 
 
 @pytest.mark.parametrize("sigma", [".inf", "1e300", "0"])
-def test_a_gaussian_of_no_sensible_size(tiny_config: Path, sigma: str) -> None:
+def test_a_gaussian_of_unreasonable_size(tiny_config: Path, sigma: str) -> None:
     config = Config(tiny_config, [f"targets.sigma={sigma}"])
     with pytest.raises(UsageError, match=r"--opts: 'targets': sigma must be in 0\.\.1000 pixels"):
         _ = config.targets
 
 
-def test_keys_below_what_is_no_dictionary_in_the_base(tmp_path: Path) -> None:
+def test_keys_below_a_base_entry_that_is_not_a_dictionary(tmp_path: Path) -> None:
     (tmp_path / "base.yml").write_text("optimizer: null\n")
     (tmp_path / "own.yml").write_text("_base_: base.yml\noptimizer: {type: Adam}\n")
     with pytest.raises(UsageError, match=r"own\.yml: .* give that entry _inherited_: false"):
@@ -175,7 +175,7 @@ def test_a_section_that_is_not_there(tmp_path: Path) -> None:
         _ = Config(tmp_path / "own.yml").model
 
 
-def test_what_is_no_part_takes_no_type(tmp_path: Path) -> None:
+def test_only_parts_take_a_type(tmp_path: Path) -> None:
     (tmp_path / "own.yml").write_text("preprocess: {type: Preprocess, mean: [0.5]}\n")
     with pytest.raises(UsageError, match=r"unknown key 'preprocess\.type'"):
         Config(tmp_path / "own.yml")

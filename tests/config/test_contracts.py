@@ -1,4 +1,4 @@
-"""Parts of different methods are refused before anything is built; parts keep what they say."""
+"""Parts of different methods are refused before building; parts keep their declarations."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_file_that_mixes_is_named(tmp_path: Path) -> None:
         Config(path)
 
 
-def test_a_class_that_says_nothing_is_not_judged() -> None:
+def test_a_class_that_declares_nothing_is_not_checked() -> None:
     class Unknown:
         pass
 
@@ -83,8 +83,8 @@ def test_a_class_that_says_nothing_is_not_judged() -> None:
 
 
 @pytest.mark.parametrize("path", [BOTTOM_UP, TOP_DOWN], ids=["bottom-up", "top-down"])
-def test_parts_give_what_they_say(path: Path) -> None:
-    """One step of each small network: no name is missing, none is there that is not told."""
+def test_parts_provide_what_they_declare(path: Path) -> None:
+    """One step of each small network: the names are exactly the declared ones."""
     paddle.seed(0)
     config = Config(path)
     ids = np.ones((64, 64), np.int32)

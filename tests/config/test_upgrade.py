@@ -42,13 +42,13 @@ def test_the_reference_files_keep_their_meaning() -> None:
 
 
 @pytest.mark.parametrize("opts", [[], ["batch_size=2"]])
-def test_the_recipe_is_the_files_whatever_the_command_line_says(opts: list[str]) -> None:
+def test_the_recipe_stays_whatever_the_command_line_says(opts: list[str]) -> None:
     assert Config(CROPPED, opts).recipe_factor(64) == 1
     assert Config(LARGE, opts).recipe_factor(4) == 0.5
 
 
 @pytest.mark.parametrize("reference", [LARGE, CROPPED], ids=lambda path: path.stem)
-def test_the_shipped_file_says_what_the_references_says(reference: Path) -> None:
+def test_shipped_and_reference_file_agree(reference: Path) -> None:
     """Today's form spells out less: what it leaves to the defaults is compared on the objects."""
     ours, theirs = Config(reference.stem), Config(reference)
     assert {"loss", "learning_rate"}.isdisjoint(ours.tree)
@@ -74,7 +74,7 @@ def test_upgrade_is_pure_and_leaves_todays_form(tiny_config: Path) -> None:
     assert upgrade(today, "file") == today
 
 
-def test_old_stuff_area_and_normalize_find_their_place(tmp_path: Path) -> None:
+def test_old_stuff_area_and_normalize_are_moved(tmp_path: Path) -> None:
     text = """
     val_dataset:
       type: CityscapesPanoptic

@@ -23,13 +23,13 @@ def test_runs_by_eye() -> None:
 
 
 def segments_of(count: int) -> list[Segment]:
-    """Of all classes and both kinds; the third is nowhere, as one that was cut off."""
+    """Things and stuff of all classes, some crowds; the third has no pixel, as if cropped away."""
     return [Segment(3000 if n == 3 else n, n % 3, iscrowd=n % 7 == 0) for n in range(1, count + 1)]
 
 
 @pytest.mark.parametrize("ignore_stuff", [True, False])
 @pytest.mark.parametrize("count", [0, 1, 12, 300])
-def test_each_map_is_what_masks_say(count: int, ignore_stuff: bool) -> None:
+def test_each_map_agrees_with_masks(count: int, ignore_stuff: bool) -> None:
     ids = np.random.default_rng(count).integers(0, count + 2, (9, 11)).repeat(4, 0).repeat(3, 1)
     segments = segments_of(count)
     targets = CenterOffsetTargets(
@@ -60,7 +60,7 @@ def test_each_map_is_what_masks_say(count: int, ignore_stuff: bool) -> None:
 @pytest.mark.parametrize(
     ("weight", "kind"), [(3, np.uint8), (3.0, np.uint8), (2.5, np.float32), (300, np.float32)]
 )
-def test_whole_weights_are_bytes(weight: float, kind: type) -> None:
+def test_whole_weights_are_uint8(weight: float, kind: type) -> None:
     targets = CenterOffsetTargets((CAR,), small_instance_weight=weight)
     sample = {"panoptic": np.array([[1, 0]], np.int32), "segments": [Segment(1, CAR)]}
     weights = targets(sample)["semantic_weights"]

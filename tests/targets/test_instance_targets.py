@@ -24,12 +24,12 @@ SEGMENTS = [
     Segment(9, ROAD),
     Segment(5, PERSON),
     Segment(7, CAR),
-    Segment(8, CAR),  # was cut off
+    Segment(8, CAR),  # was cropped away
     Segment(3, CAR, iscrowd=True),
 ]
 
 
-def test_a_small_picture() -> None:
+def test_a_small_image() -> None:
     targets = TARGETS({"panoptic": IDS, "segments": SEGMENTS})
     assert targets["semantic"].tolist() == [
         [0, 0, 255, 255, 1],
@@ -58,7 +58,7 @@ def test_without_instances_there_is_one_empty_row(segments: list[Segment]) -> No
 
 
 def test_many_instances_of_a_pixel() -> None:
-    """300 in a row: more than bytes could number."""
+    """300 in a row: more than uint8 could number."""
     ids = np.arange(1, 301, dtype=np.int32).reshape(1, 300)
     targets = TARGETS({"panoptic": ids, "segments": [Segment(i, CAR) for i in range(1, 301)]})
     assert targets["instances"].tolist() == ids.tolist()

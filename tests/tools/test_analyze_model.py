@@ -88,7 +88,7 @@ def test_nothing_stays_hooked() -> None:
 
 
 def test_weights_and_running_statistics() -> None:
-    """3 x 3 x 3 x 8 + 8 of the convolution, scale and shift; mean and variance are no weights."""
+    """3 x 3 x 3 x 8 + 8 of the convolution, scale and shift; mean and variance are not weights."""
     part = count_weights("part", nn.Sequential(nn.Conv2D(3, 8, 3), nn.BatchNorm2D(8)))
     assert part == Part("part", parameters=216 + 8 + 8 + 8, buffers=8 + 8)
 
@@ -133,7 +133,7 @@ def test_parts_of_panoptic_deeplab_have_the_published_size() -> None:
 
 
 def test_twice_the_channels_and_the_pixels_keep_more(tiny_config: Path) -> None:
-    """Kept tensors are those of the crop, 64 x 128, and not of the picture."""
+    """Kept tensors are for the crop, 64 x 128, not for the image."""
     small, large = (
         analyze_config(Config(tiny_config, [f"train_dataset.transforms.0.crop_size={size}"]))
         for size in ("[64, 64]", "[128, 64]")
@@ -147,9 +147,9 @@ def test_command_line(tiny_config: Path, tmp_path: Path, capfd: pytest.CaptureFi
     files = ["--json", str(tmp_path / "a.json"), "--markdown", str(tmp_path / "a.md")]
     size = ["--height", "64", "--width", "96"]
     assert main(["--config", str(tiny_config), *size, *files]) == 0
-    told = capfd.readouterr().out
-    assert "picture 96 x 64, training crop 128 x 64" in told
-    _, heads, *lines = filter(None, told.splitlines())
+    printed = capfd.readouterr().out
+    assert "image 96 x 64, training crop 128 x 64" in printed
+    _, heads, *lines = filter(None, printed.splitlines())
     assert heads.endswith("MiB of weights   MiB per image")
     *parts, (last, *totals) = [line.split() for line in lines]
     assert last == "total"
@@ -169,7 +169,7 @@ def test_command_line(tiny_config: Path, tmp_path: Path, capfd: pytest.CaptureFi
         (["--config", "x.yml", "--height", "64", "--width", "0"], "at least 32"),
     ],
 )
-def test_bad_input_is_told_in_one_line(
+def test_bad_input_is_reported_in_one_line(
     arguments: list[str], said: str, capfd: pytest.CaptureFixture
 ) -> None:
     assert main(arguments) == 2

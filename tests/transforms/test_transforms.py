@@ -1,4 +1,4 @@
-"""Geometry that keeps picture, ids and frame together; colour that leaves ids alone."""
+"""Geometry that keeps image, ids and frame consistent; color that leaves the ids alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RNG = np.random.default_rng
 
 
 def sample(height: int = 6, width: int = 8) -> dict[str, Any]:
-    """A picture whose red channel repeats the ids, so that both can be compared afterwards."""
+    """An image whose red channel repeats the ids, so that both can be compared afterwards."""
     ids = np.arange(1, height * width + 1, dtype=np.int32).reshape(height, width)
     image = np.stack([ids, ids, ids], axis=-1).astype(np.uint8)
     return {"image": image, "panoptic": ids, "segments": [], "frame": Frame.whole(height, width)}
@@ -48,7 +48,7 @@ GEOMETRY = [
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("transform", GEOMETRY, ids=lambda t: type(t).__name__)
-def test_picture_ids_and_frame_stay_together(transform: Any, seed: int) -> None:
+def test_image_ids_and_frame_stay_consistent(transform: Any, seed: int) -> None:
     given = sample()
     copies = given["image"].copy(), given["panoptic"].copy()
     result = transform(given, RNG(seed))
@@ -70,7 +70,7 @@ def test_crop_then_flip_moves_the_valid_box() -> None:
     assert flipped["frame"].valid_box == (0, 4, 4, 12)
 
 
-def test_padding_never_cuts_a_larger_picture() -> None:
+def test_padding_never_crops_a_larger_image() -> None:
     result = Padding([4, 9])(sample(), RNG(0))
     assert result["image"].shape == (9, 8, 3)
     assert result["frame"].valid_box == (0, 0, 6, 8)
@@ -107,7 +107,7 @@ def test_the_same_generator_gives_the_same_sample() -> None:
     np.testing.assert_array_equal(*results)
 
 
-def test_distortion_changes_colours_only() -> None:
+def test_distortion_changes_colors_only() -> None:
     given = sample(32, 32)
     results = [RandomDistort(hue_prob=1.0)(given, RNG(seed)) for seed in range(3)]
     assert any((result["image"] != given["image"]).any() for result in results)
@@ -127,7 +127,7 @@ OFF = {f"{kind}_prob": 0.0 for kind in ("brightness", "contrast", "saturation", 
         ("sharpness", ImageEnhance.Sharpness),
     ],
 )
-def test_colours_are_pillows_within_a_grey_value(kind: str, enhancer: Any, seed: int) -> None:
+def test_colors_are_pillows_within_a_gray_value(kind: str, enhancer: Any, seed: int) -> None:
     image = RNG(1).integers(0, 256, (40, 50, 3), np.uint8)
     given = {"image": image, "frame": Frame.whole(40, 50)}
     result = RandomDistort(**OFF | {f"{kind}_prob": 1.0})(given, RNG(seed))["image"]
@@ -138,19 +138,19 @@ def test_colours_are_pillows_within_a_grey_value(kind: str, enhancer: Any, seed:
             factor = 1 + 0.5 * rng.uniform(-1, 1)
     expected = np.asarray(enhancer(Image.fromarray(image)).enhance(factor))
     assert np.abs(result.astype(int) - expected).max() == (0 if kind == "sharpness" else 1)
-    assert np.abs(expected.astype(int) - image).max() > 3, "something is to be seen"
+    assert np.abs(expected.astype(int) - image).max() > 3, "the change is visible"
 
 
-def test_a_turn_of_the_hue_leaves_grey_and_brightness() -> None:
-    grey = np.full((2, 3, 3), 77, np.uint8)
-    colourful = RNG(0).integers(0, 256, (20, 20, 3), np.uint8)
+def test_a_shift_of_the_hue_leaves_gray_and_brightness() -> None:
+    gray = np.full((2, 3, 3), 77, np.uint8)
+    colorful = RNG(0).integers(0, 256, (20, 20, 3), np.uint8)
     only_hue = RandomDistort(**OFF | {"hue_prob": 1.0}, hue_range=128)
     frames = Frame.whole(2, 3), Frame.whole(20, 20)
-    turned = only_hue({"image": grey, "frame": frames[0]}, RNG(0))["image"]
-    np.testing.assert_array_equal(turned, grey)
-    turned = only_hue({"image": colourful, "frame": frames[1]}, RNG(0))["image"]
-    np.testing.assert_array_equal(turned.max(axis=2), colourful.max(axis=2))
-    assert (turned.argmax(axis=2) != colourful.argmax(axis=2)).mean() > 0.5
+    shifted = only_hue({"image": gray, "frame": frames[0]}, RNG(0))["image"]
+    np.testing.assert_array_equal(shifted, gray)
+    shifted = only_hue({"image": colorful, "frame": frames[1]}, RNG(0))["image"]
+    np.testing.assert_array_equal(shifted.max(axis=2), colorful.max(axis=2))
+    assert (shifted.argmax(axis=2) != colorful.argmax(axis=2)).mean() > 0.5
 
 
 def test_a_third_of_the_circle_makes_green_of_red() -> None:
@@ -162,8 +162,8 @@ def test_a_third_of_the_circle_makes_green_of_red() -> None:
         uniform = staticmethod(lambda low, high: 85 / 128)
 
     red = {"image": np.full((1, 1, 3), (200, 0, 0), np.uint8), "frame": Frame.whole(1, 1)}
-    turned = RandomDistort(**OFF | {"hue_prob": 1.0}, hue_range=128)(red, Third())["image"]
-    np.testing.assert_allclose(turned[0, 0], (0, 200, 0), atol=5)
+    shifted = RandomDistort(**OFF | {"hue_prob": 1.0}, hue_range=128)(red, Third())["image"]
+    np.testing.assert_allclose(shifted[0, 0], (0, 200, 0), atol=5)
 
 
 def test_padding_has_no_part_in_a_distortion() -> None:
@@ -187,7 +187,7 @@ def test_a_distortion_of_probability_zero_changes_nothing() -> None:
     np.testing.assert_array_equal(RandomDistort(**OFF)(given, RNG(0))["image"], given["image"])
 
 
-def test_transforms_take_samples_without_truth() -> None:
+def test_transforms_take_samples_without_ground_truth() -> None:
     given = {key: value for key, value in sample().items() if key not in ("panoptic", "segments")}
     for transform in [*GEOMETRY, Resize([5, 5]), RandomDistort()]:
         assert "panoptic" not in transform(given, RNG(0))
@@ -212,7 +212,7 @@ def test_wrong_arguments(build: Any, message: str) -> None:
         build()
 
 
-def test_preprocess_normalises_and_blanks_the_padding() -> None:
+def test_preprocess_normalizes_and_sets_padding_to_zero() -> None:
     images = np.full((2, 4, 6, 3), 255, np.uint8)
     frames = [Frame((2, 3), (4, 6), valid_box=(0, 0, 2, 3)), Frame.whole(4, 6)]
     result = Preprocess()(paddle.to_tensor(images), valid_boxes(frames)).numpy()
