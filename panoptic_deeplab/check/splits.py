@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from panoptic_deeplab.check import SPLITS
 from panoptic_deeplab.check.findings import ERROR, KINDS, Finding, Findings
 from panoptic_deeplab.check.images import ImageReport, check_image
 from panoptic_deeplab.check.statistics import Statistics
-from panoptic_deeplab.config import Config
 from panoptic_deeplab.datasets import PanopticDataset
-from panoptic_deeplab.errors import DataError, collect, collecting_errors
+from panoptic_deeplab.errors import DataError, UsageError, collect, collecting_errors
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.registry import DATASETS
 from panoptic_deeplab.structures import Category
 
-SPLITS = ("train", "val")
+if TYPE_CHECKING:
+    from panoptic_deeplab.config import Config
+
 _UNLABELLED = "picture without annotation"
 
 
@@ -58,45 +61,61 @@ class SplitCheck:
 
 
 def check_splits(
-    config: Config, names: Sequence[str], workers: int, findings: Findings
-) -> list[SplitCheck]:
-    """Read splits of a configuration, alone and beside each other.
+    config: Config, names: Sequence[str], workers: int
+) -> tuple[Findings, list[SplitCheck]]:
+    """What is wrong with the splits, and what is known of those that could be opened.
 
-    Args:
-        config: names the data sets; a split that cannot be read is taken out of it.
-        names: train, val or both, in this order.
-        workers: threads that read.
-        findings: gets what is wrong.
-
-    Returns:
-        What is known of the splits that could be read.
+    As `check_dataset`, which is called from outside.
     """
-    checks = []
-    for name in names:
-        check = check_split(config, name, workers, findings)
-        if check is not None:
-            checks.append(check)
-        else:
-            del config.tree[f"{name}_dataset"]  # the other split's classes are not asked from it
+    present = [name for name in names if f"{name}_dataset" in config.tree]
+    if not present:
+        wanted = " or ".join(f"'{name}_dataset'" for name in names)
+        raise UsageError(f"{config.path}: has no section {wanted} to check")
+    findings, checks = Findings(), []
+    for position, name in enumerate(present):
+        first_failed = position > len(checks)
+        with collecting_errors() as errors:
+            dataset = _open(config, name, own_classes=first_failed)
+        findings.extend(
+            Finding.of(error, str(error), split=name) for error in _without_consequences(errors)
+        )
+        if dataset is not None:
+            if not (len(dataset) or errors):
+                cause = f"{dataset.name}: there is no image"
+                findings.extend([Finding("missing file", name, cause)])
+            checks.append(_check_split(dataset, name, workers, findings))
     if tuple(check.name for check in checks) == SPLITS:
         findings.extend(compare_class_tables(config))
         findings.extend(compare_splits(*checks))
-    return checks
+    return findings, checks
 
 
-def check_split(config: Config, name: str, workers: int, findings: Findings) -> SplitCheck | None:
-    """Reads all of a split; None where not even its list of images can be read.
+def _open(config: Config, name: str, own_classes: bool) -> PanopticDataset | None:
+    """A split; None where not even its list of images can be read.
+
+    Args:
+        config: names it.
+        name: of the split.
+        own_classes: go by the split's own classes, not by those of the training split.
+    """
+    section = f"{name}_dataset"
+    try:
+        if own_classes:
+            config.info = config.classes_of(section)
+        return getattr(config, section)
+    except DataError as error:
+        collect(error)
+        return None
+
+
+def _check_split(
+    dataset: PanopticDataset, name: str, workers: int, findings: Findings
+) -> SplitCheck:
+    """Read all of a split.
 
     Threads read the files: most of the work (decoding, sorting, hashing) leaves the interpreter
     to the others.
     """
-    with collecting_errors() as errors:
-        dataset = _built(config, name)
-    findings.extend(Finding.of(error, str(error), split=name) for error in _telling(errors))
-    if dataset is None:
-        return None
-    if not (len(dataset) or errors):
-        findings.extend([Finding("missing file", name, f"{dataset.name}: there is no image")])
     check = SplitCheck(name, dataset, Statistics(dataset.info))
     boxes = dataset.annotated_boxes()
 
@@ -115,15 +134,7 @@ def check_split(config: Config, name: str, workers: int, findings: Findings) -> 
     return check
 
 
-def _built(config: Config, name: str) -> PanopticDataset | None:
-    try:
-        return getattr(config, f"{name}_dataset")
-    except DataError as error:
-        collect(error)
-        return None
-
-
-def _telling(errors: Sequence[DataError]) -> Iterator[DataError]:
+def _without_consequences(errors: Sequence[DataError]) -> Iterator[DataError]:
     """Without the remarks on pictures that only lack the annotation because it was refused."""
     refused = {error.where.get("image_id") for error in errors if error.kind != _UNLABELLED}
     for error in errors:

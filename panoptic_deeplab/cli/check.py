@@ -19,19 +19,14 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from panoptic_deeplab.check.findings import ERROR, KINDS, WARNING, Findings
+from panoptic_deeplab.check import SPLITS, check_dataset
+from panoptic_deeplab.check.findings import ERROR, KINDS, WARNING
 from panoptic_deeplab.cli.command_line import run_script
 from panoptic_deeplab.cli.flags import add_config_arguments
 from panoptic_deeplab.cli.parser import Parser, not_negative, positive
-from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import usable_folder, write_json
-
-if TYPE_CHECKING:
-    from panoptic_deeplab.check.splits import SplitCheck
-    from panoptic_deeplab.config import Config
-
 
 SUMMARY = "find what is wrong with a data set before training on it"
 
@@ -50,7 +45,7 @@ def add_arguments(parser: Parser) -> None:
     add_config_arguments(parser)
     parser.add_argument(
         "--split",
-        choices=["train", "val", "both"],
+        choices=[*SPLITS, "both"],
         default="both",
         help="the split to read; both (the default): the splits that the configuration has",
     )
@@ -80,50 +75,20 @@ def _kinds(severity: str) -> str:
 
 def run(args: argparse.Namespace) -> None:
     """Check the data set and tell what was found."""
-    from panoptic_deeplab.check.splits import check_splits
-    from panoptic_deeplab.check.tables import findings_text, statistics_text
     from panoptic_deeplab.config import Config
 
     config = Config(args.config, args.opts)
-    names = _split_names(config, args.split)
     for folder in (args.save_dir, args.json and args.json.resolve().parent):
         if folder is not None:
             usable_folder(folder)  # before the long work, not after it
-    findings = Findings()
-    checks = check_splits(config, names, args.num_workers, findings)
-    for check in checks:
-        print(statistics_text(check.statistics, check.dataset.name), end="\n\n")
-    print(findings_text(findings, args.examples))
+    splits = SPLITS if args.split == "both" else (args.split,)
+    report = check_dataset(config, splits, args.num_workers)
+    print(report.to_text(args.examples))
     if args.json is not None:
-        statistics = {check.name: check.statistics.to_dict() for check in checks}
-        write_json(args.json, findings.to_dict() | {"statistics": statistics}, indent=1)
+        write_json(args.json, report.to_dict(), indent=1)
     if args.save_dir is not None:
-        _draw(checks, args.save_dir, args.samples)
-    if findings.total(ERROR):
-        raise DataError(f"{args.config}: {findings.total(ERROR)} error(s) found, listed above")
-
-
-def _split_names(config: Config, split: str) -> list[str]:
-    from panoptic_deeplab.check.splits import SPLITS
-
-    names = SPLITS if split == "both" else (split,)
-    present = [name for name in names if f"{name}_dataset" in config.tree]
-    if not present:
-        wanted = " or ".join(f"'{name}_dataset'" for name in names)
-        raise UsageError(f"{config.path}: has no section {wanted} to check")
-    return present
-
-
-def _draw(checks: Sequence[SplitCheck], folder: Path, samples: int) -> None:
-    from panoptic_deeplab.check.chart import draw_statistics
-    from panoptic_deeplab.check.samples import draw_samples
-    from panoptic_deeplab.formats.images import write_image
-
-    images = {
-        "statistics.png": draw_statistics(checks),
-        "samples.jpg": draw_samples(checks, samples),
-    }
-    for name, image in images.items():
-        if image is not None:
-            write_image(folder / name, image)
-            print(f"{folder / name}: written")
+        for path in report.save_to_img(args.save_dir, args.samples):
+            print(f"{path}: written")
+    errors = report.findings.total(ERROR)
+    if errors:
+        raise DataError(f"{args.config}: {errors} error(s) found, listed above")

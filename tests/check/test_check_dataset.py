@@ -3,6 +3,7 @@ none."""
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -17,11 +18,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from panoptic_deeplab.check import check_dataset
 from panoptic_deeplab.check.findings import ERROR, KINDS, Finding, Findings
 from panoptic_deeplab.check.statistics import Statistics
 from panoptic_deeplab.cli.check import main
+from panoptic_deeplab.config import Config
 from panoptic_deeplab.datasets import CocoPanoptic
-from panoptic_deeplab.errors import DataError, collect, collecting_errors, raise_or_collect
+from panoptic_deeplab.errors import (
+    DataError,
+    UsageError,
+    collect,
+    collecting_errors,
+    raise_or_collect,
+)
 from panoptic_deeplab.formats.cityscapes import LABEL_IDS
 from panoptic_deeplab.formats.images import read_image, write_ids
 from panoptic_deeplab.id_maps import measure_ids
@@ -452,6 +461,24 @@ def test_without_annotations_one_cannot_train_and_has_nothing_to_draw(
     assert all("no picture is annotated" in finding["cause"] for finding in report["findings"])
     assert report["statistics"]["val"]["annotated"] == 0
     assert list(folder.iterdir()) == []
+
+
+def test_in_python_as_by_the_command(coco: Path, tmp_path: Path) -> None:
+    in_segment(1, area=99)(coco)
+    config = Config(config_of(coco))
+    tree = copy.deepcopy(config.tree)
+    report = check_dataset(config)
+    assert config.tree == tree
+    assert json.loads(json.dumps(report.to_dict())) == check(config_of(coco))[1]
+    assert "has area 99 in the JSON" in report.to_text()
+    assert [path.name for path in report.save_to_img(tmp_path)] == ["statistics.png", "samples.jpg"]
+
+
+def test_in_python_one_split_that_is_there(coco: Path) -> None:
+    config = Config(config_of(coco), ["train_dataset=null"])
+    assert [split.name for split in check_dataset(config).splits] == ["val"]
+    with pytest.raises(UsageError, match="no section 'train_dataset' to check"):
+        check_dataset(config, ["train"])
 
 
 WRONG_USE = {

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 import panoptic_deeplab as pdl
-from panoptic_deeplab.check.findings import ERROR, Findings
-from panoptic_deeplab.check.splits import check_splits
+from panoptic_deeplab.check import check_dataset
+from panoptic_deeplab.check.findings import ERROR
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.convert.classes import classes_of_names
 from panoptic_deeplab.convert.objects import open_labelme
@@ -38,9 +38,10 @@ def main() -> None:
         f"{split}_dataset.annotation_file=../python/panoptic_{split}.json"
         for split in ("train", "val")
     ]
-    config, findings = Config("tiny.yml", files), Findings()
-    assert len(check_splits(config, ["train", "val"], 1, findings)) == 2
-    assert findings.total(ERROR) == 0
+    config = Config("tiny.yml", files)
+    report = check_dataset(config)
+    assert len(report.splits) == 2
+    assert report.findings.total(ERROR) == 0
 
     train(config, TrainingPlan(config.iters, config.batch_size, OUTPUT, save_interval=2))
     results = evaluate_model(Config("tiny.yml", files), OUTPUT / "iter_3")
