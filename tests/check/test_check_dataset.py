@@ -475,7 +475,9 @@ def test_in_python_as_by_the_command(coco: Path, tmp_path: Path) -> None:
 
 
 def test_in_python_one_split_that_is_there(coco: Path) -> None:
-    config = Config(config_of(coco), ["train_dataset=null"])
+    path = config_of(coco)
+    edit(path, lambda content: content.pop("train_dataset"))
+    config = Config(path)
     assert [split.name for split in check_dataset(config).splits] == ["val"]
     with pytest.raises(UsageError, match="no section 'train_dataset' to check"):
         check_dataset(config, ["train"])
