@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -60,7 +61,7 @@ def read_layers(path: Path, above: tuple[Path, ...] = ()) -> list[Layer]:
 
 def _base_file(base: str, path: Path) -> Path:
     beside = path.parent / base
-    if beside.exists():
+    if os.path.isfile(beside):  # False for a name that no file can have
         return beside
     return shipped_configs().get(base.removesuffix(".yml"), beside)
 

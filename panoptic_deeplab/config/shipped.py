@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 
 from panoptic_deeplab.errors import UsageError
@@ -25,7 +26,7 @@ def find_config(name_or_path: str | Path) -> Path:
     'panoptic_deeplab_lite_scenes.yml'
     """
     path = Path(name_or_path)
-    if path.exists():
+    if os.path.exists(path) and not os.path.isdir(path):  # False for a name that no file can have
         return path
     shipped = shipped_configs()
     name = path.name.removesuffix(".yml")

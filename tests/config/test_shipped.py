@@ -35,6 +35,9 @@ def test_a_shipped_configuration_is_found_by_name(
     path = find_config("panoptic_deeplab_lite_scenes")
     assert path == find_config("panoptic_deeplab_lite_scenes.yml") == find_config(path)
     monkeypatch.chdir(tmp_path)
+    Path("own_data").mkdir()
+    assert find_config("own_data").name == "own_data.yml", "a folder is no configuration"
+    Path("own_data").rmdir()
     Path("own_data").write_text("a file here goes before a name")
     assert find_config("own_data") == Path("own_data")
 
@@ -55,6 +58,7 @@ def test_a_shipped_configuration_is_based_upon_by_name(tmp_path: Path) -> None:
         ("zzz", "shipped are efficientps_b0_scenes, "),
         ("nowhere/panoptic_deeplab_lite_scenes.yml", "no such configuration file"),
         ("_base_/own_data", "no such configuration file"),
+        ("x" * 5000, "no such configuration file"),
     ],
 )
 def test_a_wrong_name_lists_near_ones(name: str, hint: str) -> None:
