@@ -182,6 +182,14 @@ class Frame:
         return cls((height, width), (height, width), (1.0, 1.0), (0, 0, height, width))
 
 
+Sample = dict[str, Any]
+"""One image of a data set on its way to a network.
+
+`image` [H, W, 3] uint8 RGB; `frame` Frame; `image_id` str; where there is ground truth `panoptic`
+[H, W] int32 ids (0 void) and `segments`, a list of Segment; later also what the targets add.
+"""
+
+
 @dataclass(frozen=True)
 class PanopticMap:
     """An annotation: who owns each pixel.

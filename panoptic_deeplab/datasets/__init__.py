@@ -1,6 +1,6 @@
 """Where the files of each data set lie."""
 
-from panoptic_deeplab.datasets.base import PanopticDataset, Record, Sample
+from panoptic_deeplab.datasets.base import PanopticDataset, Record
 from panoptic_deeplab.datasets.bdd100k import Bdd100kPanoptic
 from panoptic_deeplab.datasets.cityscapes import CityscapesPanoptic
 from panoptic_deeplab.datasets.coco import CocoPanoptic
@@ -13,5 +13,4 @@ __all__ = [
     "KittiPanoptic",
     "PanopticDataset",
     "Record",
-    "Sample",
 ]

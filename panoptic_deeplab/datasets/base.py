@@ -13,11 +13,7 @@ from panoptic_deeplab.errors import DataError, collect, raise_or_collect
 from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.coco import read_panoptic_map
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, read_image
-from panoptic_deeplab.structures import DatasetInfo, Frame, PanopticMap, Segment
-
-Sample = dict[str, Any]
-"""`image` [H, W, 3] uint8 RGB; `frame` Frame; `image_id` str; where there is truth `panoptic`
-[H, W] int32 ids (0 void) and `segments`; later also what the targets add."""
+from panoptic_deeplab.structures import DatasetInfo, Frame, PanopticMap, Sample, Segment
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 

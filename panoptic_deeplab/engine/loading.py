@@ -13,8 +13,8 @@ import numpy as np
 import paddle
 
 from panoptic_deeplab.errors import DataError, UsageError, UserError
+from panoptic_deeplab.structures import Sample
 
-Sample = dict[str, Any]
 Place = tuple[int, int]
 
 _ERROR = "error"

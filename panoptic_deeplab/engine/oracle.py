@@ -9,8 +9,8 @@ import numpy as np
 import paddle
 
 from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.structures import Sample
 
-Sample = dict[str, Any]
 Outputs = Mapping[str, paddle.Tensor]
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.registry import TARGETS
-from panoptic_deeplab.structures import Segment, smallest_label_type
+from panoptic_deeplab.structures import Sample, Segment, smallest_label_type
 from panoptic_deeplab.targets.runs import SegmentRuns, segment_runs, table_of
-
-Sample = dict[str, Any]
 
 
 @TARGETS.add_component

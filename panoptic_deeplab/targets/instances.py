@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from panoptic_deeplab.id_maps import measure_ids
 from panoptic_deeplab.registry import TARGETS
-from panoptic_deeplab.structures import PanopticMap
+from panoptic_deeplab.structures import PanopticMap, Sample
 from panoptic_deeplab.targets.runs import segment_runs
-
-Sample = dict[str, Any]
 
 
 @TARGETS.add_component

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from PIL import Image, ImageEnhance
 
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.registry import TRANSFORMS
-
-Sample = dict[str, Any]
+from panoptic_deeplab.structures import Sample
 
 
 @TRANSFORMS.add_component

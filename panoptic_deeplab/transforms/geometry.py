@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import cv2
 import numpy as np
 
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.registry import TRANSFORMS
-from panoptic_deeplab.structures import VOID_ID, Frame
+from panoptic_deeplab.structures import VOID_ID, Frame, Sample
 
-Sample = dict[str, Any]
 Box = tuple[int, int, int, int]
 
 
