@@ -1,8 +1,8 @@
 """Convolution, batch norm and leaky ReLU, the units that EfficientPS is made of.
 
 In the paper batch norm and activation are one in-place operator, which saves memory in training
-and scales by |weight| + eps. Here they are the plain layers; what converts published weights puts
-|weight| + eps into `weight`, after which both compute the same.
+and scales by |weight| + eps. Here they are the plain layers; the conversion of published weights
+puts |weight| + eps into `weight`, after which both compute the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NEGATIVE_SLOPE = 0.01
 
 
 def leaky(x: paddle.Tensor) -> paddle.Tensor:
-    """The activation everywhere."""
+    """The activation of all units."""
     return F.leaky_relu(x, NEGATIVE_SLOPE)
 
 
@@ -31,9 +31,9 @@ def convolution(
     dilation: int | tuple[int, int] = 1,
     groups: int = 1,
 ) -> nn.Conv2D:
-    """A convolution without bias, its weights drawn for the connections that each output has.
+    """A convolution without bias, initialized for the number of connections of each output.
 
-    Paddle's own draw divides by all input channels, which makes depthwise convolutions vanish.
+    Paddle's own divides by all input channels, which makes depthwise convolutions vanish.
     """
     fan_out = kernel_size**2 * out_channels // groups
     normal = nn.initializer.Normal(0.0, math.sqrt(2 / fan_out))
@@ -90,13 +90,13 @@ class SeparableConvNorm(nn.Layer):
 
 
 def use_instance_norm(network: nn.Layer) -> None:
-    """Puts an instance norm in place of each batch norm.
+    """Replace each batch norm by an instance norm.
 
-    With one or two images a step the running statistics that batch norm predicts with are those
-    of no image; an instance norm takes each image's own, in training and prediction.
+    With one or two images a step the running statistics that batch norm predicts with fit no image;
+    an instance norm takes each image's own, in training and prediction.
     """
     for part in network.sublayers(include_self=True):
         for name, norm in list(part.named_children()):
             if isinstance(norm, nn.BatchNorm2D):
-                own = nn.InstanceNorm2D(norm._num_features, epsilon=norm._epsilon)
-                setattr(part, name, own)
+                instance_norm = nn.InstanceNorm2D(norm._num_features, epsilon=norm._epsilon)
+                setattr(part, name, instance_norm)

@@ -1,4 +1,4 @@
-"""Decoders of Panoptic-DeepLab: ASPP on the deepest feature, then finer ones joined in."""
+"""Decoders of Panoptic-DeepLab: ASPP on the deepest feature, then finer features joined in."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class PanopticDecoder(nn.Layer):
     """ASPP, then for each finer feature: project, upsample to it, join, 5x5 separable convolution.
 
     Args:
-        backbone_indices: which features: the joined ones from coarse to fine, the ASPP's last.
+        backbone_indices: the joined features from coarse to fine, then the ASPP's.
         backbone_channels: their channels, in the same order.
-        aspp_ratios: see `ASPP`.
-        aspp_out_channels: see `ASPP`.
+        aspp_ratios: as `ratios` of `ASPP`.
+        aspp_out_channels: as `out_channels` of `ASPP`.
         decoder_channels: after every join.
         projected_channels: of the joined features, after projection.
         align_corners: of every resize.

@@ -40,14 +40,14 @@ class EfficientPS(PublishedNames):
     Args:
         num_classes: semantic classes.
         thing_ids: class indices of the things.
-        backbone: gives features at strides 4, 8, 16 and 32 and tells their `feat_channels`.
-        channels: of the pyramid and of what reads it.
+        backbone: returns features at strides 4, 8, 16 and 32 and has their `feat_channels`.
+        channels: of the pyramid and of the convolutional heads.
         semantic_channels: of the semantic head's branches.
         box_channels: of the box head's hidden layers.
         separable_fpn: the pyramid's output convolutions are depthwise separable, as the paper
             says; the released code and weights have plain ones.
         legacy_boxes: as `DetectorSettings`; anchors are rounded too.
-        anchor_scale: side of the square anchor in feature-map locations of its level.
+        anchor_scale: side of the square anchor in strides of its level.
         train_proposals: as `DetectorSettings`, and so the others up to `max_instances`.
         instance_norm: instead of batch norm, to train from random weights with few images a step.
             Published weights do not fit such a network.

@@ -15,7 +15,7 @@ from paddleseg.models.layers import ConvBNReLU
 class SeparableConvBNReLU(nn.Layer):
     """A depthwise and a pointwise convolution, each with batch norm and ReLU.
 
-    The name `piontwise_conv` is spelt as in the published checkpoints.
+    The name `piontwise_conv` is spelled as in the published checkpoints.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
@@ -37,32 +37,32 @@ class SeparableConvBNReLU(nn.Layer):
 
 def run(layer: nn.Layer, inputs: Any, *, recompute: bool) -> Any:
     """`layer(inputs)`, with activation checkpointing if `recompute`."""
-    return recomputed(layer, inputs) if recompute else layer(inputs)
+    return checkpointed(layer, inputs) if recompute else layer(inputs)
 
 
-def recomputed(layer: nn.Layer, inputs: Any) -> Any:
-    """`layer(inputs)` that keeps no activations but computes them again in the backward pass.
+def checkpointed(layer: nn.Layer, inputs: Any) -> Any:
+    """`layer(inputs)` that keeps no activations: the backward pass computes them again.
 
     Saves memory for a second forward pass (Chen et al., https://arxiv.org/abs/1604.06174). Outputs
     and gradients are those of `layer(inputs)`: dropout draws the same numbers again, and the
-    running statistics of batch norm move once, in the first pass.
+    running statistics of batch norm are updated once, in the first pass.
     """
     passes = iter([layer])
 
     def forward(inputs: Any, *_: paddle.Tensor) -> Any:
         if next(passes, None) is not None:
             return layer(inputs)
-        with running_statistics_held(layer):
+        with frozen_running_statistics(layer):
             return layer(inputs)
 
-    # The reentrant form loses the gradients of a part whose input needs none, as images do; the
-    # parameters beside them tell Paddle not to warn of that.
+    # The reentrant form loses the gradients of a layer whose input needs none, such as images;
+    # parameters among the arguments keep Paddle from warning of that.
     return recompute(forward, inputs, *layer.parameters(), use_reentrant=False)
 
 
 @contextmanager
-def running_statistics_held(layer: nn.Layer) -> Iterator[None]:
-    """Batch norms in `layer` keep their running mean and variance as they are."""
+def frozen_running_statistics(layer: nn.Layer) -> Iterator[None]:
+    """Keep the running mean and variance of the batch norms in `layer` as they are."""
     norms = [part for part in layer.sublayers(include_self=True) if hasattr(part, "_momentum")]
     momenta = [norm._momentum for norm in norms]
     try:

@@ -12,7 +12,7 @@ from panoptic_deeplab.models.conv_norm import ConvNorm, convolution, depthwise, 
 
 
 class TwoWayFPN(nn.Layer):
-    """EfficientPS's feature pyramid: one way down, one way up, their sum (section 3.2).
+    """EfficientPS's feature pyramid: a top-down and a bottom-up branch and their sum (section 3.2).
 
     Args:
         in_channels: of the backbone's features, fine to coarse.
@@ -41,7 +41,7 @@ class TwoWayFPN(nn.Layer):
         for fine in reversed(range(len(down) - 1)):
             down[fine] = down[fine] + _nearest(down[fine + 1], down[fine])
         for coarse in range(1, len(up)):
-            # The way up starts at the finest map and halves it on each step.
+            # The bottom-up branch starts at the finest map and halves it on each step.
             up[coarse] = up[coarse] + _nearest(up[coarse - 1], up[coarse])
         return [conv(a + b) for conv, a, b in zip(self.fpn_convs, down, up)]
 

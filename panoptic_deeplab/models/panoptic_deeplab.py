@@ -23,7 +23,7 @@ class PanopticDeepLab(nn.Layer):
 
     Args:
         num_classes: semantic classes.
-        backbone: what gives a list of features and tells their `feat_channels`, as PaddleSeg's
+        backbone: returns a list of features and has their `feat_channels`, as PaddleSeg's
             backbones do.
         backbone_indices: features for the decoders, from coarse to fine, then the ASPP's. The
             finest must be at stride 4.
@@ -31,14 +31,14 @@ class PanopticDeepLab(nn.Layer):
         aspp_out_channels: of the semantic ASPP.
         decoder_channels: of the semantic decoder and head.
         low_level_channels_projects: of the semantic decoder's skip connections.
-        align_corners: of every bilinear resize; True goes with sizes of 32 n + 1.
+        align_corners: of every bilinear resize; True fits sizes of 32 n + 1.
         instance_aspp_out_channels: of the instance ASPP.
         instance_decoder_channels: of the instance decoder.
         instance_low_level_channels_projects: of its skip connections.
         instance_num_classes: channels of the instance heads.
         instance_head_channels: of the instance heads' hidden layer.
-        instance_class_key: their names.
-        recompute: keep fewer activations in training and compute them again in the backward pass.
+        instance_class_key: names of the instance heads.
+        recompute: activation checkpointing in training.
     """
 
     output_names = ("semantic", "center", "offset")
@@ -100,8 +100,9 @@ class PanopticDeepLab(nn.Layer):
     ) -> dict[str, paddle.Tensor]:
         """[N, 3, H, W] -> `semantic`, `center` and `offset` at stride 4.
 
-        `semantic` [N, C, h, w] are logits, `center` [N, 1, h, w] the heat map, `offset`
-        [N, 2, h, w] the way (y, x) to the own centre in input pixels. `targets` are not needed.
+        `semantic` [N, C, h, w] are logits, `center` [N, 1, h, w] the center heatmap, `offset`
+        [N, 2, h, w] the offset (y, x) to the instance center in input pixels. `targets` are not
+        used.
         """
         recompute = self.recompute and self.training
         outputs = self.head(run(self.backbone, images, recompute=recompute))

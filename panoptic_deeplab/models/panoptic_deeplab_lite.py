@@ -18,11 +18,11 @@ OUTPUT_STRIDE = 2
 class PanopticDeepLabLite(nn.Layer):
     """The outputs and losses of Panoptic-DeepLab over a narrow residual network.
 
-    What differs from the paper is what a CPU asks for: dense 3x3 convolutions instead of
+    It differs from the paper where a CPU asks for it: dense 3x3 convolutions instead of
     depthwise 5x5 (2.4 times the time of a dense 3x3 in Paddle), capacity at strides 8 to 32,
     upsampling by 1x1 convolution and pixel shuffle, predictions at stride 2 so that poles and
-    lights survive, and instance norm: with one or two pictures a step the running statistics of
-    batch norm are those of no picture (measured: PQ 0.41 with them, 0.57 with a picture's own).
+    lights survive, and instance norm: with one or two images a step the running statistics of
+    batch norm fit no image (measured: PQ 0.41 with them, 0.57 with an image's own).
 
     Args:
         num_classes: semantic classes.
@@ -72,7 +72,7 @@ class PanopticDeepLabLite(nn.Layer):
 
 
 OFFSET_UNIT = 32
-"""Input pixels that one unit of the offset head stands for; about the size of an instance."""
+"""Input pixels per unit of the offset head; about the size of an instance."""
 
 
 class Encoder(nn.Layer):
@@ -142,7 +142,7 @@ class ShuffleHead(nn.Layer):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        # small weights: an untamed first centre loss drowns all else
+        # small weights: otherwise the first center losses outweigh all others
         init = nn.initializer.Normal(std=0.01)
         self.predict = nn.Conv2D(in_channels, 4 * out_channels, 1, weight_attr=init)
 

@@ -12,8 +12,8 @@ from paddle import nn
 class PublishedNames(nn.Layer):
     """A network whose state dict calls batch norm's statistics as the published checkpoints do.
 
-    They are `running_mean` and `running_var` instead of Paddle's `_mean` and `_variance`, whether
-    the layers are plain or have been made synchronised ones.
+    They are `running_mean` and `running_var` instead of Paddle's `_mean` and `_variance`, also with
+    synchronized batch norm.
     """
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, paddle.Tensor]:
@@ -23,7 +23,7 @@ class PublishedNames(nn.Layer):
     def set_state_dict(
         self, state_dict: Mapping[str, Any], use_structured_name: bool = True
     ) -> tuple[list[str], list[str]]:
-        """Inverse of `state_dict`; the names that are missing and those that are too many."""
+        """Inverse of `state_dict`; returns the missing and the unexpected names."""
         own = {there: here for here, there in _PUBLISHED.items()}
         missing, unexpected = super().set_state_dict(_renamed(state_dict, own), use_structured_name)
         return [_rename(n, _PUBLISHED) for n in missing], [
@@ -39,6 +39,6 @@ def _renamed(state: Mapping[str, Any], table: Mapping[str, str]) -> dict[str, An
 
 
 def _rename(name: str, table: Mapping[str, str]) -> str:
-    """`name` with its last part as the table says."""
+    """Replace the last part of `name` by the table."""
     path, dot, last = name.rpartition(".")
     return path + dot + table.get(last, last)

@@ -17,8 +17,8 @@ DPC_DILATIONS = ((1, 6), (1, 1), (6, 21), (18, 15), (6, 3))
 class SemanticDPCHead(nn.Layer):
     """Context from the coarse levels (DPC), detail from the fine ones (LSFE), joined by MC.
 
-    The map at stride 16 is joined without the one at stride 32 that the correction sees added to
-    it, as in the authors' code.
+    As in the authors' code, the map at stride 32 is added to the map at stride 16 only for the
+    mismatch correction, not where the four maps are joined.
 
     Args:
         num_classes: semantic classes.

@@ -49,7 +49,7 @@ def learning_rates(config: Config) -> list[float]:
     return rates
 
 
-def test_pictures_are_normalised_as_the_authors_do() -> None:
+def test_images_are_normalized_as_by_the_authors() -> None:
     """Their mean and deviation of red, green and blue are in 0..255."""
     preprocess = Config(CITYSCAPES).preprocess
     scale, shift = preprocess.scale.numpy().ravel(), preprocess.shift.numpy().ravel()

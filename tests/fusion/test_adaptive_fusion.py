@@ -205,9 +205,9 @@ def test_equals_the_formula_as_it_reads(seed: int, shift: float, strict: bool) -
     np.testing.assert_array_equal(ids, expected)
 
 
-def test_a_mask_is_laid_on_its_box_with_zeros_around() -> None:
-    # Four cells of one pixel each: their own values inside, half of the rim's values half a pixel
-    # off, 0 a whole pixel off.
+def test_a_mask_is_pasted_on_its_box_with_zeros_around() -> None:
+    # Mask pixels of the size of image pixels: their own values inside, half of the outermost values
+    # half a pixel off, 0 a whole pixel off.
     mask = np.arange(1, 17, dtype=np.float32).reshape(4, 4)
     np.testing.assert_allclose(
         paste(mask, (1, 1, 5, 5), (slice(0, 6), slice(0, 6))), np.pad(mask, 1)
@@ -217,8 +217,8 @@ def test_a_mask_is_laid_on_its_box_with_zeros_around() -> None:
     np.testing.assert_allclose(halved[:, 2], (mask[:, 0] + mask[:, 1]) / 2)
 
 
-def test_a_box_thinner_than_a_pixel_is_widened_for_its_mask_or_taken_as_it_is() -> None:
-    """One cell from column 2 to 2.25; the middle of pixel 2 is 1.5 cells from the cell's own."""
+def test_a_box_thinner_than_a_pixel_is_widened_to_min_side() -> None:
+    """One mask pixel from column 2 to 2.25; the center of pixel 2 is 1.5 times that from its own."""
     mask, box, window = np.ones((1, 1), np.float32), (2, 0, 2.25, 1), (slice(0, 1), slice(0, 4))
     np.testing.assert_allclose(paste(mask, box, window), [[0, 0, 1, 0]])
     np.testing.assert_allclose(paste(mask, box, window, min_side=1e-6), [[0, 0, 0, 0]])
@@ -243,7 +243,7 @@ def test_score_order_is_stable() -> None:
     np.testing.assert_array_equal(by_score(np.array([0.5, 0.9, 0.5, 0.7])), [1, 3, 0, 2])
 
 
-def test_who_comes_later_takes_what_is_left() -> None:
+def test_a_later_instance_takes_what_is_left() -> None:
     occupancy = Occupancy((2, 4), overlap_threshold=0.5)
     left, middle, right = (slice(0, 2), slice(0, 2)), (slice(0, 2), slice(1, 3)), (0, slice(1, 4))
     full = np.ones((2, 2), bool)
@@ -300,8 +300,8 @@ def test_scores_are_the_instances_own_and_the_stuffs_mean_probability() -> None:
     (prediction,) = postprocessor()(outputs, [Frame.whole(64, 64)])
     car, road, sky = prediction.segments
     assert car.score == pytest.approx(0.9)
-    sure = 1 / (1 + 18 * np.exp(-10))
-    assert (road.score, sky.score) == (pytest.approx(sure), pytest.approx(sure))
+    probability = 1 / (1 + 18 * np.exp(-10))
+    assert (road.score, sky.score) == (pytest.approx(probability), pytest.approx(probability))
 
 
 def test_a_batch_equals_its_images_one_by_one() -> None:
@@ -314,7 +314,7 @@ def test_a_batch_equals_its_images_one_by_one() -> None:
 
 def test_padding_takes_no_part() -> None:
     logits = street()
-    padded = np.full((19, 80, 96), 50, np.float32)  # loud nonsense around
+    padded = np.full((19, 80, 96), 50, np.float32)  # high logits around
     padded[:, 8:72, 16:80] = logits
     shift = np.array([16, 8, 16, 8], np.float32)
     moved = Instances(
@@ -346,19 +346,19 @@ BAD = {
 
 @BOTH
 @pytest.mark.parametrize("kind", BAD)
-def test_instances_that_cannot_be_are_left_out(kind: str, strict: bool) -> None:
+def test_impossible_instances_are_left_out(kind: str, strict: bool) -> None:
     found = instances((CAR_BOX, 0.9, CAR), (*BAD[kind], PERSON))
     assert areas(fused(street(), found, strict)) == [(CAR, 900), (ROAD, 1508), (SKY, 1688)]
 
 
 @BOTH
-def test_a_mask_without_numbers_is_left_out(strict: bool) -> None:
+def test_a_mask_with_nan_is_left_out(strict: bool) -> None:
     found = instances((CAR_BOX, 0.9, CAR), ((0, 0, 64, 64), 0.95, PERSON))
     found.masks[1, 3, 4] = np.nan
     assert areas(fused(street(), found, strict)) == [(CAR, 900), (ROAD, 1508), (SKY, 1688)]
 
 
-def test_logits_that_are_no_numbers_win_nothing() -> None:
+def test_nan_logits_win_nothing() -> None:
     logits = street()
     logits[PERSON] = np.nan
     logits[1, :10] = np.nan
@@ -383,17 +383,17 @@ def test_more_than_a_hundred_instances() -> None:
     assert sum(s.is_thing for s in fused(street(), found)[1]) == len(corners) == 225
 
 
-def test_pictures_for_the_log() -> None:
+def test_debug_images() -> None:
     small = Instances(ONE_CAR.boxes * 4, ONE_CAR.scores, ONE_CAR.classes, ONE_CAR.masks)
-    pictures = postprocessor().debug_images(outputs_of(street(), small, THREE_CARS))
-    assert pictures["certainty"].shape == pictures["masks"].shape == (64, 64)
-    assert pictures["certainty"].min() > 0.99
-    assert pictures["masks"][30, 20] == pytest.approx(0.9 / (1 + np.exp(-3)))
-    assert pictures["masks"][5, 5] == 0
+    images = postprocessor().debug_images(outputs_of(street(), small, THREE_CARS))
+    assert images["certainty"].shape == images["masks"].shape == (64, 64)
+    assert images["certainty"].min() > 0.99
+    assert images["masks"][30, 20] == pytest.approx(0.9 / (1 + np.exp(-3)))
+    assert images["masks"][5, 5] == 0
 
 
 @pytest.mark.parametrize(("option", "value"), [("overlap_threshold", 1.5), ("max_instances", 0)])
-def test_options_that_cannot_be(option: str, value: float) -> None:
+def test_impossible_options(option: str, value: float) -> None:
     with pytest.raises(UsageError, match=f"{option} must be .* got {value}"):
         postprocessor(**{option: value})
 
@@ -401,7 +401,7 @@ def test_options_that_cannot_be(option: str, value: float) -> None:
 # --- views ---
 
 
-def test_an_instance_that_views_share_is_one() -> None:
+def test_an_instance_in_several_views_is_one() -> None:
     first, second = (
         instances(((0, 0, 10, 10), 0.6, CAR), ((0, 0, 10, 10), 0.5, PERSON)),
         instances(((1, 0, 11, 10), 0.9, CAR), ((30, 30, 40, 40), 0.7, CAR)),
@@ -411,19 +411,19 @@ def test_an_instance_that_views_share_is_one() -> None:
     assert merged.scores.tolist() == pytest.approx([0.9, 0.7, 0.5])
     assert merged.classes.tolist() == [CAR, CAR, PERSON]
     np.testing.assert_array_equal(merged.boxes[0], [1, 0, 11, 10])
-    # The mean of 1 and 3 where both boxes lie; on the right edge one of them says nothing.
+    # The mean of 1 and 3 where both boxes lie; on the right edge one mask has no value.
     assert merged.masks[0, 14, 0] == pytest.approx(2, abs=1e-5)
     assert merged.masks[0, 14, -1] == pytest.approx(0.5, abs=1e-5)
     np.testing.assert_array_equal(merged.masks[1], np.full((28, 28), 3))
 
 
-def test_merging_keeps_the_surest_and_nothing_of_nothing() -> None:
+def test_merging_keeps_the_highest_scoring_and_nothing_of_nothing() -> None:
     assert len(merge_instances([THREE_CARS, THREE_CARS], 0.5, most=1).scores) == 1
     assert len(merge_instances([instances(), instances()], 0.5, most=1).scores) == 0
 
 
 @pytest.mark.parametrize("legacy", [True, False], ids=["closed boxes", "open boxes"])
-def test_a_mirrored_view_turned_back_is_the_unmirrored_one(legacy: bool) -> None:
+def test_a_mirrored_view_inverted_is_the_unmirrored_one(legacy: bool) -> None:
     logits, found = random_case(1, 0)
     found.masks[:, :, :14] += 3  # not symmetric
     frame = Frame((60, 92), (64, 100), (1.0, 1.0), (2, 4, 62, 96))
@@ -431,8 +431,8 @@ def test_a_mirrored_view_turned_back_is_the_unmirrored_one(legacy: bool) -> None
     input_logits = np.zeros((19, 64, 100), np.float32)
     input_logits[:, 2:62, 4:96] = logits[:, :, 4:96]
     straight = outputs_of(input_logits, found)
-    # What a network that sees everything right says of the mirrored view, where the picture is at
-    # the upper left and its column 0 is column 91.
+    # What a perfect network predicts for the mirrored view, where the image is at the upper left
+    # and its column 0 is column 91.
     last = 91 if legacy else 92
     x0, y0, x1, y1 = (found.boxes - np.array([4, 2, 4, 2], np.float32)).T
     seen = Instances(

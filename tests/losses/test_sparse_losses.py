@@ -100,8 +100,8 @@ def test_the_semantic_loss_is_that_of_full_size(class_weights: list[float] | Non
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_thinned_targets_are_those_of_the_cells() -> None:
-    """Stride 2, six pixels: aligned corners take 0, 2, 4; else the two of a cell take turns."""
+def test_thinned_targets_are_those_of_the_feature_map_locations() -> None:
+    """Stride 2, six pixels: aligned corners take 0, 2, 4; else the pixels of a location take turns."""
     row = paddle.arange(6).reshape([1, 1, 6])
     aligned = PanopticDeepLabLoss(stride=2, align_corners=True)._thinned(row)
     assert aligned.tolist() == [[[0, 2, 4]]]

@@ -1,4 +1,4 @@
-"""EfficientPS as a whole: sizes, names, training on whatever comes, what it finds."""
+"""EfficientPS as a whole: sizes, names, training on extreme samples, detection."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_names_and_shapes_are_the_released_ones(released: EfficientPS) -> None:
     assert found == {n: s[::-1] if n in linear else s for n, s in expected.items()}
 
 
-def test_operations_are_as_many_as_the_released_networks(released: EfficientPS) -> None:
+def test_operations_are_those_of_the_released_network(released: EfficientPS) -> None:
     """In billions at 1024 x 2048, which is 512 times 64 x 64; 1000 regions, 100 masks."""
     released.eval()
     detector = released.detector
@@ -134,10 +134,10 @@ def test_shapes(size: tuple[int, int]) -> None:
         features = model.backbone(paddle.rand([1, 3, *size]))
         levels = model.neck(features)
         outputs = model(paddle.rand([2, 3, *size]))
-    cells = [[-(-side // stride) for side in size] for stride in (4, 8, 16, 32)]
-    assert [level.shape for level in levels] == [[1, 16, *cell] for cell in cells]
+    sizes = [[-(-side // stride) for side in size] for stride in (4, 8, 16, 32)]
+    assert [level.shape for level in levels] == [[1, 16, *level_size] for level_size in sizes]
     assert {name: value.shape for name, value in outputs.items()} == {
-        "semantic": [2, 4, *cells[0]],
+        "semantic": [2, 4, *sizes[0]],
         "boxes": [14, 4],
         "scores": [14],
         "classes": [14],
@@ -155,7 +155,9 @@ def test_shapes(size: tuple[int, int]) -> None:
 def test_a_batch_equals_its_images_one_by_one() -> None:
     model = tiny_model(score_threshold=0.34)
     for layer in (model.rpn_head.rpn_cls, model.bbox_head.fc_cls):
-        layer.weight.set_value(layer.weight * 50)  # fresh ones answer nearly alike everywhere
+        layer.weight.set_value(
+            layer.weight * 50
+        )  # untrained heads predict nearly the same everywhere
     images = paddle.rand([3, 3, 128, 192]) * paddle.to_tensor([1.0, 2.0, 3.0]).reshape([3, 1, 1, 1])
     model.eval()
     with paddle.no_grad():
@@ -168,9 +170,7 @@ def test_a_batch_equals_its_images_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(("legacy", "last"), [(True, (95, 63)), (False, (96, 64))])
-def test_a_box_that_is_all_of_the_picture_in_both_conventions(
-    legacy: bool, last: tuple[int, int]
-) -> None:
+def test_a_box_of_the_whole_image_in_both_conventions(legacy: bool, last: tuple[int, int]) -> None:
     """Closed boxes end with the last pixel, open ones after it."""
     model = tiny_model(legacy_boxes=legacy, score_threshold=0.0, max_instances=1)
     model.bbox_head.fc_reg.bias.set_value(paddle.full_like(model.bbox_head.fc_reg.bias, 20))
@@ -206,7 +206,7 @@ CASES = {
     "no instance": [plain()],
     "crowd only": [plain(scene((10, 10, 40, 40)), Segment(2, CAR, iscrowd=True))],
     "one pixel": [plain(scene((63, 95, 64, 96)), Segment(2, PERSON))],
-    "all of the picture": [plain(scene((0, 0, 64, 96)), Segment(2, CAR))],
+    "whole image": [plain(scene((0, 0, 64, 96)), Segment(2, CAR))],
     "void only": [sample(np.zeros((64, 96), np.int32), [])],
     "150 instances": [
         plain(
@@ -227,7 +227,9 @@ def model_to_train() -> EfficientPS:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_parameter_learns_from_anything(case: str, model_to_train: EfficientPS) -> None:
+def test_every_parameter_learns_from_extreme_samples(
+    case: str, model_to_train: EfficientPS
+) -> None:
     model = model_to_train
     model.train()
     model.clear_gradients()
@@ -247,7 +249,7 @@ def test_every_parameter_learns_from_anything(case: str, model_to_train: Efficie
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_network_that_diverged_crashes_nothing(value: float) -> None:
+def test_a_diverged_network_does_not_crash(value: float) -> None:
     """Its losses say so."""
     model = tiny_model()
     for bias in (model.rpn_head.rpn_reg.bias, model.rpn_head.rpn_cls.bias):
@@ -261,7 +263,7 @@ def test_a_network_that_diverged_crashes_nothing(value: float) -> None:
         assert model(images)["counts"].shape == [2]
 
 
-def test_synchronised_batch_norm_keeps_the_names() -> None:
+def test_synchronized_batch_norm_keeps_the_names() -> None:
     model = tiny_model()
     names = list(model.state_dict())
     assert list(nn.SyncBatchNorm.convert_sync_batchnorm(model).state_dict()) == names
@@ -282,14 +284,14 @@ def test_instance_norm_keeps_no_statistics() -> None:
 
 
 def test_padding_is_not_sampled() -> None:
-    """Where the picture is smaller than any anchor no anchor is inside it."""
+    """Where the image is smaller than every anchor, none is sampled."""
     model = tiny_model()
     batch = {n: paddle.to_tensor(v) for n, v in collate(CASES["no instance"]).items()}
     images = paddle.rand([1, 3, 64, 96])
     for side, any_sampled in ((64, True), (8, False)):
         batch["valid_box"] = paddle.to_tensor([[0, 0, side, side]])
-        answers = model(images, batch)["train"]
-        assert (float(answers["rpn_weights"].sum()) > 0) == any_sampled
+        outputs = model(images, batch)["train"]
+        assert (float(outputs["rpn_weights"].sum()) > 0) == any_sampled
 
 
 def test_a_step_follows_from_the_seed() -> None:
@@ -299,13 +301,13 @@ def test_a_step_follows_from_the_seed() -> None:
     drawn = []
     for seed in (3, 3, 4):
         paddle.seed(seed)
-        answers = model(images, batch)["train"]
-        drawn.append(answers["rpn_logits"].tolist())
+        outputs = model(images, batch)["train"]
+        drawn.append(outputs["rpn_logits"].tolist())
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_a_scene_is_learnt() -> None:
-    """Two cars and a person, each of its own colour: found again with their boxes and masks."""
+def test_a_scene_is_learned() -> None:
+    """Two cars and a person, each in a color of its own: found again with their boxes and masks."""
     boxes = ((8, 8, 40, 56), (30, 60, 60, 92), (2, 64, 26, 76))
     classes = (CAR, CAR, PERSON)
     segments = [Segment(i, category) for i, category in enumerate(classes, start=2)]

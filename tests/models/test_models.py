@@ -101,7 +101,7 @@ def test_the_decoders_join_features_at_strides_16_8_and_4(config: Config) -> Non
     assert sizes[decoder.deepest_index] == ((2, 3) if "_os32_" in config.path else (3, 5))
 
 
-def test_hrnet_pyramid_is_paddlesegs_hrnet_with_its_branches_apart() -> None:
+def test_hrnet_pyramid_is_paddlesegs_hrnet_before_its_branches_are_joined() -> None:
     pyramid, joined = HRNetPyramid(width=18), HRNet_W18()
     joined.set_state_dict(pyramid.state_dict())
     assert pyramid.state_dict().keys() == joined.state_dict().keys()

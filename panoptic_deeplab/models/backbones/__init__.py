@@ -1,4 +1,4 @@
-"""Backbones that PaddleSeg has in another form; all of its own can be named as they are."""
+"""Backbones that PaddleSeg does not have in this form; all of PaddleSeg's can be named too."""
 
 from panoptic_deeplab.models.backbones.efficientnet import EfficientNet
 from panoptic_deeplab.models.backbones.hrnet import HRNetPyramid

@@ -23,7 +23,7 @@ VARIANTS = {
 """Factors of the channels and of the blocks."""
 
 EPSILON = 1e-3
-"""Of the batch norms, as TensorFlow's and with it the published weights."""
+"""Of the batch norms, as in TensorFlow and the published weights."""
 
 
 class Stage(NamedTuple):
@@ -53,8 +53,8 @@ class EfficientNet(PublishedNames):
     """EfficientNet without squeeze and excitation, with leaky ReLU for swish.
 
     Convolutions are padded as TensorFlow's "SAME", which follows from each input's size. So the
-    features at stride s have ceil(side / s) cells. The names of the state dict are those of the
-    authors' checkpoints.
+    features at stride s have ceil(side / s) locations on a side. The names of the state dict are
+    those of the authors' checkpoints.
 
     Args:
         variant: b0 to b5.
@@ -103,10 +103,9 @@ class EfficientNet(PublishedNames):
 
 
 class SeparableBlock(nn.Layer):
-    """A depthwise and a pointwise convolution, the first stage's block.
+    """A depthwise and a pointwise convolution, the block of the first stage.
 
-    Its pointwise convolution is followed by an activation too, unlike the paper's, as in the
-    authors' code.
+    As in the authors' code and unlike the paper, an activation follows the pointwise one too.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int) -> None:
@@ -125,7 +124,7 @@ class SeparableBlock(nn.Layer):
 
 
 class InvertedResidual(nn.Layer):
-    """Widened six times, filtered channel by channel, projected without activation."""
+    """A 1x1 convolution to six times the channels, a depthwise one, and a linear projection."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""HRNet (Wang et al., TPAMI 2020, https://arxiv.org/abs/1908.07919) with its branches apart."""
+"""HRNet (Wang et al., TPAMI 2020, https://arxiv.org/abs/1908.07919) as separate branches."""
 
 from __future__ import annotations
 

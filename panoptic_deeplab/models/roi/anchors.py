@@ -13,13 +13,13 @@ RATIOS = (0.5, 1.0, 2.0)
 
 
 def base_anchors(stride: int, scale: float, legacy: bool = True) -> np.ndarray:
-    """[3, 4] float32: the anchors of the first cell of a level.
+    """[3, 4] float32: the anchors of the first location of a level.
 
     Args:
-        stride: pixels of a cell.
-        scale: side of the square anchor in cells.
-        legacy: as the released code rounds them, about the middle of the cell's pixels; else
-            exact, about the middle of the cell.
+        stride: pixels between two locations.
+        scale: side of the square anchor in strides.
+        legacy: as the released code rounds them, about the middle of the location's pixels; else
+            exact, about the middle of the location.
     """
     side = stride * scale
     widths = np.array([side / math.sqrt(ratio) for ratio in RATIOS])
@@ -34,23 +34,23 @@ def base_anchors(stride: int, scale: float, legacy: bool = True) -> np.ndarray:
 def grid_anchors(
     size: Sequence[int], stride: int, scale: float, legacy: bool = True
 ) -> paddle.Tensor:
-    """[h * w * 3, 4]: all anchors of the cell (0, 0), then of (0, 1), ...
+    """[h * w * 3, 4]: all anchors of the location (0, 0), then of (0, 1), ...
 
     Args:
-        size: (h, w) of the level in cells.
-        stride: pixels of a cell.
-        scale: side of the square anchor in cells.
+        size: (h, w) of the level.
+        stride: pixels between two locations.
+        scale: side of the square anchor in strides.
         legacy: see `base_anchors`.
     """
     height, width = size
     x = paddle.arange(width, dtype="float32").reshape([1, -1]).expand([height, width]) * stride
     y = paddle.arange(height, dtype="float32").reshape([-1, 1]).expand([height, width]) * stride
-    cells = paddle.stack([x, y, x, y], -1).reshape([-1, 1, 4])
+    shifts = paddle.stack([x, y, x, y], -1).reshape([-1, 1, 4])
     anchors = paddle.to_tensor(base_anchors(stride, scale, legacy))
-    return (cells + anchors).reshape([-1, 4])
+    return (shifts + anchors).reshape([-1, 4])
 
 
 def inside(anchors: paddle.Tensor, bounds: paddle.Tensor) -> paddle.Tensor:
-    """[A] whether anchors [A, 4] cross no side of the box `bounds` [4]."""
+    """[A] bool: whether anchors [A, 4] lie within the box `bounds` [4]."""
     starts, ends = anchors[:, :2] >= bounds[:2], anchors[:, 2:] <= bounds[2:]
     return (starts & ends).all(-1)

@@ -1,4 +1,4 @@
-"""What a region shows and where exactly it lies."""
+"""The class and the exact box of a region."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from panoptic_deeplab.models.roi.precision import in_single_precision
 
 
 class BoxHead(nn.Layer):
-    """Two hidden layers, a class for each region and a box for each class.
+    """Two hidden layers, then a class for each region and a box for each class.
 
     Args:
         num_things: classes without background.

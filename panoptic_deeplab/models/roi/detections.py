@@ -1,4 +1,4 @@
-"""From the classes and boxes of all regions to the instances that are kept."""
+"""The instances that are kept of the classes and boxes of all regions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from panoptic_deeplab.models.roi.precision import in_single_precision
 
 
 class Detections(NamedTuple):
-    """The instances of a batch, those of the first image first, best first within it.
+    """The instances of a batch, image after image, the highest-scoring first in each.
 
     Attributes:
         boxes: [K, 4].
         scores: [K], probability of the class.
         labels: [K] int64, 1..T.
-        counts: how many are of each image.
+        counts: how many are in each image.
     """
 
     boxes: paddle.Tensor
@@ -40,52 +40,54 @@ def detect(
     coder: BoxCoder,
     score_threshold: float,
     nms_threshold: float,
-    most: int,
-    least: float,
+    max_instances: int,
+    min_side: float,
 ) -> Detections:
-    """The likely boxes of each class that overlap no likelier one of the same class.
+    """Keep the boxes of each class that overlap no higher-scoring box of the same class.
 
     Args:
         regions: for each image its boxes [R_i, 4].
-        logits: [R, T + 1] for all of them.
-        offsets: [R, T + 1, 4] likewise.
+        logits: [R, T + 1] of all regions.
+        offsets: [R, T + 1, 4] of all regions.
         bounds: [N, 4], the boxes that detections are clipped to.
         coder: of the offsets.
-        score_threshold: probability to exceed.
-        nms_threshold: IoU above which the less likely box is dropped.
-        most: instances kept in an image.
-        least: side that is left of a box outside of its bounds.
+        score_threshold: probability that an instance must exceed.
+        nms_threshold: IoU above which the lower-scoring box is dropped.
+        max_instances: maximum number of instances per image.
+        min_side: pixels that are left of a box outside its bounds.
     """
     scores = F.softmax(logits)[:, 1:]
     region, thing = paddle.nonzero(scores > score_threshold).unbind(1)
     image = image_of([boxes.shape[0] for boxes in regions]).gather(region)
     scores = scores[region, thing]
     boxes = coder.decode(paddle.concat(list(regions)).gather(region), offsets[region, thing + 1])
-    boxes = clip_boxes(boxes, bounds.gather(image), least)
+    boxes = clip_boxes(boxes, bounds.gather(image), min_side)
     chosen = [
-        _kept(paddle.nonzero(image == i).flatten(), boxes, scores, thing, nms_threshold)[:most]
+        _kept(paddle.nonzero(image == i).flatten(), boxes, scores, thing, nms_threshold)[
+            :max_instances
+        ]
         for i in range(len(regions))
     ]
-    places = paddle.concat(chosen)
+    kept = paddle.concat(chosen)
     return Detections(
-        boxes.gather(places),
-        scores.gather(places),
-        thing.gather(places) + 1,
-        [places.shape[0] for places in chosen],
+        boxes.gather(kept),
+        scores.gather(kept),
+        thing.gather(kept) + 1,
+        [indices.shape[0] for indices in chosen],
     )
 
 
 def _kept(
-    places: paddle.Tensor,
+    indices: paddle.Tensor,
     boxes: paddle.Tensor,
     scores: paddle.Tensor,
     thing: paddle.Tensor,
     threshold: float,
 ) -> paddle.Tensor:
-    """Which of the `places` of one image stay, best first."""
-    if places.shape[0] == 0:
-        return places
-    places = places.gather(scores.gather(places).argsort(descending=True, stable=True))
-    mine = boxes.gather(places)
-    apart = thing.gather(places).astype("float32") * (mine.max() + 1)  # classes never overlap
-    return places.gather(kept_by_nms(mine + apart.unsqueeze(1), threshold))
+    """The `indices` of one image that stay, best first."""
+    if indices.shape[0] == 0:
+        return indices
+    indices = indices.gather(scores.gather(indices).argsort(descending=True, stable=True))
+    mine = boxes.gather(indices)
+    apart = thing.gather(indices).astype("float32") * (mine.max() + 1)  # classes never overlap
+    return indices.gather(kept_by_nms(mine + apart.unsqueeze(1), threshold))

@@ -126,8 +126,8 @@ class TwoStageDetector:
             coder=self.box_coder,
             score_threshold=self.settings.score_threshold,
             nms_threshold=self.settings.nms_threshold,
-            most=self.settings.max_instances,
-            least=self.last_pixel,
+            max_instances=self.settings.max_instances,
+            min_side=self.last_pixel,
         )
         class_of = paddle.to_tensor([0, *self.thing_ids], "int64")
         last_pixel = paddle.to_tensor([0, 0, self.last_pixel, self.last_pixel], "float32")
@@ -174,7 +174,7 @@ class TwoStageDetector:
             bounds,
             count=count,
             nms_threshold=self.settings.proposal_nms_threshold,
-            least=self.last_pixel,
+            min_side=self.last_pixel,
         )
 
     def _mask_samples(

@@ -1,4 +1,4 @@
-"""The mask of what a region shows."""
+"""The mask of the instance in a region."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from panoptic_deeplab.models.roi.precision import in_single_precision
 
 
 class MaskHead(nn.Layer):
-    """Four convolutions, an enlarging one, and a mask for each class.
+    """Four convolutions, a transposed one, and a mask for each class.
 
     Args:
         num_things: classes without background.

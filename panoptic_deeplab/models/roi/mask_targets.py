@@ -1,4 +1,4 @@
-"""The masks that regions are to find, cut from one map of all instances."""
+"""Mask targets of regions, cut from one map of all instances."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import paddle
 from panoptic_deeplab.models.roi.precision import in_single_precision
 
 WHOLE = 2048
-"""The parts of a pixel are counted in whole numbers, as OpenCV's resizing of bytes does."""
+"""Fractions of a pixel are whole numbers of this, as in OpenCV's resizing of bytes."""
 
 
 @paddle.no_grad()
@@ -26,22 +26,22 @@ def cut_masks(
     rounded down, and two fourths are enough. No mask of the whole image is made.
 
     Args:
-        instances: [N, H, W] integers, which instance a pixel is of.
+        instances: [N, H, W] integers, the instance of each pixel.
         image: [R] int64, the image of each region.
         slot: [R], its instance's value in the map.
         boxes: [R, 4] within the image.
         size: pixels on a side of a mask.
     """
-    rows, parts_of_rows = _around(boxes[:, 1], boxes[:, 3], instances.shape[1], size)
-    columns, parts_of_columns = _around(boxes[:, 0], boxes[:, 2], instances.shape[2], size)
+    rows, row_weights = _around(boxes[:, 1], boxes[:, 3], instances.shape[1], size)
+    columns, column_weights = _around(boxes[:, 0], boxes[:, 2], instances.shape[2], size)
     slot = slot.astype(instances.dtype)[:, None, None]
     fourths = paddle.zeros([boxes.shape[0], size, size], "int32")
-    for y, part_y in zip(rows, parts_of_rows, strict=True):
+    for y, weight_y in zip(rows, row_weights, strict=True):
         own = paddle.zeros_like(fourths)
-        for x, part_x in zip(columns, parts_of_columns, strict=True):
+        for x, weight_x in zip(columns, column_weights, strict=True):
             seen = instances[image[:, None, None], y[:, :, None], x[:, None, :]]
-            own = own + (seen == slot).astype("int32") * part_x[:, None, :]
-        fourths = fourths + part_y[:, :, None] * (own // 16) // (WHOLE * WHOLE // 64)
+            own = own + (seen == slot).astype("int32") * weight_x[:, None, :]
+        fourths = fourths + weight_y[:, :, None] * (own // 16) // (WHOLE * WHOLE // 64)
     return (fourths >= 2).astype("float32")
 
 
@@ -50,7 +50,7 @@ Pair = tuple[paddle.Tensor, paddle.Tensor]
 
 def _around(start: paddle.Tensor, end: paddle.Tensor, side: int, points: int) -> tuple[Pair, Pair]:
     """The pixels before and after each of a mask's P points along one axis, [R, P] int64 each, and
-    the part of `WHOLE` that each of the two counts, [R, P] int32.
+    the fraction of `WHOLE` that each of the two counts, [R, P] int32.
 
     Points sit in the middles of P equal parts, pixels in theirs; outside the box its edge counts.
     """
@@ -60,5 +60,5 @@ def _around(start: paddle.Tensor, end: paddle.Tensor, side: int, points: int) ->
     point = (2 * paddle.arange(points) + 1) * length - points
     before = point // step
     pixels = tuple((first + p.clip(min=0).minimum(length - 1)) for p in (before, before + 1))
-    after_part = ((point % step * WHOLE + points) // step).astype("int32")
-    return tuple(p.clip(max=side - 1) for p in pixels), (WHOLE - after_part, after_part)
+    after = ((point % step * WHOLE + points) // step).astype("int32")
+    return tuple(p.clip(max=side - 1) for p in pixels), (WHOLE - after, after)

@@ -1,4 +1,4 @@
-"""Which truth a candidate box is to find, by overlap (Ren et al., NeurIPS 2015, section 3.1.2)."""
+"""Candidate boxes matched to the ground truth (Ren et al., NeurIPS 2015, section 3.1.2)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from panoptic_deeplab.models.roi.boxes import pairwise_iou
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
 PAIRS_AT_ONCE = 1 << 20
-"""Overlaps held at a time; beyond that memory does not grow with the number of instances."""
+"""Overlaps held at a time, so that memory does not grow with the number of instances."""
 
 
 class Match(NamedTuple):
-    """What each of A candidates is to learn.
+    """What each of A candidates learns.
 
     Attributes:
         labels: [A] int64, POSITIVE, NEGATIVE or IGNORED.
-        truth: [A] int64, the row of the truth that a positive one is to find.
+        truth: [A] int64, the row of the ground truth that a positive candidate learns to find.
     """
 
     labels: paddle.Tensor
@@ -29,18 +29,18 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True)
 class Matcher:
-    """Labels candidates by their largest overlap with the truth.
+    """Labels candidates by their largest overlap with the ground truth.
 
     Attributes:
-        positive: IoU from which on a candidate is positive.
+        positive: IoU at or above which a candidate is positive.
         negative: IoU below which it is negative; between the two it is ignored.
-        least: a truth's best candidates are positive from this IoU on, whatever else they are;
-            where one is the best of several, for the last of these.
+        min_best: IoU at or above which the best candidates of a true box are positive, whatever
+            their label would be; a candidate that is the best of several learns the last of them.
     """
 
     positive: float
     negative: float
-    least: float
+    min_best: float
 
     @paddle.no_grad()
     def __call__(
@@ -50,13 +50,13 @@ class Matcher:
         is_truth: paddle.Tensor,
         is_candidate: paddle.Tensor | None = None,
     ) -> Match:
-        """The match of candidates [A, 4] to truth [M, 4].
+        """Match candidates [A, 4] to the ground truth [M, 4].
 
         Args:
             candidates: boxes.
             truth: boxes, at least one.
             is_truth: [M] bool, False for padding.
-            is_candidate: [A] bool, False for those that are ignored throughout; None for all.
+            is_candidate: [A] bool, False for candidates that are ignored; None for none of them.
         """
         count = candidates.shape[0]
         best, found = paddle.zeros([count]), paddle.zeros([count], "int64")
@@ -69,8 +69,8 @@ class Matcher:
             )
             if is_candidate is not None:
                 overlaps = overlaps * is_candidate.astype("float32")
-            highest, place = overlaps.max(0), overlaps.argmax(0) + start
-            found = paddle.where(highest > best, place, found)
+            highest, row = overlaps.max(0), overlaps.argmax(0) + start
+            found = paddle.where(highest > best, row, found)
             best = paddle.maximum(best, highest)
             forced = paddle.maximum(forced, self._forced(overlaps, start))
         labels = paddle.full([count], IGNORED, "int64")
@@ -81,8 +81,8 @@ class Matcher:
         return Match(labels, paddle.where(forced >= 0, forced, found))
 
     def _forced(self, overlaps: paddle.Tensor, start: int) -> paddle.Tensor:
-        """[A] the last row of this block [B, A] of which the candidate is the best, else -1."""
+        """[A] the last row of this block [B, A] whose best candidate each candidate is, else -1."""
         highest = overlaps.max(1, keepdim=True)
-        is_best = (overlaps == highest) & (highest >= self.least)
+        is_best = (overlaps == highest) & (highest >= self.min_best)
         rows = paddle.arange(start, start + overlaps.shape[0]).unsqueeze(1)
         return paddle.where(is_best, rows, -1).max(0)

@@ -1,4 +1,4 @@
-"""The best boxes of a region proposal network."""
+"""The highest-scoring boxes of a region proposal network."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def propose(
     *,
     count: int,
     nms_threshold: float,
-    least: float,
+    min_side: float,
 ) -> list[paddle.Tensor]:
-    """For each image [K, 4], best first: the `count` best of each level that overlap little, then
-    the `count` best of them all.
+    """For each image [K, 4], best first: non-maximum suppression of the `count` best of each level,
+    then the `count` best of all levels.
 
     Args:
-        levels: of the network.
+        levels: predictions of the network.
         bounds: [N, 4], the boxes that proposals are clipped to.
-        count: most proposals.
-        nms_threshold: IoU above which the less likely box is dropped.
-        least: side that is left of a box outside of its bounds.
+        count: maximum number of proposals.
+        nms_threshold: IoU above which the lower-scoring box is dropped.
+        min_side: pixels that are left of a box outside its bounds.
     """
-    best = [_best_of_level(level, bounds, count, least) for level in levels]
+    best = [_best_of_level(level, bounds, count, min_side) for level in levels]
     proposals = []
     for image in range(bounds.shape[0]):
         kept_logits, kept_boxes = [], []
@@ -45,10 +45,10 @@ def propose(
 
 
 def _best_of_level(
-    level: Level, bounds: paddle.Tensor, count: int, least: float
+    level: Level, bounds: paddle.Tensor, count: int, min_side: float
 ) -> tuple[paddle.Tensor, paddle.Tensor]:
-    """Logits [N, K] and boxes [N, K, 4] of the likeliest anchors, likeliest first."""
-    logits, places = level.logits.topk(min(count, level.logits.shape[1]))
-    offsets = paddle.take_along_axis(level.offsets, places.unsqueeze(-1), 1, broadcast=True)
-    anchors = level.anchors.gather(places.flatten()).reshape([*places.shape, 4])
-    return logits, clip_boxes(BoxCoder().decode(anchors, offsets), bounds.unsqueeze(1), least)
+    """Logits [N, K] and boxes [N, K, 4] of the highest-scoring anchors, the highest first."""
+    logits, indices = level.logits.topk(min(count, level.logits.shape[1]))
+    offsets = paddle.take_along_axis(level.offsets, indices.unsqueeze(-1), 1, broadcast=True)
+    anchors = level.anchors.gather(indices.flatten()).reshape([*indices.shape, 4])
+    return logits, clip_boxes(BoxCoder().decode(anchors, offsets), bounds.unsqueeze(1), min_side)

@@ -14,7 +14,7 @@ from panoptic_deeplab.models.roi.precision import in_single_precision
 
 
 class Level(NamedTuple):
-    """What the network says of the anchors of one level.
+    """Predictions for the anchors of one level.
 
     Attributes:
         anchors: [A, 4].
@@ -33,7 +33,7 @@ class RPNHead(nn.Layer):
     Args:
         channels: of each level.
         strides: of the levels.
-        anchor_scale: side of the square anchor in cells.
+        anchor_scale: side of the square anchor in strides.
         legacy: see `base_anchors`.
     """
 
@@ -49,7 +49,7 @@ class RPNHead(nn.Layer):
         self.rpn_reg = _convolution(channels, 4 * len(RATIOS), 1)
 
     def forward(self, levels: Sequence[paddle.Tensor]) -> list[Level]:
-        """Maps [N, channels, h, w] -> the verdict on each level's 3 h w anchors, in float32."""
+        """Maps [N, channels, h, w] -> predictions for each level's 3 h w anchors, in float32."""
         return [self._level(features, stride) for features, stride in zip(levels, self.strides)]
 
     def _level(self, features: paddle.Tensor, stride: int) -> Level:
@@ -60,7 +60,7 @@ class RPNHead(nn.Layer):
     def _of_anchors(self, logits: paddle.Tensor, offsets: paddle.Tensor, stride: int) -> Level:
         """Maps [N, 3, h, w] and [N, 12, h, w] in the order of the anchors."""
         logits, offsets = (
-            answer.astype("float32").transpose([0, 2, 3, 1]) for answer in (logits, offsets)
+            values.astype("float32").transpose([0, 2, 3, 1]) for values in (logits, offsets)
         )
         return Level(
             grid_anchors(logits.shape[1:3], stride, self.anchor_scale, self.legacy),

@@ -1,4 +1,4 @@
-"""What a two-stage detector's heads are to answer, for a random part of anchors and regions."""
+"""Training targets of a two-stage detector's heads for sampled anchors and regions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from panoptic_deeplab.models.roi.precision import in_single_precision
 from panoptic_deeplab.models.roi.rpn import Level
 from panoptic_deeplab.models.roi.sampling import sample
 
-ANCHOR_MATCHER = Matcher(positive=0.7, negative=0.3, least=0.3)
-REGION_MATCHER = Matcher(positive=0.5, negative=0.5, least=0.5)
+ANCHOR_MATCHER = Matcher(positive=0.7, negative=0.3, min_best=0.3)
+REGION_MATCHER = Matcher(positive=0.5, negative=0.5, min_best=0.5)
 POSITIVE_ANCHORS, POSITIVE_REGIONS = 0.5, 0.25
-"""Largest share of positives among the samples."""
+"""Largest fraction of positives among the samples."""
 
 
 class GroundTruth(NamedTuple):
@@ -36,12 +36,12 @@ class GroundTruth(NamedTuple):
 def rpn_samples(
     levels: Sequence[Level], truth: GroundTruth, bounds: paddle.Tensor, count: int
 ) -> dict[str, paddle.Tensor]:
-    """Answers and what they should be for `count` anchors of each image, one after the other.
+    """Predictions and targets for `count` anchors of each image, image after image.
 
     Args:
-        levels: the network's answers.
+        levels: predictions of the region proposal network.
         truth: the instances.
-        bounds: [N, 4]; anchors that cross them are left out.
+        bounds: [N, 4]; anchors that leave them are not sampled.
         count: anchors sampled in an image.
 
     Returns:
@@ -55,17 +55,17 @@ def rpn_samples(
     for i in range(logits.shape[0]):
         boxes, is_truth = truth.boxes[i], truth.labels[i] > 0
         match = ANCHOR_MATCHER(anchors, boxes, is_truth, inside(anchors, bounds[i]))
-        places, is_chosen = sample(match.labels, count, POSITIVE_ANCHORS)
-        is_positive = is_chosen & (match.labels.gather(places) == POSITIVE)
-        goal = boxes.gather(match.truth.gather(places))
+        indices, is_chosen = sample(match.labels, count, POSITIVE_ANCHORS)
+        is_positive = is_chosen & (match.labels.gather(indices) == POSITIVE)
+        target_boxes = boxes.gather(match.truth.gather(indices))
         parts.append(
             {
-                "rpn_logits": logits[i].gather(places),
+                "rpn_logits": logits[i].gather(indices),
                 "rpn_labels": is_positive.astype("float32"),
                 "rpn_weights": is_chosen.astype("float32"),
-                "rpn_offsets": offsets[i].gather(places),
-                "rpn_offset_targets": _targets(
-                    BoxCoder(), anchors.gather(places), goal, is_positive
+                "rpn_offsets": offsets[i].gather(indices),
+                "rpn_offset_targets": _offset_targets(
+                    BoxCoder(), anchors.gather(indices), target_boxes, is_positive
                 ),
             }
         )
@@ -73,22 +73,22 @@ def rpn_samples(
 
 
 class Regions(NamedTuple):
-    """The regions that box and mask head learn from, those of the first image first.
+    """The regions that box and mask head learn from, image after image.
 
     Attributes:
         boxes: [R, 4].
         labels: [R] int64, 1..T, 0 for background.
-        weights: [R] float32, 0 where an image had too few.
-        truth: [R] int64, the row of the instance that a region shows.
-        goals: [R, 4], the box of that instance.
-        counts: how many are of each image.
+        weights: [R] float32, 0 where an image has too few.
+        truth: [R] int64, the row of the instance in the region.
+        target_boxes: [R, 4], the box of that instance.
+        counts: how many are in each image.
     """
 
     boxes: paddle.Tensor
     labels: paddle.Tensor
     weights: paddle.Tensor
     truth: paddle.Tensor
-    goals: paddle.Tensor
+    target_boxes: paddle.Tensor
     counts: list[int]
 
 
@@ -97,7 +97,7 @@ class Regions(NamedTuple):
 def sample_regions(
     proposals: Sequence[paddle.Tensor], truth: GroundTruth, count: int, add_truth: bool
 ) -> Regions:
-    """`count` regions of each image, about a quarter of which show an instance.
+    """Sample `count` regions of each image, at most a quarter of them positive.
 
     Args:
         proposals: for each image [K, 4].
@@ -130,11 +130,11 @@ def _regions_of_image(
             labels=paddle.concat([own, match.labels]),
             truth=paddle.concat([paddle.arange(boxes.shape[0]), match.truth]),
         )
-    places, is_chosen = sample(match.labels, count, POSITIVE_REGIONS)
-    is_positive = is_chosen & (match.labels.gather(places) == POSITIVE)
-    row = match.truth.gather(places)
+    indices, is_chosen = sample(match.labels, count, POSITIVE_REGIONS)
+    is_positive = is_chosen & (match.labels.gather(indices) == POSITIVE)
+    row = match.truth.gather(indices)
     return (
-        proposals.gather(places),
+        proposals.gather(indices),
         labels.gather(row) * is_positive.astype("int64"),
         is_chosen.astype("float32"),
         row,
@@ -146,12 +146,12 @@ def _regions_of_image(
 def box_samples(
     logits: paddle.Tensor, offsets: paddle.Tensor, regions: Regions, coder: BoxCoder
 ) -> dict[str, paddle.Tensor]:
-    """Answers of the box head and what they should be.
+    """Predictions of the box head and their targets.
 
     Args:
         logits: [R, T + 1].
         offsets: [R, T + 1, 4].
-        regions: what they are of.
+        regions: the regions that these are predicted for.
         coder: of the offsets.
 
     Returns:
@@ -164,14 +164,19 @@ def box_samples(
         "class_labels": regions.labels,
         "region_weights": regions.weights,
         "box_offsets": (offsets * own).sum(1),
-        "box_offset_targets": _targets(coder, regions.boxes, regions.goals, regions.labels > 0),
+        "box_offset_targets": _offset_targets(
+            coder, regions.boxes, regions.target_boxes, regions.labels > 0
+        ),
     }
 
 
 @paddle.no_grad()
-def _targets(
-    coder: BoxCoder, references: paddle.Tensor, goals: paddle.Tensor, is_positive: paddle.Tensor
+def _offset_targets(
+    coder: BoxCoder,
+    references: paddle.Tensor,
+    target_boxes: paddle.Tensor,
+    is_positive: paddle.Tensor,
 ) -> paddle.Tensor:
-    """[S, 4] offsets to the goals for the positives, else 0."""
-    offsets = coder.encode(references, goals)
+    """[S, 4] offsets to the target boxes for the positives, else 0."""
+    offsets = coder.encode(references, target_boxes)
     return paddle.where(is_positive.unsqueeze(-1), offsets, paddle.zeros_like(offsets))

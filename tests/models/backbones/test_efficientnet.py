@@ -35,8 +35,8 @@ def test_variants(variant: str, channels: list[int], blocks: list[int]) -> None:
 def test_same_padding_follows_from_each_size() -> None:
     """Ones filtered by ones count the pixels under the filter.
 
-    Six pixels at stride 2 give three cells, which a filter of three covers with one pixel of
-    padding: at the end. Five pixels give three cells too, with padding on both sides.
+    Six pixels at stride 2 give three locations, which a filter of three covers with one pixel of
+    padding: at the end. Five pixels give three locations too, with padding on both sides.
     """
     conv = convolution(1, 1, 3, stride=2, padding="SAME")
     conv.weight.set_value(np.ones((1, 1, 3, 3), np.float32))

@@ -23,7 +23,7 @@ def test_level_of_a_box(side: int, level: int) -> None:
 
 
 def numpy_roi_align(features: np.ndarray, box: np.ndarray, stride: int, size: int) -> np.ndarray:
-    """[C, size, size] by the first RoIAlign: 2 x 2 samples a cell, no shift by half a pixel."""
+    """[C, size, size] by the first RoIAlign: 2 x 2 samples a bin, no shift by half a pixel."""
     channels, height, width = features.shape
     x1, y1, x2, y2 = box / stride
     result = np.zeros((channels, size, size))
@@ -43,8 +43,8 @@ def numpy_roi_align(features: np.ndarray, box: np.ndarray, stride: int, size: in
     return result
 
 
-def test_regions_equal_a_plain_roi_align_in_their_order() -> None:
-    """Boxes of all levels and two of three images, mixed; some are narrower than a cell."""
+def test_features_equal_a_plain_roi_align_in_the_order_of_the_boxes() -> None:
+    """Boxes of all levels and two of three images, mixed; some are narrower than a location."""
     rng = np.random.default_rng(0)
     strides = (4, 8, 16, 32)
     levels = [rng.normal(size=(3, 2, 512 // s, 512 // s)).astype(np.float32) for s in strides]
@@ -56,7 +56,7 @@ def test_regions_equal_a_plain_roi_align_in_their_order() -> None:
             [0, 0, 511, 511],
             [400, 400, 511.9, 470],
             [30, 30, 36, 37],
-            [30, 30, 33, 32.5],  # less than a cell of 4
+            [30, 30, 33, 32.5],  # less than a location of 4
             [200, 20, 203, 480],
         ],
         np.float32,

@@ -30,7 +30,7 @@ def test_anchors_are_the_released_ones(stride: int, closed: list[list[int]]) -> 
     assert (base_anchors(stride, 8) - CLOSED).tolist() == closed
 
 
-def test_exact_anchors_lie_about_the_middle_of_the_cell() -> None:
+def test_exact_anchors_lie_about_the_middle_of_the_location() -> None:
     wide, square, tall = base_anchors(4, 8, legacy=False)
     assert square.tolist() == [-14, -14, 18, 18]
     half = 16 * math.sqrt(2)
@@ -38,7 +38,7 @@ def test_exact_anchors_lie_about_the_middle_of_the_cell() -> None:
     np.testing.assert_array_equal(tall, wide[[1, 0, 3, 2]])
 
 
-def test_anchors_go_cell_by_cell_along_the_rows() -> None:
+def test_anchors_go_along_the_rows() -> None:
     anchors = grid_anchors((2, 3), 4, 8).numpy()
     base = base_anchors(4, 8)
     assert anchors.shape == (18, 4)

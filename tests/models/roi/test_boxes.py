@@ -23,17 +23,17 @@ def test_overlap_counts_pixels() -> None:
     np.testing.assert_allclose(overlaps, [[4 / 28, 1], [0, 0]], rtol=1e-6)
 
 
-def test_coding_and_decoding_lead_back() -> None:
+def test_decoding_inverts_encoding() -> None:
     rng = np.random.default_rng(0)
     start = rng.uniform(0, 500, (2, 64, 2))
     boxes = np.concatenate([start, start + rng.uniform(1, 200, (2, 64, 2))], -1)
-    references, goals = tensor(boxes[0]), tensor(boxes[1])
+    references, targets = tensor(boxes[0]), tensor(boxes[1])
     for coder in (BoxCoder(), BoxCoder((0.1, 0.1, 0.2, 0.2))):
-        found = coder.decode(references, coder.encode(references, goals))
-        inside_clip = (coder.encode(references, goals) * coder.scales).abs()[:, 2:].max(-1) < 4
+        found = coder.decode(references, coder.encode(references, targets))
+        inside_clip = (coder.encode(references, targets) * coder.scales).abs()[:, 2:].max(-1) < 4
         assert inside_clip.astype("float32").mean() > 0.9
         chosen = inside_clip.numpy()
-        np.testing.assert_allclose(found.numpy()[chosen], goals.numpy()[chosen], atol=1e-2)
+        np.testing.assert_allclose(found.numpy()[chosen], targets.numpy()[chosen], atol=1e-2)
 
 
 def test_a_coded_box_by_hand() -> None:
@@ -48,7 +48,7 @@ def test_sides_grow_and_shrink_at_most_62_5_times() -> None:
     np.testing.assert_allclose(boxes, [8 - 500, 8 - 0.128, 8 + 500, 8 + 0.128], rtol=1e-5)
 
 
-def test_clipped_boxes_keep_a_pixel_where_told_to() -> None:
+def test_clipped_boxes_keep_a_pixel_in_the_legacy_form() -> None:
     """The released code clips closed boxes to 0..W - 1, which leaves one pixel of any box."""
     bounds = tensor([0, 0, 100, 50])
     boxes = tensor([[-5, -5, 20, 60], [120, 10, 140, 20], [-9, -9, -3, -3]])
@@ -57,7 +57,7 @@ def test_clipped_boxes_keep_a_pixel_where_told_to() -> None:
     assert clip_boxes(boxes, bounds, 0.0).numpy()[1].tolist() == [100, 10, 100, 20]
 
 
-def test_suppression_keeps_the_first_of_those_that_overlap() -> None:
+def test_suppression_keeps_the_first_of_overlapping_boxes() -> None:
     """The second covers 9 of 10 columns of the first, the third none."""
     boxes = tensor([[0, 0, 10, 10], [1, 0, 10, 10], [20, 0, 30, 10]])
     assert kept_by_nms(boxes, 0.7).tolist() == [0, 2]

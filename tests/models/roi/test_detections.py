@@ -14,7 +14,7 @@ def tensor(values: object) -> paddle.Tensor:
 
 
 def test_detections() -> None:
-    """Two classes; image 0 has a pair that overlaps, image 1 nothing that is sure enough."""
+    """Two classes; image 0 has a pair that overlaps, image 1 nothing above the threshold."""
     regions = [tensor([[0, 0, 10, 10], [0, 0, 10, 9], [30, 30, 50, 50]]), tensor([[0, 0, 5, 5]])]
     logits = tensor([[0, 5, 0], [0, 6, 0], [0, 0, 9], [1, 1, 1]])
     found = detect(
@@ -25,8 +25,8 @@ def test_detections() -> None:
         coder=BoxCoder(),
         score_threshold=0.5,
         nms_threshold=0.5,
-        most=100,
-        least=1.0,
+        max_instances=100,
+        min_side=1.0,
     )
     assert found.counts == [2, 0]
     assert found.labels.tolist() == [2, 1]
@@ -40,13 +40,17 @@ def test_boxes_of_different_classes_may_overlap_and_only_the_best_are_kept() -> 
         "coder": BoxCoder(),
         "score_threshold": 0.5,
         "nms_threshold": 0.5,
-        "least": 1.0,
+        "min_side": 1.0,
     }
     logits = tensor([[0, 5, 0], [0, 0, 6], [0, 7, 0]])
     offsets, bounds = paddle.zeros([3, 3, 4]), tensor([[0, 0, 40, 40]])
-    assert detect(regions, logits, offsets, bounds, most=9, **arguments).labels.tolist() == [
+    assert detect(
+        regions, logits, offsets, bounds, max_instances=9, **arguments
+    ).labels.tolist() == [
         1,
         2,
         1,
     ]
-    assert detect(regions, logits, offsets, bounds, most=2, **arguments).labels.tolist() == [1, 2]
+    assert detect(
+        regions, logits, offsets, bounds, max_instances=2, **arguments
+    ).labels.tolist() == [1, 2]

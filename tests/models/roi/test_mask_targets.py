@@ -41,7 +41,7 @@ def test_mask_targets_equal_resizing_the_cut_out_mask(seed: int) -> None:
         np.testing.assert_array_equal(mask, expected)
 
 
-def test_of_a_mask_on_half_its_box_half_the_target_is_left() -> None:
+def test_a_mask_on_half_its_box_fills_half_the_target() -> None:
     """Columns 0..27 of 56: two pixels a point; the points from 14 on see nothing of it."""
     instances = np.zeros((1, 56, 56), np.int32)
     instances[0, :, :28] = 3

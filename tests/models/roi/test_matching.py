@@ -20,11 +20,11 @@ def tensor(values: object) -> paddle.Tensor:
 
 
 CANDIDATES = [
-    [0, 0, 10, 10],  # is the first truth
+    [0, 0, 10, 10],  # is the first true box
     [0, 0, 10, 5],  # half of it: 0.5
     [0, 0, 10, 2],  # a fifth of it
     [50, 50, 60, 60],  # nothing
-    [20, 0, 30, 4],  # 0.4 of the second truth, its best
+    [20, 0, 30, 4],  # 0.4 of the second true box, its best
     [20, 6, 30, 10],  # as good
 ]
 
@@ -34,7 +34,7 @@ TRUTH = [[0, 0, 10, 10], [20, 0, 30, 10], [0, 0, 0, 0]]
 
 @pytest.mark.parametrize("pairs_at_once", [1, 12, 1 << 20])
 def test_matching(pairs_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is compared at once. The third row of the truth is padding."""
+    """Whatever is compared at once. The third row of the ground truth is padding."""
     monkeypatch.setattr(matching, "PAIRS_AT_ONCE", pairs_at_once)
     is_truth = paddle.to_tensor([True, True, False])
     match = ANCHOR_MATCHER(tensor(CANDIDATES), tensor(TRUTH), is_truth)
@@ -50,7 +50,7 @@ def test_matching(pairs_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert match.truth.tolist()[4:] == [1, 1]
 
 
-def test_of_two_truths_with_the_same_best_the_later_gets_it() -> None:
+def test_the_later_of_two_true_boxes_gets_their_common_best_candidate() -> None:
     """One candidate, 0.8 of the first and 0.4 of the second: the best of both."""
     truth = tensor([[0, 0, 10, 8], [0, 0, 10, 4]])
     match = ANCHOR_MATCHER(tensor([[0, 0, 10, 10]]), truth, paddle.to_tensor([True, True]))
@@ -62,8 +62,8 @@ def test_regions_need_half_even_as_the_best() -> None:
     assert match.labels.tolist() == [POSITIVE, POSITIVE] + [NEGATIVE] * 4
 
 
-def test_left_out_candidates_are_nobodys_best() -> None:
-    """Without the exact one, half of the truth is the best that is left."""
+def test_ignored_candidates_are_never_the_best() -> None:
+    """Without the exact candidate, half of the true box is the best that is left."""
     is_candidate = paddle.to_tensor([False] + [True] * 5)
     is_truth = paddle.to_tensor([True, True, False])
     match = ANCHOR_MATCHER(tensor(CANDIDATES), tensor(TRUTH), is_truth, is_candidate)

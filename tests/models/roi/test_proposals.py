@@ -14,13 +14,13 @@ def tensor(values: object) -> paddle.Tensor:
 
 
 def one_level(logits: list[float], boxes: list[list[float]]) -> Level:
-    """A level whose anchors are the boxes, in two images the second of which has no preference."""
-    answers = tensor([logits, [0.0] * len(logits)])
-    return Level(tensor(boxes), answers, paddle.zeros([2, len(boxes), 4]))
+    """A level whose anchors are the boxes; in the second of two images all logits are 0."""
+    both_logits = tensor([logits, [0.0] * len(logits)])
+    return Level(tensor(boxes), both_logits, paddle.zeros([2, len(boxes), 4]))
 
 
 def test_proposals() -> None:
-    """The best of each level that do not overlap better ones, then the best of all."""
+    """Non-maximum suppression in each level, then the best of all levels."""
     fine = one_level([1, 3, 2, -9], [[0, 0, 8, 8], [20, 0, 28, 8], [20, 0, 28, 9], [40, 0, 48, 8]])
     coarse = one_level([2.5, 5], [[20, 0, 28, 8], [-10, 30, 16, 60]])
     first, second = propose(
@@ -28,7 +28,7 @@ def test_proposals() -> None:
         tensor([[0, 0, 50, 50]] * 2),
         count=3,
         nms_threshold=0.7,
-        least=1.0,
+        min_side=1.0,
     )
     assert first.tolist() == [[0, 30, 16, 50], [20, 0, 28, 8], [20, 0, 28, 8]]
     assert len(second) == 3

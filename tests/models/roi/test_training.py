@@ -17,8 +17,8 @@ def tensor(values: object) -> paddle.Tensor:
     return paddle.to_tensor(np.array(values, np.float32))
 
 
-def test_anchors_learn_the_truth() -> None:
-    """Of three anchors one is the truth, one is background, one crosses the border."""
+def test_anchors_learn_the_ground_truth() -> None:
+    """Of three anchors one is the true box, one is background, one crosses the border."""
     level = Level(
         tensor([[0, 0, 10, 10], [20, 0, 30, 10], [-5, 0, 10, 10]]),
         tensor([[1, 2, 3]]),
@@ -33,14 +33,14 @@ def test_anchors_learn_the_truth() -> None:
 
 
 def test_regions_learn_class_and_box() -> None:
-    """The truth's own box is a candidate, unless told otherwise; padding is never one."""
+    """The true box is a candidate too where asked for; padding never is."""
     truth = GroundTruth(tensor([[[0, 0, 0, 0], [0, 0, 10, 10]]]), paddle.to_tensor([[0, 4]]))
     proposals = [tensor([[0, 0, 10, 8], [50, 50, 60, 60]])]
     with_truth = sample_regions(proposals, truth, 8, add_truth=True)
     assert with_truth.labels.tolist() == [4, 4, 0, 0]
     assert with_truth.weights.tolist() == [1, 1, 1, 0]
     assert with_truth.truth.tolist()[:2] == [1, 1]
-    assert with_truth.goals.tolist()[:2] == [[0, 0, 10, 10]] * 2
+    assert with_truth.target_boxes.tolist()[:2] == [[0, 0, 10, 10]] * 2
     without = sample_regions(proposals, truth, 8, add_truth=False)
     assert without.labels.tolist() == [4, 0]
     assert without.counts == [2]
