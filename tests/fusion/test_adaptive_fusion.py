@@ -218,7 +218,7 @@ def test_a_mask_is_pasted_on_its_box_with_zeros_around() -> None:
 
 
 def test_a_box_thinner_than_a_pixel_is_widened_to_min_side() -> None:
-    """One mask pixel from column 2 to 2.25; the center of pixel 2 is 1.5 times that from its own."""
+    """One mask pixel from column 2 to 2.25; its center is 1.5 mask pixels from that of pixel 2."""
     mask, box, window = np.ones((1, 1), np.float32), (2, 0, 2.25, 1), (slice(0, 1), slice(0, 4))
     np.testing.assert_allclose(paste(mask, box, window), [[0, 0, 1, 0]])
     np.testing.assert_allclose(paste(mask, box, window, min_side=1e-6), [[0, 0, 0, 0]])

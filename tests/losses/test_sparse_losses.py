@@ -101,7 +101,7 @@ def test_the_semantic_loss_is_that_of_full_size(class_weights: list[float] | Non
 
 
 def test_thinned_targets_are_those_of_the_feature_map_locations() -> None:
-    """Stride 2, six pixels: aligned corners take 0, 2, 4; else the pixels of a location take turns."""
+    """Stride 2, six pixels: aligned corners take 0, 2, 4; else a location's pixels take turns."""
     row = paddle.arange(6).reshape([1, 1, 6])
     aligned = PanopticDeepLabLoss(stride=2, align_corners=True)._thinned(row)
     assert aligned.tolist() == [[[0, 2, 4]]]
