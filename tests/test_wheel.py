@@ -191,7 +191,7 @@ def test_the_data_set_is_checked_with_a_shipped_configuration(
 @pytest.fixture(scope="module")
 def exported(installed: Path, workplace: Path, trained: Path) -> Path:
     """The folder of an export of the trained model."""
-    words = "export --config tiny.yml --model_path output/best_model --device cpu --format onnx "
+    words = "export --model_path output/best_model --device cpu --format onnx "
     words += "--with_postprocess --save_dir output/onnx"
     run(installed, workplace, "panoptic-deeplab", *words.split())
     return workplace / "output" / "onnx"
@@ -224,7 +224,7 @@ def test_from_training_to_an_exported_file_by_the_command(
         np.testing.assert_array_equal(*ids)
 
 
-def test_the_whole_way_by_python(installed: Path, workplace: Path, exported: Path) -> None:
+def test_the_whole_way_by_python(installed: Path, workplace: Path) -> None:
     run(installed, workplace, "python", str(ROOT / "tests" / "programs" / "whole_way.py"))
 
 

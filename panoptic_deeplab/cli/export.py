@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -111,7 +110,3 @@ def run(arguments: argparse.Namespace) -> None:
 
     for path in export_model(predictor, arguments.save_dir, plan, str(files.config)):
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from panoptic_deeplab.errors import DataError, UsageError
-from panoptic_deeplab.export.description import FILE
 
 FORMATS = ("paddle", "onnx")
 OPSETS = range(17, 22)
@@ -65,6 +64,8 @@ def check_target(folder: Path) -> None:
         DataError: it is a file.
         UsageError: it holds something else than an export.
     """
+    from panoptic_deeplab.export.description import FILE  # here: --help loads no NumPy
+
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: expected a folder to write to, but a file stands there")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / FILE).exists():

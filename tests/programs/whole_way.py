@@ -1,7 +1,7 @@
-"""The whole way by Python: convert, check, train, evaluate, predict, predict with an exported file.
+"""The whole way by Python: convert, check, train, evaluate, predict, export, predict again.
 
-Run in a folder with labels/{train,val}, data/own/images/{train,val} and tiny.yml; output/onnx holds
-an exported file. Writes below data/python and output/python.
+Run in a folder with labels/{train,val}, data/own/images/{train,val} and tiny.yml. Writes below
+data/python and output/python.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from panoptic_deeplab.convert.targets import CocoPanopticTarget
 from panoptic_deeplab.engine.evaluator import evaluate_model
 from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.engine.training import train
+from panoptic_deeplab.export.exporting import export_model
+from panoptic_deeplab.export.plan import ExportPlan
 
 OWN = Path("data/own/images")
 OUTPUT = Path("output/python")
@@ -51,9 +53,10 @@ def main() -> None:
     trained = pdl.load_model(OUTPUT / "iter_3", device="cpu")
     assert [category.name for category in trained.info.categories] == ["cart", "road", "sky"]
     assert [result.path for result in trained(images)] == images
-    exported = pdl.load_model("output/onnx")
-    checkpoint = pdl.load_model("output/best_model", device="cpu")
-    for result, same in zip(exported(images), checkpoint(images), strict=True):
+
+    export_model(trained.predictor, OUTPUT / "onnx", ExportPlan("onnx", with_postprocess=True))
+    exported = pdl.load_model(OUTPUT / "onnx")
+    for result, same in zip(exported(images), trained(images), strict=True):
         np.testing.assert_array_equal(result.ids, same.ids)
 
 
