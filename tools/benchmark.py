@@ -3,11 +3,11 @@
     python tools/benchmark.py postprocess
     python tools/benchmark.py all --json benchmark.json --plot benchmark.png
 
-Each implementation runs in a process of its own; after a first call, whose result is
-compared and whose peak memory is measured, rounds alternate between the two.
-The table shows the medians, half the interquartile range (±), the speedup, the
-goal, and the memory that ours / theirs needed beyond what was held before. All
-inputs are synthetic, the same in every run; no data set is needed.
+Each implementation runs in a process of its own; after a first call, whose
+result is compared and whose peak memory is measured, rounds alternate between
+the two. The table shows the medians, half the interquartile range (±), the
+speedup, the goal, and the memory that ours / theirs needed beyond what was held
+before. All inputs are synthetic, the same in every run; no data set is needed.
 """
 
 from __future__ import annotations
