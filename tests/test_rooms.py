@@ -47,7 +47,7 @@ MAY_IMPORT = {
         "views",
     },
     "evaluation": {"errors", "files", "formats", "progress", "registry", "id_maps", "structures"},
-    "visualization": {"errors", "structures"},
+    "visualization": {"errors", "id_maps", "structures"},
     "result": {"errors", "files", "formats", "structures", "visualization"},
     "results": {
         "errors",

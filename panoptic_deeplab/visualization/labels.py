@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
 from panoptic_deeplab.errors import one_line
+from panoptic_deeplab.id_maps import measure_ids
 from panoptic_deeplab.visualization.regions import Region, RegionMap
 from panoptic_deeplab.visualization.text import SMALLEST_FONT, font_of, text_width
 
@@ -45,35 +47,12 @@ def place_labels(region_map: RegionMap, font_size: int) -> list[Label]:
 
     Large ones choose first and things before stuff, which has more room to give way.
     """
-    height, width = region_map.index.shape
-    stride = max(1, min(height, width) // _LAYOUT_SIDE)
-    # Samples, not averages: a cell of the grid is a pixel of its segment.
-    grid = region_map.index[::stride, ::stride]
-    boxes = _bounding_boxes(grid, len(region_map.regions) + 1)
-    areas = np.bincount(grid.ravel(), minlength=len(region_map.regions) + 1)
-    order = sorted(
-        (n for n in range(1, len(areas)) if areas[n]),
-        key=lambda n: (not region_map.regions[n - 1].is_thing, -areas[n], n),
+    layout = _Layout(region_map.index)
+    labels = (
+        _placed(layout, region, extent, font_size)
+        for region, extent in _in_order(region_map, layout)
     )
-    taken = np.zeros(grid.shape, np.uint8)
-    labels = []
-    for n in order:
-        region, area = region_map.regions[n - 1], int(areas[n]) * stride**2
-        if not region.is_thing and area < _STUFF_SHARE * height * width:
-            continue
-        for text, size in _wordings(region, font_size):
-            box_size = _box_size(text, size)
-            if not _has_room(box_size, boxes[n], stride, area):
-                continue
-            spot = _free_spot(
-                grid, n, boxes[n], taken, box_size, stride, _OWN_SHARE[region.is_thing]
-            )
-            if spot is not None:
-                center = (spot[0] * stride, spot[1] * stride)
-                labels.append(Label(text, center, box_size, size, region.is_thing))
-                _take(taken, spot, _cells(box_size, stride))
-                break
-    return labels
+    return [label for label in labels if label is not None]
 
 
 def draw_labels(picture: np.ndarray, labels: list[Label]) -> np.ndarray:
@@ -93,6 +72,38 @@ def draw_labels(picture: np.ndarray, labels: list[Label]) -> np.ndarray:
             (x, y), label.text, _LIGHT, font, anchor="mm", stroke_width=halo, stroke_fill=_DARK
         )
     return np.asarray(canvas)
+
+
+class _Extent(NamedTuple):
+    """Where a region lies on the grid of a layout.
+
+    Attributes:
+        number: of the region in its map.
+        area: cells.
+        box: (top, left, bottom, right), end exclusive.
+    """
+
+    number: int
+    area: int
+    box: tuple[int, int, int, int]
+
+
+def _in_order(region_map: RegionMap, layout: _Layout) -> list[tuple[Region, _Extent]]:
+    """The regions that get a name if there is room, those that choose first in front."""
+    pairs = [(region_map.regions[extent.number - 1], extent) for extent in layout.extents()]
+    min_stuff = _STUFF_SHARE * region_map.index.size / layout.stride**2
+    shown = [(region, e) for region, e in pairs if region.is_thing or e.area >= min_stuff]
+    return sorted(shown, key=lambda pair: (not pair[0].is_thing, -pair[1].area, pair[1].number))
+
+
+def _placed(layout: _Layout, region: Region, extent: _Extent, font_size: int) -> Label | None:
+    """The first wording for which there is room, its place taken."""
+    for text, size in _wordings(region, font_size):
+        box_size = _box_size(text, size)
+        center = layout.take(extent, box_size, _OWN_SHARE[region.is_thing])
+        if center is not None:
+            return Label(text, center, box_size, size, region.is_thing)
+    return None
 
 
 def _wordings(region: Region, font_size: int) -> Iterator[tuple[str, int]]:
@@ -115,67 +126,83 @@ def _box_size(text: str, font_size: int) -> tuple[int, int]:
     return round(1.3 * font_size), text_width(text, font_size) + round(0.6 * font_size)
 
 
-def _has_room(
-    box_size: tuple[int, int], bounds: tuple[int, int, int, int], stride: int, area: int
-) -> bool:
-    """Whether a segment is large enough for a text; it may stand out a little to the sides."""
-    height, width = box_size
-    top, left, bottom, right = bounds
-    return (
-        (bottom - top) * stride >= height
-        and 1.5 * (right - left) * stride >= width
-        and area >= 0.6 * height * width
-    )
+class _Layout:
+    """A coarse grid of the regions, and which of its cells names have taken.
 
-
-def _bounding_boxes(index: np.ndarray, count: int) -> list[tuple[int, int, int, int]]:
-    """(top, left, bottom, right), end exclusive, of 0..count-1; meaningless for absent ones."""
-    height, width = index.shape
-    rows, columns = np.ogrid[:height, :width]
-    by_row = np.bincount((index * height + rows).ravel(), minlength=count * height)
-    by_column = np.bincount((index * width + columns).ravel(), minlength=count * width)
-    spans = []
-    for present in (by_row.reshape(count, height) > 0, by_column.reshape(count, width) > 0):
-        spans.append((present.argmax(1), present.shape[1] - present[:, ::-1].argmax(1)))
-    (top, bottom), (left, right) = spans
-    return list(zip(top.tolist(), left.tolist(), bottom.tolist(), right.tolist(), strict=True))
-
-
-def _cells(box_size: tuple[int, int], stride: int) -> tuple[int, int]:
-    """(height, width) of a box in cells of the grid, odd so that it has a centre, with a margin."""
-    height, width = (-(-side // stride) + 1 | 1 for side in box_size)
-    return height, width
-
-
-def _free_spot(
-    grid: np.ndarray,
-    number: int,
-    bounds: tuple[int, int, int, int],
-    taken: np.ndarray,
-    box_size: tuple[int, int],
-    stride: int,
-    least_own: float,
-) -> tuple[int, int] | None:
-    """The (y, x) cell of a segment where a box covers most of it and nothing taken, or None.
-
-    Of equal ones the nearest to the middle of the segment's bounding box.
+    Args:
+        index: [H, W] number of each pixel's region, 0 for none.
     """
-    height, width = _cells(box_size, stride)
-    top, left = max(0, bounds[0] - height), max(0, bounds[1] - width)
-    inside = (slice(top, bounds[2] + height), slice(left, bounds[3] + width))
-    own = (grid[inside] == number).astype(np.uint8)
-    covered = _box_sum(own, height, width) / (height * width)
-    allowed = (own > 0) & (_box_sum(taken[inside], height, width) == 0) & (covered >= least_own)
-    y, x = (np.arange(side) + start for side, start in zip(own.shape, (top, left), strict=True))
-    allowed &= _within(y, height // 2, grid.shape[0])[:, None]
-    allowed &= _within(x, width // 2, grid.shape[1])
-    if not allowed.any():
-        return None
-    away_y = (y - (bounds[0] + bounds[2] - 1) / 2) / grid.shape[0]
-    away_x = (x - (bounds[1] + bounds[3] - 1) / 2) / grid.shape[1]
-    merit = np.where(allowed, covered - np.hypot(away_y[:, None], away_x), -np.inf)
-    row, column = np.unravel_index(merit.argmax(), merit.shape)
-    return int(y[row]), int(x[column])
+
+    def __init__(self, index: np.ndarray) -> None:
+        self.stride = max(1, min(index.shape) // _LAYOUT_SIDE)
+        # Samples, not averages: a cell of the grid is a pixel of its region.
+        self.grid = index[:: self.stride, :: self.stride]
+        self._taken = np.zeros(self.grid.shape, np.uint8)
+
+    def extents(self) -> list[_Extent]:
+        """Of each region on the grid, by its number."""
+        measures = measure_ids(self.grid)
+        columns = (measures.ids.tolist(), measures.areas.tolist(), measures.boxes.tolist())
+        return [_Extent(*values) for values in zip(*columns, strict=True) if values[0]]
+
+    def take(
+        self, extent: _Extent, box_size: tuple[int, int], min_own: float
+    ) -> tuple[int, int] | None:
+        """Take the best free place for a box on a region, if there is one.
+
+        Args:
+            extent: of the region.
+            box_size: (height, width) in pixels.
+            min_own: the fraction of the box that the region must fill.
+
+        Returns:
+            The (y, x) pixel of the region on which the box is centered.
+        """
+        if not self._has_room(extent, box_size):
+            return None
+        # Cells, odd so that there is a middle one, with a margin.
+        height, width = (-(-side // self.stride) + 1 | 1 for side in box_size)
+        spot = self._free_spot(extent, height, width, min_own)
+        if spot is None:
+            return None
+        y, x = spot
+        self._taken[y - height // 2 : y + height // 2 + 1, x - width // 2 : x + width // 2 + 1] = 1
+        return y * self.stride, x * self.stride
+
+    def _has_room(self, extent: _Extent, box_size: tuple[int, int]) -> bool:
+        """Whether a region is large enough for a box, which may stand out a little sideways."""
+        height, width = (side / self.stride for side in box_size)
+        top, left, bottom, right = extent.box
+        return (
+            bottom - top >= height
+            and 1.5 * (right - left) >= width
+            and extent.area >= 0.6 * height * width
+        )
+
+    def _free_spot(
+        self, extent: _Extent, height: int, width: int, min_own: float
+    ) -> tuple[int, int] | None:
+        """The (y, x) cell of a region where a box covers most of it and nothing taken, or None.
+
+        Of equal ones the nearest to the middle of the region's bounding box.
+        """
+        top, left, bottom, right = extent.box
+        first_y, first_x = max(0, top - height), max(0, left - width)
+        inside = (slice(first_y, bottom + height), slice(first_x, right + width))
+        own = (self.grid[inside] == extent.number).astype(np.uint8)
+        covered = _box_sum(own, height, width) / (height * width)
+        free = _box_sum(self._taken[inside], height, width) == 0
+        allowed = (own > 0) & free & (covered >= min_own)
+        y, x = first_y + np.arange(own.shape[0]), first_x + np.arange(own.shape[1])
+        allowed &= _within(y, height // 2, self.grid.shape[0])[:, None]
+        allowed &= _within(x, width // 2, self.grid.shape[1])
+        if not allowed.any():
+            return None
+        away_y = (y - (top + bottom - 1) / 2) / self.grid.shape[0]
+        away_x = (x - (left + right - 1) / 2) / self.grid.shape[1]
+        merit = np.where(allowed, covered - np.hypot(away_y[:, None], away_x), -np.inf)
+        row, column = np.unravel_index(merit.argmax(), merit.shape)
+        return int(y[row]), int(x[column])
 
 
 def _box_sum(cells: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -188,9 +215,3 @@ def _box_sum(cells: np.ndarray, height: int, width: int) -> np.ndarray:
 def _within(positions: np.ndarray, reach: int, side: int) -> np.ndarray:
     """Whether a box that reaches so far to both sides lies in 0..side-1."""
     return (positions >= reach) & (positions + reach < side)
-
-
-def _take(taken: np.ndarray, center: tuple[int, int], cells: tuple[int, int]) -> None:
-    """Marks a box of the grid as taken."""
-    (y, x), (height, width) = center, cells
-    taken[y - height // 2 : y + height // 2 + 1, x - width // 2 : x + width // 2 + 1] = 1
