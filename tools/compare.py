@@ -1,19 +1,13 @@
-"""Compares methods on one data set: quality, cost, kinds of mistakes, pictures.
+"""Compare methods on one data set: quality, cost, kinds of mistakes, images.
 
-    python tools/compare.py --configs A.yml B.yml --save_dir output/compare \\
-        --model_paths A/iter_90000 B/iter_90000
-    python tools/compare.py --configs A.yml B.yml --save_dir output/compare \\
-        --train_seconds 1200
+With --train_seconds each configuration is trained for that time first: a short trial tells how long
+a step takes, the iterations that fit are chosen, and the learning rate's schedule is brought to
+that length. An interrupted call goes on where it stopped when it is given again.
 
-With --train_seconds each configuration is trained for that time first: a short
-trial tells how long a step takes, the iterations that fit are chosen, and the
-learning rate's schedule is brought to that length. An interrupted call goes on
-where it stopped when it is given again.
-
-Written are index.html (one file with all pictures, for any browser, no network
-needed), comparison.md with pictures/, comparison.json, and each method's
-predictions in COCO panoptic form. Each method is measured in a process of its
-own. The kinds of mistakes are those of tools/comparing/errors.py.
+Written are index.html (one file with all images, for any browser, no network needed),
+comparison.md with pictures/, comparison.json, and each method's predictions in COCO panoptic form.
+Each method is measured in a process of its own. The kinds of mistakes are those of
+tools/comparing/errors.py.
 """
 
 from __future__ import annotations
@@ -23,45 +17,32 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panoptic_deeplab.cli.command_line import run
-from panoptic_deeplab.cli.parser import not_negative, positive
+from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.flags import add_debug_argument
+from panoptic_deeplab.cli.parser import Parser, not_negative, positive
 from panoptic_deeplab.errors import UsageError
 
 if TYPE_CHECKING:
-    from panoptic_deeplab.config import Config
+    from comparing.methods import Method
 
-
-@dataclass(frozen=True)
-class Method:
-    """One of the methods to compare.
-
-    Attributes:
-        name: the configuration's file name, made unique.
-        config: with all changes.
-        opts: these changes.
-        weights: where they are given.
-    """
-
-    name: str
-    config: Config
-    opts: tuple[str, ...]
-    weights: Path | None
+EXAMPLE = (
+    "python tools/compare.py --configs A.yml B.yml --save_dir output/compare "
+    "--model_paths A/iter_90000 B/iter_90000"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    return run(compare, parse_arguments(argv))
+    return run_script(add_arguments, compare, argv)
 
 
-def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line says."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: Parser) -> None:
+    """Describe the command and its flags."""
+    parser.describe(__doc__, EXAMPLE)
     parser.add_argument(
         "--configs", nargs="+", required=True, metavar="YAML", help="one of each method"
     )
@@ -97,17 +78,20 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--opts", nargs="+", default=[], metavar="A.B=VALUE", help="changes to all configurations"
     )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    return parser.parse_args(argv)
+    add_debug_argument(parser)
 
 
 def compare(arguments: argparse.Namespace) -> None:
     """Trains where asked for, measures, writes."""
     refuse_contradictions(arguments)
+    from comparing.methods import read_methods, refuse_other_data
+
     from panoptic_deeplab.files import usable_folder
     from panoptic_deeplab.parallel import ending_on_sigterm
 
-    methods = read_methods(arguments)
+    methods = read_methods(
+        arguments.configs, arguments.model_paths, arguments.dataset_root, arguments.opts
+    )
     refuse_other_data(methods)
     usable_folder(arguments.save_dir)
     with ending_on_sigterm():
@@ -127,55 +111,6 @@ def refuse_contradictions(arguments: argparse.Namespace) -> None:
             f"expected weights for each of {len(configs)} configurations, got {len(paths)} "
             "--model_paths"
         )
-
-
-def read_methods(arguments: argparse.Namespace) -> list[Method]:
-    """The configurations with all changes."""
-    from paddleseg.utils import logger as paddleseg_log
-
-    from panoptic_deeplab.config import Config
-
-    paddleseg_log.log_level = 1  # what it loads is of no interest here
-    weights = arguments.model_paths or [None] * len(arguments.configs)
-    methods: list[Method] = []
-    for path, own_weights in zip(arguments.configs, weights, strict=True):
-        opts = tuple(arguments.opts)
-        if arguments.dataset_root is not None:
-            sections = [
-                name for name in ("train_dataset", "val_dataset") if name in Config(path).tree
-            ]
-            opts += tuple(f"{name}.dataset_root={arguments.dataset_root}" for name in sections)
-        name = unique_name(Path(path).stem, [method.name for method in methods])
-        methods.append(Method(name, Config(path, opts), opts, own_weights))
-    return methods
-
-
-def unique_name(name: str, taken: Sequence[str]) -> str:
-    """`name`, or `name-2` and so on."""
-    names = [name, *(f"{name}-{number}" for number in range(2, len(taken) + 2))]
-    return next(name for name in names if name not in taken)
-
-
-def refuse_other_data(methods: Sequence[Method]) -> None:
-    """Methods are compared on the same images with the same classes, or not at all."""
-    first = methods[0]
-    for method in methods[1:]:
-        for what, one, other in zip(
-            ("classes", "images"), data_of(first), data_of(method), strict=True
-        ):
-            if one != other:
-                raise UsageError(
-                    f"{method.config.path}: validates on other {what} than {first.config.path}; "
-                    "compare on the same data (--dataset_root, --opts val_dataset...)"
-                )
-
-
-def data_of(method: Method) -> tuple[list[tuple[str, bool]], list[str]]:
-    """Classes and images of the validation split."""
-    config = method.config
-    classes = config.classes_of("val_dataset").categories
-    records = config.val_dataset.records
-    return [(c.name, c.is_thing) for c in classes], [record.image_id for record in records]
 
 
 def measure_method(method: Method, arguments: argparse.Namespace) -> dict[str, Any]:

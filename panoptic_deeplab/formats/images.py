@@ -138,16 +138,17 @@ def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
 
 
-def write_image(path: str | Path, image: np.ndarray) -> None:
+def write_image(path: str | Path, image: np.ndarray, jpeg_quality: int = 95) -> None:
     """Writes an RGB, RGBA or gray image; the suffix of `path` chooses the format.
 
     Args:
         path: the file to write.
         image: [H, W, 3], [H, W, 4] or [H, W] uint8; for PNG also uint16.
+        jpeg_quality: 0..100, of a JPEG.
     """
     if image.ndim == 3:
         image = cv2.cvtColor(image, _OPENCV_ORDER[image.shape[2]])
-    done, data = cv2.imencode(Path(path).suffix, image)
+    done, data = cv2.imencode(Path(path).suffix, image, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
     if not done:
         raise DataError(f"{path}: cannot be encoded as {Path(path).suffix}")
     with replacing(path) as temporary:

@@ -15,6 +15,7 @@ import paddle
 import pytest
 from comparing import training
 from comparing.errors import KINDS, ErrorCounts, find_mistakes
+from comparing.methods import Method, refuse_other_data, unique_name
 from comparing.pages import render
 from comparing.pictures import arrange, choose_images
 from comparing.report import tables
@@ -421,17 +422,17 @@ def test_contradictions_are_refused(
 
 
 def test_methods_on_other_data_are_refused(tiny_config: Path) -> None:
-    one = compare.Method("one", Config(tiny_config), (), None)
+    one = Method("one", Config(tiny_config), (), None)
     training_split = ["val_dataset.mode=train"]
-    two = compare.Method("two", Config(tiny_config, training_split), (), None)
-    compare.refuse_other_data([one, one])
+    two = Method("two", Config(tiny_config, training_split), (), None)
+    refuse_other_data([one, one])
     with pytest.raises(UsageError, match=r"validates on other images than .*tiny\.yml"):
-        compare.refuse_other_data([one, two])
+        refuse_other_data([one, two])
 
 
 def test_names_are_made_unique() -> None:
-    assert compare.unique_name("a", []) == "a"
-    assert compare.unique_name("a", ["a", "a-2"]) == "a-3"
+    assert unique_name("a", []) == "a"
+    assert unique_name("a", ["a", "a-2"]) == "a-3"
 
 
 def test_help_comes_without_paddle() -> None:

@@ -64,11 +64,11 @@ def count_costs(config: Config, predictor: Predictor) -> dict[str, Any]:
         (height, width) of the first image as the network sees it; `peak_mb`, the most memory
         (10^6 bytes) that network and fusion of one image needed beyond what was there before.
     """
-    from analyze_model import count_weights, layers_tell, products_tell
+    from analyze_model import count_weights, counting_layers, counting_products
 
     samples = [config.val_dataset[i] for i in range(min(COUNTED_IMAGES, len(config.val_dataset)))]
     counts: list[int] = []
-    with layers_tell(config.model, counts.append), products_tell(counts.append):
+    with counting_layers(config.model, counts.append), counting_products(counts.append):
         predict(predictor, samples)
     return {
         "parameters": count_weights("", config.model).parameters,

@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 
 from panoptic_deeplab.config import Config
-from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.files import replacing
+from panoptic_deeplab.formats.images import write_image
 from panoptic_deeplab.formats.prediction_files import CocoPredictions
 from panoptic_deeplab.visualization import draw_panoptic, side_by_side
 
@@ -93,7 +92,7 @@ def draw_images(
             prediction = reader.read(record.image_id, record.image_path)
             panels[name] = draw_panoptic(image, prediction, info)
         file = Path("pictures") / f"{number:02}.jpg"
-        write_jpeg(save_dir / file, arrange(image, panels))
+        write_image(save_dir / file, arrange(image, panels), JPEG_QUALITY)
         described.append(
             {
                 "image_id": record.image_id,
@@ -131,13 +130,3 @@ def arrange(image: np.ndarray, panels: Mapping[str, np.ndarray]) -> np.ndarray:
         titles.append("")
     rows = [side_by_side(scaled[i : i + 2], titles[i : i + 2]) for i in range(0, len(scaled), 2)]
     return np.concatenate(rows)
-
-
-def write_jpeg(path: Path, picture: np.ndarray) -> None:
-    """Writes an RGB picture in place of `path`."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    encoded, content = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-    if not encoded:
-        raise DataError(f"{path}: the picture cannot be encoded as JPEG")
-    with replacing(path) as temporary:
-        temporary.write_bytes(content.tobytes())
