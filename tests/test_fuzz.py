@@ -6,6 +6,7 @@ tries as many others.
 
 from __future__ import annotations
 
+import base64
 import copy
 import io
 import json
@@ -30,8 +31,28 @@ from panoptic_deeplab.config.files import merge, read_layers
 from panoptic_deeplab.config.upgrade import upgrade
 from panoptic_deeplab.datasets import CityscapesPanoptic
 from panoptic_deeplab.errors import UserError
-from panoptic_deeplab.formats.cityscapes import CITYSCAPES
-from panoptic_deeplab.formats.images import read_ids, read_image, write_ids
+from panoptic_deeplab.evaluation import evaluate_panoptic_files
+from panoptic_deeplab.formats import bdd100k, kitti
+from panoptic_deeplab.formats.bdd100k import painted_annotation, read_bitmask
+from panoptic_deeplab.formats.cityscapes import (
+    CITYSCAPES,
+    panoptic_of_instance_ids,
+    read_instance_ids,
+)
+from panoptic_deeplab.formats.coco import read_boxes, read_info, read_panoptic_file
+from panoptic_deeplab.formats.coco_instances import instance_mask, read_instances
+from panoptic_deeplab.formats.images import (
+    ids_to_rgb,
+    read_ids,
+    read_image,
+    read_label_map,
+    read_mask,
+    write_ids,
+)
+from panoptic_deeplab.formats.labelme import read_labelme, shape_mask
+from panoptic_deeplab.formats.masks import encode_rle
+from panoptic_deeplab.formats.prediction_files import CocoPredictions
+from panoptic_deeplab.formats.scalabel import read_frames
 from panoptic_deeplab.structures import DatasetInfo
 from panoptic_deeplab.weights.loading import read_weights
 
@@ -228,7 +249,7 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 RGB = Image.fromarray(np.arange(8 * 9 * 3, dtype=np.uint8).reshape(8, 9, 3))
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
-PICTURES = [
+IMAGES = [
     encoded(RGB, "PNG"),
     encoded(RGB, "PNG", exif=EXIF),
     encoded(RGB.quantize(8), "PNG", transparency=0),
@@ -289,7 +310,7 @@ def test_id_maps(cityscapes_root: Path, data: st.DataObject) -> None:
 
 
 @fuzz
-@given(content=damaged(PICTURES) | st.binary(max_size=64))
+@given(content=damaged(IMAGES) | st.binary(max_size=64))
 def test_images(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.png"
     path.write_bytes(content)
@@ -297,6 +318,143 @@ def test_images(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> Non
     assert image is None or (image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3)
     ids = only_refuses(lambda: read_ids(path))
     assert ids is None or (ids.dtype == np.int32 and ids.min() >= 0)
+
+
+READERS_OF_PNGS = {
+    "label map": read_label_map,
+    "mask": read_mask,
+    "bitmask": read_bitmask,
+    "annotation of BDD100K": bdd100k.read_annotation,
+    "annotation of KITTI": kitti.read_annotation,
+    "instance ids": lambda path: panoptic_of_instance_ids(read_instance_ids(path), path),
+}
+LABELS = np.array([[7, 7, 26001], [23, 24, 0]], np.uint16)
+LABEL_IMAGES = [
+    encoded(Image.fromarray(LABELS), "PNG"),
+    encoded(Image.fromarray(LABELS.astype(np.uint8)), "PNG"),
+    encoded(Image.fromarray(ids_to_rgb(LABELS)), "PNG"),
+    encoded(Image.fromarray(np.array([[[35, 2, 1, 44], [10, 0, 0, 10]]], np.uint8)), "PNG"),
+]
+
+
+@pytest.mark.parametrize("reader", READERS_OF_PNGS)
+@fuzz
+@given(content=damaged(LABEL_IMAGES))
+def test_label_images(
+    tmp_path_factory: pytest.TempPathFactory, reader: str, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.png"
+    path.write_bytes(content)
+    only_refuses(lambda: READERS_OF_PNGS[reader](path))
+
+
+def score_panoptic_files(path: Path) -> None:
+    """Score the file by itself, with the ids of its one image."""
+    folder = path.with_suffix("")
+    write_ids(folder / "a.png", IDS)
+    evaluate_panoptic_files(path, folder, path, folder)
+
+
+def read_predictions(path: Path) -> None:
+    write_ids(path.with_suffix("") / "a.png", IDS)
+    predictions = CocoPredictions(path, CITYSCAPES)
+    if not predictions.missing([("a", Path("a.jpg"))]):
+        predictions.read("a", Path("a.jpg"))
+
+
+def read_coco_panoptic(path: Path) -> None:
+    info = read_info(path)
+    read_panoptic_file(path, info)
+    read_boxes(path)
+
+
+def read_coco_instances(path: Path) -> None:
+    _, images = read_instances(path)
+    for image in images:
+        for instance in image.instances:
+            instance_mask(instance, image.size)
+
+
+def read_shapes(path: Path) -> None:
+    annotation = read_labelme(path)
+    for shape in annotation.shapes:
+        shape_mask(shape, annotation.size or (4, 6))
+
+
+def read_scalabel(path: Path) -> None:
+    for frame in read_frames(path):
+        painted_annotation(frame.labels, (4, 6))
+
+
+TRIANGLE = [[0, 0], [5, 0], [5, 3]]
+MASK = base64.b64encode(encoded(Image.new("L", (3, 2), 1), "PNG")).decode()
+RLE = {"counts": [3, 5, 16], "size": [4, 6]}
+PANOPTIC = ANNOTATIONS | {
+    "categories": [CITYSCAPES.to_dict()["categories"][i] for i in (0, 11, 13)]
+}
+READERS_OF_JSONS: dict[str, tuple[Any, Callable[[Path], Any]]] = {
+    "scored panoptic": (PANOPTIC, score_panoptic_files),
+    "predictions": (PANOPTIC, read_predictions),
+    "panoptic": (PANOPTIC, read_coco_panoptic),
+    "instances": (
+        {
+            "images": [{"id": 5, "file_name": "a.jpg", "height": 4, "width": 6}],
+            "annotations": [
+                {"id": 1, "image_id": 5, "category_id": 3, "segmentation": shape, "iscrowd": 0}
+                for shape in ([[0, 0, 5, 0, 5, 3]], RLE, encode_rle(np.eye(4, 6, dtype=bool)))
+            ],
+            "categories": [{"id": 3, "name": "car"}],
+        },
+        read_coco_instances,
+    ),
+    "labelme": (
+        {
+            "imageHeight": 4,
+            "imageWidth": 6,
+            "shapes": [
+                {"label": "car", "shape_type": kind, "points": TRIANGLE[:count], "group_id": 1}
+                for kind, count in (("polygon", 3), ("rectangle", 2), ("circle", 2))
+            ]
+            + [{"label": "a", "shape_type": "mask", "points": [[1, 1], [3, 2]], "mask": MASK}],
+        },
+        read_shapes,
+    ),
+    "scalabel": (
+        [
+            {
+                "name": "a.jpg",
+                "labels": [
+                    {"id": "1", "category": "car", "rle": RLE},
+                    {
+                        "id": "2",
+                        "category": "sky",
+                        "poly2d": [{"vertices": [*TRIANGLE, [1, 1]], "types": "LCCC"}],
+                        "attributes": {"crowd": True},
+                    },
+                ],
+            }
+        ],
+        read_scalabel,
+    ),
+}
+
+
+@pytest.mark.parametrize("reader", READERS_OF_JSONS)
+@fuzz
+@given(data=st.data())
+def test_json_annotations(
+    tmp_path_factory: pytest.TempPathFactory, reader: str, data: st.DataObject
+) -> None:
+    tree, read = READERS_OF_JSONS[reader]
+    path = tmp_path_factory.getbasetemp() / "fuzz.json"
+    path.write_text(json.dumps(data.draw(spoiled([tree]) | VALUES)))
+    only_refuses(lambda: read(path))
+
+
+def test_readers_of_json_annotations_take_what_is_whole(tmp_path: Path) -> None:
+    for tree, read in READERS_OF_JSONS.values():
+        (tmp_path / "whole.json").write_text(json.dumps(tree))
+        read(tmp_path / "whole.json")
 
 
 def _saved_by_paddle(content: Any) -> bytes:

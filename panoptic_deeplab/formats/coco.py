@@ -315,9 +315,9 @@ def _refuse_strangers(png: str | Path, strangers: np.ndarray) -> None:
 
 
 def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
-    """Image id -> [N, 5] float32 (segment id, x, y, width, height) as a panoptic JSON says.
+    """Image id -> [N, 5] float64 (segment id, x, y, width, height) as a panoptic JSON says.
 
-    Segments without a box of four numbers, and entries of another form, are skipped.
+    Segments without a box of four finite numbers, and entries of another form, are skipped.
 
     Raises:
         DataError: the file is unreadable.
@@ -325,8 +325,9 @@ def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
     boxes = {}
     for _, entry in iterate_items(path, optional=["annotations"]):
         try:
-            rows = [(s["id"], *s["bbox"]) for s in entry["segments_info"] if s.get("bbox")]
-            boxes[str(entry["image_id"])] = np.array(rows, np.float32).reshape(-1, 5)
+            listed = [(s["id"], *s["bbox"]) for s in entry["segments_info"] if s.get("bbox")]
+            rows = np.array(listed, np.float64).reshape(-1, 5)
+            boxes[str(entry["image_id"])] = rows[np.isfinite(rows).all(axis=1)]
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             continue
     return boxes

@@ -6,6 +6,7 @@ run lengths are broken. Following the `maskApi.c` of https://github.com/cocodata
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -108,15 +109,21 @@ def fill_polygons(outlines: Sequence[np.ndarray], size: tuple[int, int]) -> np.n
     outlines = [outline for outline in outlines if len(outline) > 2]
     if not outlines:
         return np.zeros(size, bool)
-    length = sum(float(np.abs(np.diff(o, axis=0, append=o[:1])).sum()) for o in outlines)
-    reach = max(float(np.abs(outline).max()) for outline in outlines)
-    if not (length <= MAX_OUTLINE and reach <= MAX_OUTLINE):  # also where one is NaN
+    length = sum(_length(outline) for outline in outlines)
+    if length > MAX_OUTLINE:
         raise DataError(
-            f"a polygon of length {length:g} that reaches to {reach:g}; expected finite "
-            f"coordinates within the image of {size[0]} x {size[1]} pixels"
+            f"a polygon of length {length:g}; expected finite coordinates within the image of "
+            f"{size[0]} x {size[1]} pixels"
         )
     parts = coco_mask.frPyObjects([outline.ravel().tolist() for outline in outlines], *size)
     return coco_mask.decode(coco_mask.merge(parts)).astype(bool)
+
+
+def _length(outline: np.ndarray) -> float:
+    """The length in pixels, by city blocks; infinite where a coordinate is, or is far outside."""
+    if not (np.abs(outline) <= MAX_OUTLINE).all():  # also where one is NaN
+        return math.inf
+    return float(np.abs(np.diff(outline, axis=0, append=outline[:1])).sum())
 
 
 def encode_rle(mask: np.ndarray) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,8 @@ class CocoPredictions:
     def _segment(
         self, segment_id: int, category_id: Any, score: float | None, place: str
     ) -> Segment:
-        category = self._class_of_id.get(category_id)
+        known = isinstance(category_id, Hashable)
+        category = self._class_of_id.get(category_id) if known else None
         if category is None:
             raise DataError(
                 f"{place}: segment {segment_id} has category_id {category_id!r}, which is no class "

@@ -17,7 +17,7 @@ import numpy as np
 from panoptic_deeplab.errors import DataError, raise_or_collect
 from panoptic_deeplab.files import files_below, write_json
 from panoptic_deeplab.formats.json_items import iterate_items
-from panoptic_deeplab.formats.masks import decode_rle, encode_rle, fill_polygons
+from panoptic_deeplab.formats.masks import MAX_OUTLINE, decode_rle, encode_rle, fill_polygons
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Segment
 
 _CURVE_STEPS = 16
@@ -157,6 +157,8 @@ def _outline(polygon: Mapping[str, Any]) -> np.ndarray:
         raise DataError(f"expected vertices [[x, y], ...], got {polygon['vertices']!r:.100}")
     if not isinstance(types, str) or "C" not in types or len(types) != len(vertices):
         return vertices
+    if not (np.abs(vertices) <= MAX_OUTLINE).all():  # also where one is NaN
+        raise DataError(f"expected finite vertices, got {polygon['vertices']!r:.100}")
     corners, index = [vertices[0]], 1
     while index < len(vertices):
         if types[index] == "C" and index + 2 <= len(vertices):
