@@ -54,7 +54,7 @@ from panoptic_deeplab.formats.masks import encode_rle
 from panoptic_deeplab.formats.prediction_files import CocoPredictions
 from panoptic_deeplab.formats.scalabel import read_frames
 from panoptic_deeplab.structures import DatasetInfo
-from panoptic_deeplab.weights.loading import read_weights
+from panoptic_deeplab.weights import read_weights
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))

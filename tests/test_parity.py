@@ -23,7 +23,7 @@ from panoptic_deeplab.losses import PanopticDeepLabLoss
 from panoptic_deeplab.postprocess import find_centers, group_pixels, plain
 from panoptic_deeplab.resample import resize_outputs
 from panoptic_deeplab.targets import CenterOffsetTargets
-from panoptic_deeplab.weights.loading import load_weights
+from panoptic_deeplab.weights import load_weights
 
 PARITY = Path(__file__).parent / "data" / "parity"
 CONFIGS = Path(__file__).parents[1] / "configs" / "panoptic_deeplab"

@@ -146,7 +146,7 @@ def compare(first: Path, second: Path) -> None:
     """Refuse any difference in weights, averages or optimizer state."""
     import numpy as np
 
-    from panoptic_deeplab.weights.plain_pickle import read_pickle
+    from panoptic_deeplab.weights import read_pickle
 
     for name in ("model.pdparams", "model_ema.pdparams", "model.pdopt"):
         contents = [flatten(read_pickle(folder / name)) for folder in (first, second)]

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
 def convert(args: argparse.Namespace) -> None:
     """Convert a file of weights and tell what became of its entries."""
     from panoptic_deeplab.config import Config
-    from panoptic_deeplab.weights.published import convert_published
+    from panoptic_deeplab.weights import convert_published
 
     config = Config(args.config, args.opts)
     origin, report = convert_published(config, args.model_path, args.save_dir, args.overwrite)

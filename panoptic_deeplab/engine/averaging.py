@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from panoptic_deeplab.weights.loading import set_weights
+from panoptic_deeplab.weights import set_weights
 
 
 class WeightAverage:

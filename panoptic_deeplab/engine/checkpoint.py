@@ -25,8 +25,7 @@ from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import read_json, replacing_folder, write_json
 from panoptic_deeplab.structures import DatasetInfo
-from panoptic_deeplab.weights.loading import load_weights, read_weights
-from panoptic_deeplab.weights.plain_pickle import read_pickle
+from panoptic_deeplab.weights import load_weights, read_pickle, read_weights
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction
 from panoptic_deeplab.views import Augmentation
-from panoptic_deeplab.weights.loading import load_weights
+from panoptic_deeplab.weights import load_weights
 
 _log = logging.getLogger(__name__)
 

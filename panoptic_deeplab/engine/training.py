@@ -16,7 +16,7 @@ from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.engine.trainer import Trainer, Validation
 from panoptic_deeplab.files import usable_folder
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
-from panoptic_deeplab.weights.pretrained import load_pretrained
+from panoptic_deeplab.weights import load_pretrained
 
 AUTO = "auto"
 

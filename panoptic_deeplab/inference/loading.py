@@ -74,7 +74,7 @@ def _load_checkpoint(files: ModelFiles, options: LoadOptions) -> Predictor:
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine.checkpoint import read_info_beside
     from panoptic_deeplab.engine.predictor import Predictor
-    from panoptic_deeplab.weights.loading import load_weights
+    from panoptic_deeplab.weights import load_weights
 
     config = Config(files.config, options.overrides)
     distributed.start(options.device)

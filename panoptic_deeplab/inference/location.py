@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from panoptic_deeplab.errors import DataError, UsageError, nearest
-from panoptic_deeplab.weights.download import local_weights
+from panoptic_deeplab.weights import local_weights
 
 CONFIG_FILE = "config.yml"
 WEIGHTS_FILES = ("model.pdparams", "model.safetensors")

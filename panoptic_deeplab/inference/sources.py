@@ -18,7 +18,7 @@ from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, decode_image, read_image, to_rgb
 from panoptic_deeplab.result import OVERLAY_ENDING
-from panoptic_deeplab.weights.download import read_url
+from panoptic_deeplab.weights import read_url
 
 COLOR_ORDERS = ("rgb", "bgr")
 """Orders of an array's channels; encoded images define their own."""

@@ -1,1 +1,22 @@
-"""Published weights made this project's; see panoptic-deeplab weights convert."""
+"""Weights of any origin: fetched, read without running code, put into a network, converted.
+
+Nothing here imports Paddle before it puts weights into a network.
+"""
+
+from panoptic_deeplab.weights.download import local_weights, read_url
+from panoptic_deeplab.weights.loading import LoadReport, load_pretrained, load_weights, set_weights
+from panoptic_deeplab.weights.plain_pickle import read_pickle
+from panoptic_deeplab.weights.published import convert_published
+from panoptic_deeplab.weights.reading import read_weights
+
+__all__ = [
+    "LoadReport",
+    "convert_published",
+    "load_pretrained",
+    "load_weights",
+    "local_weights",
+    "read_pickle",
+    "read_url",
+    "read_weights",
+    "set_weights",
+]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from paddle import nn
 
 from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.weights.loading import read_weights
+from panoptic_deeplab.weights.loading import listed
 from panoptic_deeplab.weights.origins import ORIGINS, Origin, origin_of
+from panoptic_deeplab.weights.reading import read_weights
 from panoptic_deeplab.weights.torch_file import (
     StoredTensor,
     TorchFile,
@@ -21,7 +21,9 @@ from panoptic_deeplab.weights.torch_file import (
     open_torch_file,
 )
 
-_NAMES_SHOWN = 3
+if TYPE_CHECKING:
+    from paddle import nn
+
 _WRAPPER = "module."
 
 
@@ -63,7 +65,7 @@ class Report:
             yield f"widened: {len(self.widened)} entries of half precision are float32 now"
         for reason in dict.fromkeys(self.dropped.values()):
             names = [name for name, why in self.dropped.items() if why == reason]
-            yield f"dropped: {_listed(names)}: {reason}"
+            yield f"dropped: {listed(names)}: {reason}"
 
 
 @contextmanager
@@ -97,7 +99,7 @@ def convert(
     if origin is None:
         known = " or ".join(o.name for o in ORIGINS)
         raise DataError(
-            f"{path}: expected weights of {known}, got entries such as {_listed(list(entries))}"
+            f"{path}: expected weights of {known}, got entries such as {listed(list(entries))}"
         )
     part = getattr(model, origin.part) if origin.part else model
     names = list(part.state_dict())
@@ -181,7 +183,7 @@ def _check_names(
     missing = [name for name in source_of.values() if name not in entries]
     if unknown or missing:
         kinds = {"missing": missing, "unknown": unknown}
-        told = "; ".join(f"{len(n)} {kind} ({_listed(n)})" for kind, n in kinds.items() if n)
+        told = "; ".join(f"{len(n)} {kind} ({listed(n)})" for kind, n in kinds.items() if n)
         raise DataError(
             f"{path}: these weights of {origin.name} are not of the network that --config "
             f"describes: {told}; choose the configuration of the released network"
@@ -199,10 +201,10 @@ def _check_entries(
         if entries[name].shape != shape
     ]
     if misshapen:
-        raise DataError(f"{path}: {len(misshapen)} of another shape ({_listed(misshapen)})")
+        raise DataError(f"{path}: {len(misshapen)} of another shape ({listed(misshapen)})")
     whole = [f"{name} {entries[name].kind}" for name in shapes if not entries[name].is_real]
     if whole:
-        raise DataError(f"{path}: expected floating-point weights, got {_listed(whole)}")
+        raise DataError(f"{path}: expected floating-point weights, got {listed(whole)}")
 
 
 def _finite(entry: Entry, name: str, path: Path) -> np.ndarray:
@@ -223,6 +225,8 @@ def _shapes_there(
 
 
 def _linear_weights(part: nn.Layer) -> set[str]:
+    from paddle import nn
+
     return {
         f"{path}.weight" for path, layer in part.named_sublayers() if isinstance(layer, nn.Linear)
     }
@@ -230,15 +234,10 @@ def _linear_weights(part: nn.Layer) -> set[str]:
 
 def _epsilons(part: nn.Layer) -> dict[str, float]:
     """Name of the scale -> eps of each batch norm."""
+    from paddle import nn
+
     return {
         f"{path}.weight": layer._epsilon
         for path, layer in part.named_sublayers()
         if isinstance(layer, nn.layer.norm._BatchNormBase)
     }
-
-
-def _listed(names: Sequence[str]) -> str:
-    """A few of the names, and how many more there are."""
-    shown = ", ".join(str(name)[:100] for name in names[:_NAMES_SHOWN])
-    more = len(names) - _NAMES_SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,54 +1,26 @@
-"""Weights in files, and putting them where they fit."""
+"""Putting weights into a network where they fit, and a report of what does not."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import paddle
-import safetensors
-import safetensors.numpy
-from paddle import nn
 
-from panoptic_deeplab.errors import DataError, reason_of
-from panoptic_deeplab.files import open_file
-from panoptic_deeplab.weights.plain_pickle import (
-    RefusalError,
-    array_of_bytes,
-    read_pickle,
-)
+from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.weights.download import local_weights
+from panoptic_deeplab.weights.reading import read_weights
 
-NOTE_ENDING = "@@"
-"""Of names that stand for no weight: the table paddle.save adds, a license."""
-_BFLOAT16_BITS = np.dtype(np.uint16)  # as Paddle writes them; it has no uint16 of its own
+if TYPE_CHECKING:
+    import paddle
+    from paddle import nn
 
+_log = logging.getLogger(__name__)
 
-def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Name -> array of a `.pdparams` or `.safetensors` file, or of the model file in a folder.
-
-    bfloat16 weights come as float32, which holds all their values.
-
-    Raises:
-        DataError: the file is missing, damaged, or holds something else than named arrays.
-    """
-    path = _model_file(Path(path))
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path)
-    if not isinstance(content, Mapping):
-        raise DataError(f"{path}: expected named weights, got {type(content).__name__}")
-    weights = {n: value for n, value in content.items() if not str(n).endswith(NOTE_ENDING)}
-    for name, value in weights.items():
-        if not isinstance(name, str) or not isinstance(value, np.ndarray):
-            raise DataError(
-                f"{path}: expected named arrays of numbers, got {type(value).__name__} for "
-                f"{name!r:.100}"
-            )
-    if not weights:
-        raise DataError(f"{path}: holds no weights")
-    return {name: _widened(value) for name, value in weights.items()}
+_PARTIAL_HINT = "to load what fits and learn the rest anew: --allow_partial"
 
 
 class Misfit(NamedTuple):
@@ -91,7 +63,7 @@ class LoadReport:
             "of another shape": tuple(map(str, self.misshapen)),
         }
         return "; ".join(
-            f"{len(names)} {kind} ({', '.join(names[:limit])}{', ...' * (names[:limit] != names)})"
+            f"{len(names)} {kind} ({listed(names, limit)})"
             for kind, names in kinds.items()
             if names
         )
@@ -163,8 +135,21 @@ def _why_not(report: LoadReport, num_classes: int | None) -> str:
     return f"these weights are of another network{none}: {report.differences(3)}"
 
 
+def listed(names: Sequence[str], limit: int | None = 3) -> str:
+    """Return the first `limit` names (None: all), and how many more there are.
+
+    >>> listed(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    shown = ", ".join(str(name)[:100] for name in names[:limit])
+    more = 0 if limit is None else len(names[limit:])
+    return f"{shown} and {more} more" if more else shown
+
+
 def set_weights(layer: nn.Layer, weights: Mapping[str, np.ndarray]) -> None:
     """Copies arrays that fit into the layer's own tensors; tensors without an array stay."""
+    import paddle
+
     state = layer.state_dict()
     for name, array in weights.items():
         kind = str(state[name].dtype).removeprefix("paddle.")
@@ -172,41 +157,41 @@ def set_weights(layer: nn.Layer, weights: Mapping[str, np.ndarray]) -> None:
         state[name].set_value(paddle.to_tensor(array).astype(state[name].dtype))
 
 
-def _model_file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    candidates = [path / f"model{suffix}" for suffix in (".pdparams", ".safetensors")]
-    return next((candidate for candidate in candidates if candidate.exists()), candidates[0])
+def load_pretrained(
+    model: nn.Layer,
+    sources: Mapping[str, str],
+    *,
+    num_classes: int | None = None,
+    partial: bool = False,
+) -> None:
+    """Loads each part's weights; what a file holds beyond them (a classifier) is left out.
 
+    Args:
+        model: the network.
+        sources: attribute of the model ('' for the whole) -> file or https URL.
+        num_classes: of the data set, to tell where only the number of classes differs.
+        partial: load what fits and log what does not, as fine-tuning to other classes needs: a
+            head of another shape keeps its fresh weights.
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    with open_file(path) as file:
-        try:
-            return {
-                name: array_of_bytes(
-                    _number_type(entry["dtype"]), tuple(entry["shape"]), entry["data"]
-                )
-                for name, entry in safetensors.deserialize(file.read())
-            }
-        except Exception as error:  # the parser's own, and whatever a hostile header leads to
-            raise DataError(f"{path}: not safetensors, or damaged ({reason_of(error)})") from error
-
-
-def _number_type(safetensors_name: str) -> np.dtype:
-    """'F32' -> float32, 'BF16' -> its bits."""
-    if safetensors_name == "BF16":
-        return _BFLOAT16_BITS
-    match = re.fullmatch(r"([FIU])(8|16|32|64)", safetensors_name.replace("BOOL", "U8"))
-    if not match or match[0] == "F8":
-        raise RefusalError(f"it holds numbers of the type {safetensors_name}")
-    return np.dtype(f"{match[1].lower()}{int(match[2]) // 8}")
-
-
-def _widened(array: np.ndarray) -> np.ndarray:
-    """bfloat16, which numpy lacks, as float32: the same bits with 16 zeros behind."""
-    if array.dtype != _BFLOAT16_BITS:
-        return array
-    return (array.astype(np.uint32) << 16).view(np.float32)
+    Raises:
+        DataError: a file is missing, cannot be fetched, or is of another network.
+    """
+    for name, source in sources.items():
+        key = ".".join(filter(None, ("model", name, "pretrained")))
+        path = local_weights(source, f"or train without it: --opts {key}=null")
+        part = getattr(model, name) if name else model
+        report = load_weights(
+            part,
+            path,
+            partial=partial,
+            extra_allowed=bool(name),
+            num_classes=num_classes,
+            hint="" if partial else _PARTIAL_HINT,
+        )
+        _log.info("Loaded %s from %s: %s", key, source, report)
+        if report.misshapen:
+            names = ", ".join(map(str, report.misshapen))
+            _log.warning("Replaced, to be learnt anew (file -> here): %s", names)
 
 
 def _compare(

@@ -152,6 +152,11 @@ def array_of_bytes(number_type: np.dtype, shape: tuple[int, ...], raw: bytes) ->
     return np.frombuffer(raw, number_type).reshape(shape)
 
 
+def float32_of_bfloat16(bits: np.ndarray) -> np.ndarray:
+    """bfloat16 numbers, which numpy lacks, as float32: their uint16 bits followed by 16 zeros."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
 def _check_size(raw: bytes, number_type: np.dtype, shape: Any) -> None:
     """Refuses an array that claims another size than it has."""
     if len(of_type(shape, tuple)) > MAX_AXES:

@@ -12,8 +12,9 @@ import numpy as np
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import replacing_folder, write_json
 from panoptic_deeplab.weights.conversion import Report, convert, published_entries
-from panoptic_deeplab.weights.loading import NOTE_ENDING, load_weights
+from panoptic_deeplab.weights.loading import load_weights
 from panoptic_deeplab.weights.origins import Origin
+from panoptic_deeplab.weights.reading import NOTE_ENDING
 
 REPORT_FILE = "conversion.json"
 FILES = {"model.pdparams", "dataset_info.json", "config.yml", REPORT_FILE}

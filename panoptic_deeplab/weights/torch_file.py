@@ -26,6 +26,7 @@ from panoptic_deeplab.weights.plain_pickle import (
     Maker,
     Playback,
     RefusalError,
+    float32_of_bfloat16,
     of_type,
     plain_dict,
 )
@@ -108,7 +109,7 @@ class TorchFile:
                 raise RefusalError(f"storage {tensor.key} claims {expected} bytes, has {len(raw)}")
             storage = np.frombuffer(raw, tensor.numbers.dtype)
         if tensor.numbers.name == "BFloat16Storage":
-            storage = (storage.astype(np.uint32) << 16).view(np.float32)
+            storage = float32_of_bfloat16(storage)
         strides = [stride * storage.itemsize for stride in tensor.strides]
         view = np.lib.stride_tricks.as_strided(
             storage[tensor.offset :], tensor.shape, strides, writeable=False

@@ -21,7 +21,7 @@ from panoptic_deeplab.evaluation import PanopticQuality
 from panoptic_deeplab.formats.cityscapes import LABEL_IDS
 from panoptic_deeplab.formats.coco import read_annotations, read_panoptic_map
 from panoptic_deeplab.formats.images import read_ids
-from panoptic_deeplab.weights.loading import read_weights
+from panoptic_deeplab.weights import read_weights
 
 ROOT = Path(__file__).parents[2]
 CPU = ["--device", "cpu"]

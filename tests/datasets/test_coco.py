@@ -20,7 +20,7 @@ from panoptic_deeplab.evaluation import InstanceAP, PanopticQuality, SemanticIoU
 from panoptic_deeplab.formats.coco import read_info, read_panoptic_file
 from panoptic_deeplab.formats.images import write_ids, write_image
 from panoptic_deeplab.structures import Prediction
-from panoptic_deeplab.weights.loading import read_weights
+from panoptic_deeplab.weights import read_weights
 
 ROOT = Path(__file__).parents[2]
 CPU = ["--device", "cpu"]

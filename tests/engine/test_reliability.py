@@ -20,7 +20,7 @@ import stress_resume
 from panoptic_deeplab.cli import train, val
 from panoptic_deeplab.engine import checkpoint
 from panoptic_deeplab.engine.averaging import WeightAverage
-from panoptic_deeplab.weights.loading import read_weights
+from panoptic_deeplab.weights import read_weights
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "programs" / "two_ranks.py"

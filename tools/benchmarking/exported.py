@@ -99,7 +99,7 @@ def export(recipe: Recipe, weights: Path, target: Path, *options: str) -> Path:
 
 def configuration(recipe: Recipe, weights: Path) -> Any:
     """The configuration, its model ready to predict."""
-    from panoptic_deeplab.weights.loading import load_weights
+    from panoptic_deeplab.weights import load_weights
 
     config = _configuration(recipe)
     load_weights(config.model, weights, num_classes=config.info.num_classes)

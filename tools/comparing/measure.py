@@ -44,7 +44,7 @@ def measure(arguments: argparse.Namespace) -> None:
     from panoptic_deeplab.engine.checkpoint import refuse_other_classes
     from panoptic_deeplab.engine.predictor import Predictor
     from panoptic_deeplab.files import write_json
-    from panoptic_deeplab.weights.loading import load_weights
+    from panoptic_deeplab.weights import load_weights
 
     config.info = config.classes_of("val_dataset")
     hint = "give each configuration its own weights, in the same order"

@@ -23,7 +23,7 @@ from panoptic_deeplab.config import Config
 from panoptic_deeplab.engine.checkpoint import read_info_beside
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES
-from panoptic_deeplab.weights.loading import read_weights
+from panoptic_deeplab.weights import read_weights
 from panoptic_deeplab.weights.origins import PADDLECLAS
 from panoptic_deeplab.weights.torch_file import open_torch_file
 

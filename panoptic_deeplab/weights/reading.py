@@ -1,0 +1,80 @@
+"""Weights of a file as named arrays, read without Paddle and without running code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors
+
+from panoptic_deeplab.errors import DataError, reason_of
+from panoptic_deeplab.files import open_file
+from panoptic_deeplab.weights.plain_pickle import (
+    RefusalError,
+    array_of_bytes,
+    float32_of_bfloat16,
+    read_pickle,
+)
+
+NOTE_ENDING = "@@"
+"""Ending of names that stand for no weight: the table that paddle.save adds, a license."""
+_BFLOAT16_BITS = np.dtype(np.uint16)  # as Paddle writes them; it has no uint16 of its own
+
+
+def read_weights(path: str | Path) -> dict[str, np.ndarray]:
+    """Name -> array of a `.pdparams` or `.safetensors` file, or of the model file in a folder.
+
+    bfloat16 weights come as float32, which holds all their values.
+
+    Raises:
+        DataError: the file is missing, damaged, or holds something else than named arrays.
+    """
+    path = _model_file(Path(path))
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path)
+    if not isinstance(content, Mapping):
+        raise DataError(f"{path}: expected named weights, got {type(content).__name__}")
+    weights = {n: value for n, value in content.items() if not str(n).endswith(NOTE_ENDING)}
+    for name, value in weights.items():
+        if not isinstance(name, str) or not isinstance(value, np.ndarray):
+            raise DataError(
+                f"{path}: expected named arrays of numbers, got {type(value).__name__} for "
+                f"{name!r:.100}"
+            )
+    if not weights:
+        raise DataError(f"{path}: holds no weights")
+    return {
+        name: float32_of_bfloat16(value) if value.dtype == _BFLOAT16_BITS else value
+        for name, value in weights.items()
+    }
+
+
+def _model_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    candidates = [path / f"model{suffix}" for suffix in (".pdparams", ".safetensors")]
+    return next((candidate for candidate in candidates if candidate.exists()), candidates[0])
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    with open_file(path) as file:
+        try:
+            return {
+                name: array_of_bytes(
+                    _number_type(entry["dtype"]), tuple(entry["shape"]), entry["data"]
+                )
+                for name, entry in safetensors.deserialize(file.read())
+            }
+        except Exception as error:  # the parser's own, and whatever a hostile header leads to
+            raise DataError(f"{path}: not safetensors, or damaged ({reason_of(error)})") from error
+
+
+def _number_type(safetensors_name: str) -> np.dtype:
+    """'F32' -> float32, 'BF16' -> its bits."""
+    if safetensors_name == "BF16":
+        return _BFLOAT16_BITS
+    match = re.fullmatch(r"([FIU])(8|16|32|64)", safetensors_name.replace("BOOL", "U8"))
+    if not match or match[0] == "F8":
+        raise RefusalError(f"it holds numbers of the type {safetensors_name}")
+    return np.dtype(f"{match[1].lower()}{int(match[2]) // 8}")
