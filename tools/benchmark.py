@@ -1,13 +1,11 @@
 """Measure what is fast here against what it replaces, in one run on one machine.
 
-    python tools/benchmark.py postprocess
-    python tools/benchmark.py all --json benchmark.json --plot benchmark.png
+Each implementation runs in a process of its own; after a first call, whose result is compared and
+whose peak memory is measured, rounds alternate between the two. The table shows the medians, half
+the interquartile range (±), the speedup, the goal, and the memory that ours / theirs needed beyond
+what was held before. All inputs are synthetic, the same in every run; no data set is needed.
 
-Each implementation runs in a process of its own; after a first call, whose
-result is compared and whose peak memory is measured, rounds alternate between
-the two. The table shows the medians, half the interquartile range (±), the
-speedup, the goal, and the memory that ours / theirs needed beyond what was held
-before. All inputs are synthetic, the same in every run; no data set is needed.
+  {subjects}
 """
 
 from __future__ import annotations
@@ -21,8 +19,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from panoptic_deeplab.cli.command_line import run
-from panoptic_deeplab.cli.parser import positive
+from panoptic_deeplab.cli.command_line import run_script
+from panoptic_deeplab.cli.flags import add_debug_argument
+from panoptic_deeplab.cli.parser import Parser, positive
 from panoptic_deeplab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 SUBJECTS = {
     "model": "the network in each runtime",
-    "export": "picture to panoptic map by an exported file; its network alone",
+    "export": "image to panoptic map by an exported file; its network alone",
     "postprocess": "network outputs to the panoptic map",
     "fusion": "outputs of EfficientPS to the panoptic map",
     "targets": "annotations to training targets",
@@ -40,27 +39,27 @@ SUBJECTS = {
 }
 ALL = "all"
 WITHIN_OTHERS = {"model"}  # which `all` need not measure twice
-PICTURES = (".png", ".jpg")
+IMAGE_SUFFIXES = (".png", ".jpg")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    return run(benchmark, parse_arguments(argv))
+    """Run the command line and return the exit code."""
+    return run_script(add_arguments, benchmark, argv)
 
 
-def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line says."""
+def add_arguments(parser: Parser) -> None:
+    """Describe the command and its flags."""
     subjects = SUBJECTS | {ALL: "all of them, in this order, each once"}
-    listed = "\n".join(f"  {name:12} {what}" for name, what in subjects.items())
-    parser = argparse.ArgumentParser(
-        description=f"{__doc__}\nsubjects:\n{listed}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    listed = "\n  ".join(f"{name:12} {what}" for name, what in subjects.items())
+    parser.describe(
+        __doc__.format(subjects=listed),
+        "python tools/benchmark.py all --json benchmark.json --plot benchmark.png",
     )
     parser.add_argument(
-        "subject", choices=subjects, metavar="SUBJECT", help="what to measure, see below"
+        "subject", choices=subjects, metavar="SUBJECT", help="what to measure, see above"
     )
     parser.add_argument("--json", type=Path, help="write the results to this file")
-    parser.add_argument("--plot", type=Path, help="draw them into this picture (PNG)")
+    parser.add_argument("--plot", type=Path, help="draw them into this image (.png or .jpg)")
     parser.add_argument(
         "--repeats",
         type=positive,
@@ -76,8 +75,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="small inputs, one round, no processes of their own"
     )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    return parser.parse_args(argv)
+    add_debug_argument(parser)
 
 
 def benchmark(arguments: argparse.Namespace) -> None:
@@ -129,14 +127,14 @@ def check_outputs(arguments: argparse.Namespace) -> None:
     """Refuses, before anything is measured, files that could not be written.
 
     Raises:
-        UsageError: the picture's name has another ending.
+        UsageError: the image's name has another suffix.
         DataError: a folder cannot be written to.
     """
     from panoptic_deeplab.files import usable_folder
 
     for path in filter(None, (arguments.json, arguments.plot)):
         usable_folder(path.parent)
-    if arguments.plot is not None and arguments.plot.suffix not in PICTURES:
+    if arguments.plot is not None and arguments.plot.suffix not in IMAGE_SUFFIXES:
         raise UsageError(f"--plot {arguments.plot}: expected a name that ends in .png or .jpg")
 
 

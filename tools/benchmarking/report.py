@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby
 from textwrap import wrap
 from typing import Any
 
@@ -32,16 +31,6 @@ def to_json(measured: Sequence[Measured], machine: Mapping[str, Any]) -> list[di
         }
         for subject, result in measured
     ]
-
-
-def format_table(measured: Sequence[Measured]) -> str:
-    """A table of at most 100 columns, a block a subject."""
-    blocks = []
-    for subject, group in groupby(measured, key=lambda pair: pair[0]):
-        results = [result for _, result in group]
-        rows = map(format_result, results)
-        blocks += [format_heading(subject), *rows, *format_notes(results)]
-    return "\n".join(blocks)
 
 
 def format_heading(subject: str) -> str:
