@@ -136,6 +136,6 @@ class PanopticDeepLabHead(nn.Layer):
         recompute = self.recompute and self.training
         semantic = run(self.semantic_decoder, features, recompute=recompute)
         instance = run(self.instance_decoder, features, recompute=recompute)
-        return run(self.semantic_head, semantic, recompute=recompute) | run(
-            self.instance_head, instance, recompute=recompute
-        )
+        semantic = run(self.semantic_head, semantic, recompute=recompute)
+        instance = run(self.instance_head, instance, recompute=recompute)
+        return semantic | instance
