@@ -1,1 +1,1 @@
-"""Reading and writing ids, segments and images, and the ids that each data set uses."""
+"""Annotation formats: reading and writing images, ids and segments, and each data set's ids."""

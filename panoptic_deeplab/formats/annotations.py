@@ -1,4 +1,4 @@
-"""Annotations whose files say what the ids mean, but list no areas."""
+"""Areas for annotations whose files list none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from panoptic_deeplab.structures import VOID_ID, PanopticMap, Segment
 
 
 def measured(ids: np.ndarray, segments: Iterable[Segment]) -> PanopticMap:
-    """The map of these segments alone, each with its area.
+    """Keep these segments alone in a map, each with its area.
 
     Ids that no segment has become void; segments without a pixel are left out.
 

@@ -87,7 +87,7 @@ HIGHEST_INSTANCE = (1 << 16) - 1
 
 
 def read_bitmask(path: str | Path) -> PanopticMap:
-    """The instances of a bitmask.
+    """Read the instances of a bitmask.
 
     Returns:
         ids [H, W] int32, the instances as they are numbered there; segments by ascending id, a
@@ -123,7 +123,7 @@ def read_bitmask(path: str | Path) -> PanopticMap:
 
 
 def read_annotation(path: str | Path) -> PanopticMap:
-    """The truth of a bitmask: its instances of the 40 classes with their areas.
+    """Read the ground truth of a bitmask: its instances of the 40 classes with their areas.
 
     An instance of category 0 is void. Several instances of one stuff class stay several segments,
     crowds and what is ignored are crowds.
@@ -154,7 +154,7 @@ def _refuse_high_categories(path: str | Path) -> None:
 
 
 def painted_annotation(labels: Iterable[Label], size: tuple[int, int]) -> PanopticMap:
-    """The truth that Scalabel labels describe, painted in their order, the later on top.
+    """Paint the ground truth that Scalabel labels describe, in their order, the later on top.
 
     Numbered as in official bitmasks: the pieces of a stuff class share its category as id, things
     and crowds have ids from 31 on. Labels without a mask and `unlabeled` ones are void.
@@ -181,14 +181,14 @@ def painted_annotation(labels: Iterable[Label], size: tuple[int, int]) -> Panopt
                 f"image {size[1]} x {size[0]}",
                 kind="size mismatch",
             )
-        _remark_oddities(label, mask, ids, segment.id)
+        _collect_oddities(label, mask, ids, segment.id)
         ids[mask] = segment.id
         segments[segment.id] = segment
     return measured(ids, segments.values())
 
 
-def _remark_oddities(label: Label, mask: np.ndarray, ids: np.ndarray, own_id: int) -> None:
-    """Tells of a label without a pixel, and of the pixels of others that it is to cover."""
+def _collect_oddities(label: Label, mask: np.ndarray, ids: np.ndarray, own_id: int) -> None:
+    """Collect a fault for a label without pixels, or one that covers pixels of other labels."""
     before = ids[mask]
     covered = np.flatnonzero((before != VOID_ID) & (before != own_id))
     if not before.size:
@@ -221,7 +221,7 @@ def _segment(value: int) -> Segment:
 
 
 def write_bitmask(path: str | Path, panoptic: PanopticMap) -> None:
-    """Writes the RGBA bitmask of an image, the inverse of `read_bitmask`.
+    """Write the RGBA bitmask of an image, the inverse of `read_bitmask`.
 
     Stuff takes its category as instance number, so that several segments of one class become one;
     things, and stuff that is a crowd, are numbered from 31 upwards in the order of the segments.
@@ -266,7 +266,7 @@ def _instance_numbers(segments: Sequence[Segment], path: str | Path) -> list[int
 
 
 def _word(segment: Segment, instance: int) -> int:
-    """The four bytes R, G, B, A as a little-endian number."""
+    """Pack the four bytes R, G, B, A as a little-endian number."""
     red = BDD100K.categories[segment.category].official_id
     green = CROWD if segment.iscrowd else 0
     return red | green << 8 | (instance >> 8) << 16 | (instance & 0xFF) << 24

@@ -1,6 +1,6 @@
 """Cityscapes: its classes and the ids its files use.
 
-The tables are cityscapesscripts' own, so that nothing has to be kept in step with it.
+The tables are cityscapesscripts' own, so the two cannot disagree.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ INSTANCES_OF_A_CLASS = 1000
 
 
 def read_instance_ids(path: str | Path) -> np.ndarray:
-    """[H, W] int32 values of an `*_instanceIds.png`.
+    """Read an `*_instanceIds.png`: [H, W] int32.
 
     Raises:
         DataError: the file is missing, or not an image with one channel of whole numbers.
@@ -56,7 +56,7 @@ def read_instance_ids(path: str | Path) -> np.ndarray:
 
 
 def panoptic_of_instance_ids(values: np.ndarray, path: str | Path) -> PanopticMap:
-    """The map that `csCreatePanopticImgs` makes of instance ids.
+    """Make of instance ids the map that `csCreatePanopticImgs` makes.
 
     Args:
         values: [H, W] whole numbers: below 1000 the labelId of stuff or of a crowd, else
@@ -96,7 +96,7 @@ def panoptic_of_instance_ids(values: np.ndarray, path: str | Path) -> PanopticMa
 
 
 def label_id_map(panoptic: PanopticMap, info: DatasetInfo) -> np.ndarray:
-    """[H, W] uint8 label ids, as in `*_labelIds.png`; 0, unlabeled, where void.
+    """Make the map of an `*_labelIds.png`: [H, W] uint8 label ids, 0 (unlabeled) where void.
 
     Args:
         panoptic: ids [H, W] and segments.
@@ -109,7 +109,7 @@ def label_id_map(panoptic: PanopticMap, info: DatasetInfo) -> np.ndarray:
 
 
 def instance_id_map(panoptic: PanopticMap, info: DatasetInfo) -> np.ndarray:
-    """[H, W] uint16 instance ids, as in `*_instanceIds.png`; 0 where void.
+    """Make the map of an `*_instanceIds.png`: [H, W] uint16 instance ids, 0 where void.
 
     A thing is labelId * 1000 + k, numbered from 0 in the order of the segments; stuff and crowds
     are the plain labelId, so that several of a class become one.
@@ -143,7 +143,7 @@ def _labels_of(panoptic: PanopticMap, info: DatasetInfo) -> list[Label]:
 
 
 def label_named(name: str) -> Label:
-    """Cityscapes' own entry for a class that its files can hold.
+    """Find Cityscapes' own entry for a class that its files can hold.
 
     Raises:
         DataError: there is none.
@@ -155,7 +155,7 @@ def label_named(name: str) -> Label:
 
 
 def _painted(panoptic: PanopticMap, values: list[int], dtype: type[np.integer]) -> np.ndarray:
-    """Each segment's value where its id stands, 0 elsewhere."""
+    """[H, W] each segment's value at its pixels, 0 elsewhere."""
     table = np.zeros(int(panoptic.ids.max(initial=VOID_ID)) + 1, dtype)
     for segment, value in zip(panoptic.segments, values, strict=True):
         if segment.id < len(table):

@@ -1,6 +1,6 @@
-"""COCO panoptic form: one JSON of segments and one PNG of ids an image.
+"""COCO panoptic format: one JSON of segments, and one PNG of ids per image.
 
-Cityscapes' prepared annotations have the same form. Following
+Cityscapes' prepared annotations have the same format. Following
 https://cocodataset.org/#format-data (panoptic segmentation).
 """
 
@@ -51,7 +51,7 @@ class PanopticFile:
     """What a panoptic JSON holds.
 
     Attributes:
-        annotations: those that can be used; none in a JSON of images without truth.
+        annotations: those that can be used; none in a JSON of images without ground truth.
         images: image id -> file name, as its `images` say.
     """
 
@@ -60,7 +60,7 @@ class PanopticFile:
 
 
 def read_info(path: str | Path) -> DatasetInfo:
-    """The classes of a panoptic JSON, in the order of its `categories`.
+    """Read the classes of a panoptic JSON, in the order of its `categories`.
 
     A class without a color gets one of its own, the same at each reading.
 
@@ -71,7 +71,7 @@ def read_info(path: str | Path) -> DatasetInfo:
 
 
 def info_of_categories(entries: Sequence[Any], path: str | Path) -> DatasetInfo:
-    """The classes that entries of `categories` describe; `path` names the data set and errors.
+    """Make the classes that entries of `categories` describe; `path` names the data set in errors.
 
     Raises:
         DataError: there is none, or one has another form.
@@ -100,7 +100,7 @@ def _category(entry: Any, color: Color) -> Category:
 
 
 def _colors(entries: Sequence[Any]) -> list[Color]:
-    """The entries' own colors, and where they have none such as no other has."""
+    """The entries' own colors; an entry without one gets a color that no other has."""
     own = [_own_color(entry) for entry in entries]
     free = (color for color in _distinct_colors() if color not in own)
     return [next(free) if color is None else color for color in own]
@@ -116,7 +116,7 @@ def _own_color(entry: Any) -> Color | None:
 
 
 def _distinct_colors() -> Iterator[Color]:
-    """Colors one after the other that are easily told apart."""
+    """Yield colors that are easily told apart."""
     for index in itertools.count():
         hue = (index * _GOLDEN_ANGLE) % 1
         saturation, value = _SHADES[index % len(_SHADES)]
@@ -125,11 +125,11 @@ def _distinct_colors() -> Iterator[Color]:
 
 
 def read_panoptic_file(path: str | Path, info: DatasetInfo) -> PanopticFile:
-    """A panoptic JSON, read item by item, with category ids made class indices.
+    """Read a panoptic JSON item by item, with category ids made class indices.
 
     Raises:
         DataError: the file is unreadable, has another form, uses a category that `info` lacks, or
-            names or numbers one otherwise; the message says where the classes differ.
+            names or numbers one in another way; the message says where the classes differ.
     """
     content = _read_lists(path, info)
     if not content.annotations and not content.images:
@@ -142,7 +142,7 @@ def read_panoptic_file(path: str | Path, info: DatasetInfo) -> PanopticFile:
 
 
 def read_annotations(path: str | Path, info: DatasetInfo) -> list[Annotation]:
-    """The annotations of a panoptic JSON, which must have a list of them; else the same."""
+    """As `read_panoptic_file`, for a JSON that must have a list of annotations."""
     return _read_lists(path, info, "annotations").annotations
 
 
@@ -160,14 +160,14 @@ def _read_lists(path: str | Path, info: DatasetInfo, *needed: str) -> PanopticFi
                 categories.append(entry)
     except DataError as error:
         if error.kind == "unknown category":
-            _tell_difference(error, info, path)
+            _raise_difference(error, info, path)
         raise
     _check_categories(categories, info, path)
     return content
 
 
-def _tell_difference(error: DataError, info: DatasetInfo, path: str | Path) -> None:
-    """Raises what an unknown category is called in the file, which may list it anywhere."""
+def _raise_difference(error: DataError, info: DatasetInfo, path: str | Path) -> None:
+    """Raise what the file calls an unknown category, which it may list anywhere."""
     entries = [entry for _, entry in iterate_items(path, optional=["categories"])]
     _check_categories(entries, info, path)
     number = error.where["category_id"]
@@ -182,7 +182,7 @@ def _tell_difference(error: DataError, info: DatasetInfo, path: str | Path) -> N
 
 
 def _check_categories(entries: Iterable[Any], info: DatasetInfo, path: str | Path) -> None:
-    """Refuses a file that numbers, names or sorts the classes of `info` in another way."""
+    """Refuse a file with other ids, names or kinds (thing, stuff) for the classes of `info`."""
     by_name = {category.name: category for category in info.categories}
     by_id = {category.official_id: category for category in info.categories}
     for entry in entries:
@@ -213,7 +213,7 @@ def _image(entry: Any, path: str | Path) -> dict[str, str]:
 
 
 def _usable_annotation(item: Any, info: DatasetInfo, path: str | Path) -> list[Annotation]:
-    """The annotation; none where a fault of it has been noted."""
+    """The annotation in a list, which is empty where a fault was collected."""
     try:
         entry = PanopticEntry.of(item, path)
         _check_names(entry, path)
@@ -238,7 +238,7 @@ def _usable_annotation(item: Any, info: DatasetInfo, path: str | Path) -> list[A
 
 
 def segment_of(entry: Any, info: DatasetInfo) -> Segment:
-    """An entry of `segments_info`, its category id made a class index.
+    """Make a segment of an entry of `segments_info`; the category id becomes a class index.
 
     Raises:
         DataError: a key is missing, not a whole number, or the category is not in `info`.
@@ -264,7 +264,7 @@ def segment_of(entry: Any, info: DatasetInfo) -> Segment:
 
 
 def _check_names(entry: PanopticEntry, path: str | Path) -> None:
-    """Refuse an annotation whose names cannot be told or lead out of the folder."""
+    """Refuse an annotation whose names cannot be printed or lead out of the folder."""
     image_id, file_name = str(entry.image_id), entry.file_name
     if not (image_id + file_name).isprintable():
         raise DataError(
@@ -283,7 +283,7 @@ def _check_names(entry: PanopticEntry, path: str | Path) -> None:
 
 
 def read_panoptic_map(png: str | Path, segments: Sequence[Segment]) -> PanopticMap:
-    """The id map of one image together with its segments.
+    """Read the id map of one image, for its segments.
 
     Raises:
         DataError: the PNG is unreadable or holds an id that no segment has.
@@ -293,13 +293,13 @@ def read_panoptic_map(png: str | Path, segments: Sequence[Segment]) -> PanopticM
     known[0] = True
     known[[segment.id for segment in segments if segment.id < len(known)]] = True
     if not known.all() and not known[ids.ravel()[run_starts(ids)]].all():
-        _refuse_strangers(png, np.where(known[ids], VOID_ID, ids))
+        _refuse_unlisted(png, np.where(known[ids], VOID_ID, ids))
     return PanopticMap(ids, segments)
 
 
-def _refuse_strangers(png: str | Path, strangers: np.ndarray) -> None:
-    """Refuses each id of a map that holds those alone that no segment has."""
-    measures = measure_ids(strangers)
+def _refuse_unlisted(png: str | Path, unlisted: np.ndarray) -> None:
+    """Refuse each id of a map that holds only ids without a segment."""
+    measures = measure_ids(unlisted)
     for value, (y, x) in zip(measures.ids.tolist(), measures.first.tolist(), strict=True):
         if value != VOID_ID:
             raise_or_collect(
@@ -315,7 +315,7 @@ def _refuse_strangers(png: str | Path, strangers: np.ndarray) -> None:
 
 
 def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
-    """Image id -> [N, 5] float64 (segment id, x, y, width, height) as a panoptic JSON says.
+    """Read the boxes: image id -> [N, 5] float64 (segment id, x, y, width, height).
 
     Segments without a box of four finite numbers, and entries of another form, are skipped.
 
@@ -336,7 +336,7 @@ def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
 def segments_info(
     ids: np.ndarray, segments: Iterable[Segment], info: DatasetInfo
 ) -> list[dict[str, Any]]:
-    """Entries of `segments_info`, official category ids, with box (x, y, width, height)."""
+    """Make the entries of `segments_info`, with official category ids and boxes (x, y, w, h)."""
     boxes = bounding_boxes(ids)
     entries = []
     for segment in segments:
@@ -369,7 +369,7 @@ def bounding_boxes(ids: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
 def panoptic_json(
     images: Sequence[dict[str, Any]], annotations: Sequence[dict[str, Any]], info: DatasetInfo
 ) -> dict[str, Any]:
-    """The whole content of a COCO panoptic JSON."""
+    """Make the whole content of a COCO panoptic JSON."""
     return {
         "images": list(images),
         "annotations": list(annotations),
@@ -383,5 +383,5 @@ def write_panoptic_json(
     annotations: Sequence[dict[str, Any]],
     info: DatasetInfo,
 ) -> None:
-    """Writes `panoptic_json(...)`."""
+    """Write `panoptic_json(...)` in place of `path`."""
     write_json(path, panoptic_json(images, annotations, info))

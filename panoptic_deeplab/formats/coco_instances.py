@@ -44,7 +44,7 @@ class InstancesImage:
 
     Attributes:
         image_id: as in the file.
-        file_name: of the image, as in the file: not to be trusted.
+        file_name: of the image, as in the file; may lead anywhere.
         size: (height, width).
         instances: in the order of the file.
     """
@@ -56,7 +56,7 @@ class InstancesImage:
 
 
 def read_instances(path: str | Path) -> tuple[DatasetInfo, list[InstancesImage]]:
-    """The classes and the images of an instances JSON.
+    """Read the classes and the images of an instances JSON.
 
     It is read item by item; what is kept takes about twice the file's size in memory. A category
     without `isthing` is a thing.
@@ -116,7 +116,7 @@ def _instance(entry: Any) -> tuple[Any, Instance]:
     if isinstance(segmentation, Mapping):
         return entry["category_id"], Instance(number, -1, iscrowd, None, segmentation)
     if not isinstance(segmentation, list) or not segmentation:
-        raise ValueError(f"segmentation {segmentation!r:.50}, which says not which pixels it is")
+        raise ValueError(f"segmentation {segmentation!r:.50}, which names no pixels")
     outlines = tuple(np.array(polygon, np.float64).reshape(-1, 2) for polygon in segmentation)
     return entry["category_id"], Instance(number, -1, iscrowd, outlines, None)
 

@@ -26,7 +26,7 @@ _PNG_DEPTH = 24  # where the first chunk of a PNG tells the bits of a channel
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """An image as [H, W, 3] uint8 RGB, turned upright as its EXIF tag says.
+    """Read an image as [H, W, 3] uint8 RGB, turned upright as its EXIF tag says.
 
     Gray, palette and CMYK images are converted, an alpha channel is dropped, 16-bit values are
     reduced to their upper byte. Of several images in a file the first counts.
@@ -44,7 +44,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def decode_image(content: bytes, name: str) -> np.ndarray:
-    """The image in an encoded file's bytes, as `read_image` gives it; `name` is for errors.
+    """Decode an image file's bytes as `read_image` does; `name` is for errors.
 
     Raises:
         DataError: as `read_image`.
@@ -54,7 +54,7 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
-    """A Pillow image as [H, W, 3] uint8 RGB, turned upright as its EXIF tag says.
+    """Convert a Pillow image to [H, W, 3] uint8 RGB, turned upright as its EXIF tag says.
 
     Raises:
         ValueError: its values are floating-point numbers, which have no obvious color.
@@ -63,7 +63,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def read_ids(path: str | Path) -> np.ndarray:
-    """The segment ids of a COCO panoptic PNG: [H, W] int32, id = R + 256 G + 65536 B.
+    """Read the segment ids of a COCO panoptic PNG: [H, W] int32, id = R + 256 G + 65536 B.
 
     Raises:
         DataError: not readable, or not an RGB (or RGBA) PNG of 8 bits.
@@ -87,9 +87,9 @@ def read_ids(path: str | Path) -> np.ndarray:
 
 
 def read_label_map(path: str | Path) -> np.ndarray:
-    """[H, W] values of an image with one channel, as stored, of any whole-number type.
+    """Read an image with one channel as [H, W] of the whole numbers that it stores.
 
-    A palette image gives its indices, which label files mean by it; one of 1 bit gives uint8.
+    A palette image gives its indices, as label files mean it; an image of 1 bit gives uint8.
 
     Raises:
         DataError: the file is missing, not a readable image, has several channels, or values that
@@ -108,7 +108,7 @@ def read_label_map(path: str | Path) -> np.ndarray:
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """[H, W] uint8: an image made gray, of which all that is not black belongs to the mask.
+    """Read a mask: [H, W] uint8 gray values; all that is not black belongs to the mask.
 
     Raises:
         DataError: the file is missing or not a readable image.
@@ -121,25 +121,25 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 
 def _ids(rgba: np.ndarray) -> np.ndarray:
-    """[H, W] int32, in the place of the array, whose alpha is lost."""
+    """[H, W] int32 in the memory of the array, whose alpha channel is lost."""
     ids = rgba.view("<i4")[..., 0]
     ids &= 0xFFFFFF
     return ids
 
 
 def write_ids(path: str | Path, ids: np.ndarray) -> None:
-    """Inverse of `read_ids`, for ids in 0..2^24-1."""
+    """Write ids in 0..2^24-1; `read_ids` is the inverse."""
     write_image(path, ids_to_rgb(ids))
 
 
 def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
-    """[H, W] ids in 0..2^24-1 as [H, W, 3] uint8: id = R + 256 G + 65536 B."""
+    """Encode [H, W] ids in 0..2^24-1 as [H, W, 3] uint8: id = R + 256 G + 65536 B."""
     rgba = np.ascontiguousarray(ids, "<u4")[..., None].view(np.uint8)
     return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
 
 
 def write_image(path: str | Path, image: np.ndarray, jpeg_quality: int = 95) -> None:
-    """Writes an RGB, RGBA or gray image; the suffix of `path` chooses the format.
+    """Write an RGB, RGBA or gray image; the suffix of `path` chooses the format.
 
     Args:
         path: the file to write.
@@ -157,7 +157,7 @@ def write_image(path: str | Path, image: np.ndarray, jpeg_quality: int = 95) -> 
 
 @contextmanager
 def decoded(path: str | Path) -> Iterator[Image.Image]:
-    """The image in memory; what goes wrong with it inside the block is told in one line too."""
+    """Decode an image; whatever fails with it inside the block becomes a DataError too."""
     with open_file(path) as file, _decoding(file, str(path)) as image:
         yield image
 

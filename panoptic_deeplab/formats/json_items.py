@@ -1,7 +1,7 @@
 """Large JSON files, read one item at a time.
 
 Parsed as a whole, a file of annotations takes many times its size in memory, most of it for
-Python's numbers and dictionaries. Read in this way, only the item at hand is held so, and what the
+Python's numbers and dictionaries. Here only the current item is held in that form, and what the
 caller makes of it.
 """
 
@@ -32,7 +32,7 @@ def iterate_items(
     optional: Sequence[str] = (),
     list_as: str | None = None,
 ) -> Iterator[tuple[str, Any]]:
-    """The items of the lists of a JSON file, each with the key of its list.
+    """Yield the items of the lists of a JSON file, each with the key of its list.
 
     For `{"images": [1, 2], "info": {}, "annotations": [3]}` the keys `images` and `annotations`
     give `("images", 1)`, `("images", 2)`, `("annotations", 3)`: in the order of the file, which
@@ -46,8 +46,8 @@ def iterate_items(
 
     Raises:
         DataError: the file is missing, unreadable or not JSON, lacks a key, has something other
-            than a list under it, or an item is longer than MAX_ITEM_LENGTH. As items are read on
-            demand, so may come what is wrong with the later ones.
+            than a list under it, or an item is longer than MAX_ITEM_LENGTH. Items are read on
+            demand, so an error in a later item is raised when that item is reached.
     """
     with open_file(path) as file:
         try:
@@ -93,7 +93,7 @@ class _Reader:
         self._dropped = 0  # characters before the text
 
     def peek(self) -> str:
-        """The next character that is no white space, '' at the end."""
+        """Return the next character that is not white space, '' at the end."""
         while True:
             self._position = _WHITE_SPACE.match(self._text, self._position).end()
             if self._position < len(self._text):
@@ -102,7 +102,7 @@ class _Reader:
                 return ""
 
     def expect(self, *characters: str) -> str:
-        """Steps over one of these characters, '' being the end, and says which."""
+        """Skip one of these characters ('' is the end) and return it."""
         found = self.peek()
         if found not in characters:
             expected = " or ".join(
@@ -114,7 +114,7 @@ class _Reader:
         return found
 
     def items(self) -> Iterator[Any]:
-        """The values of the list that begins here."""
+        """Yield the values of the list that begins here."""
         self.expect("[")
         if self.peek() == "]":
             self.expect("]")
@@ -124,7 +124,7 @@ class _Reader:
             yield self.value()
 
     def members(self) -> Iterator[str]:
-        """The keys of the object that begins here; after each, its value is to be read."""
+        """Yield the keys of the object that begins here; the caller reads the value after each."""
         self.expect("{")
         if self.peek() == "}":
             self.expect("}")
@@ -141,7 +141,7 @@ class _Reader:
         return key
 
     def value(self) -> Any:
-        """The value that begins here."""
+        """Read the value that begins here."""
         self.peek()
         while True:
             problem = None
@@ -161,7 +161,7 @@ class _Reader:
             return value
 
     def _read_on(self) -> bool:
-        """Reads as much again as is waiting, so that a long value costs few attempts."""
+        """Read as much again as is buffered, so that a long value takes few attempts."""
         waiting = self._text[self._position :]
         if len(waiting) > MAX_ITEM_LENGTH:
             raise ValueError(f"an item is longer than {MAX_ITEM_LENGTH} characters")

@@ -22,7 +22,7 @@ IMAGE_SIZE = (384, 1280)
 
 
 def read_annotation(path: str | Path) -> PanopticMap:
-    """The ids of a PNG with their areas, 0 where the label is not evaluated; segments by id.
+    """Read the ids of a PNG, 0 where the label is not evaluated, and their segments by id.
 
     Raises:
         DataError: the file is no RGB PNG, or an id stands for no label of Cityscapes.

@@ -1,4 +1,4 @@
-"""labelme's annotations: one JSON of shapes an image, painted as labelme itself does.
+"""labelme's annotations: one JSON of shapes per image, painted as labelme paints them.
 
 Following `labelme/utils/shape.py` of https://github.com/wkentaro/labelme.
 """
@@ -23,7 +23,7 @@ from panoptic_deeplab.formats.masks import MAX_PIXELS
 MAX_COORDINATE = 1 << 20
 
 _CORNERS = {"polygon": 3, "rectangle": 2, "circle": 2, "mask": 2}
-"""Shape type -> the points that it needs at least."""
+"""Shape type -> the number of points that it needs at least."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class LabelmeFile:
 
 
 def read_labelme(path: str | Path) -> LabelmeFile:
-    """An annotation of labelme; its copy of the image and the path of that are ignored.
+    """Read an annotation of labelme; its copy of the image and the image's path are ignored.
 
     Raises:
         DataError: the file is unreadable, of another form, or has a shape that covers no area.
@@ -109,7 +109,7 @@ def _shape(entry: Any) -> Shape:
 
 
 def shape_mask(shape: Shape, size: tuple[int, int]) -> np.ndarray:
-    """[H, W] bool, the pixels of a shape in an image of `size`.
+    """Draw a shape: [H, W] bool, its pixels in an image of `size`.
 
     Raises:
         DataError: the PNG of a mask is broken or has not the size of its box.
@@ -144,7 +144,7 @@ _DRAW = {"polygon": _draw_polygon, "rectangle": _draw_rectangle, "circle": _draw
 
 
 def _pasted(shape: Shape, size: tuple[int, int]) -> np.ndarray:
-    """The mask within its box, both corners of which belong to it, cut at the image's border."""
+    """The mask in its box (corners included), clipped at the image's border."""
     (left, top), (right, bottom) = np.rint(shape.points[:2]).astype(int)
     try:
         with Image.open(BytesIO(shape.mask or b""), formats=["PNG"]) as image:

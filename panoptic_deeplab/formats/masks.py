@@ -1,6 +1,6 @@
 """Masks as COCO and Scalabel write them: run lengths down the columns, and polygons.
 
-Files from outside are decoded here and not by pycocotools, which writes beyond its memory where
+Files from outside are decoded here and not by pycocotools, which writes beyond its memory when
 run lengths are broken. Following the `maskApi.c` of https://github.com/cocodataset/cocoapi.
 """
 
@@ -30,7 +30,7 @@ _BITS, _MORE, _SIGN, _LOW = 5, 0x20, 0x10, 0x1F
 
 
 def decode_rle(rle: Mapping[str, Any]) -> np.ndarray:
-    """[H, W] bool of `{size: [H, W], counts}`.
+    """Decode an RLE `{size: [H, W], counts}` into [H, W] bool.
 
     Args:
         rle: `counts` are the lengths of runs of 0 and 1 in turn, down the columns: a list, or the
@@ -49,7 +49,7 @@ def decode_rle(rle: Mapping[str, Any]) -> np.ndarray:
 
 
 def rle_size(rle: Mapping[str, Any]) -> tuple[int, int]:
-    """(H, W) that an RLE claims.
+    """Read the size (H, W) that an RLE claims.
 
     Raises:
         DataError: it claims none, or an absurd one.
@@ -96,7 +96,7 @@ def _unpacked(text: str | bytes) -> np.ndarray:
 
 
 def fill_polygons(outlines: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    """[H, W] bool, what any of the outlines encloses, filled as pycocotools does it.
+    """Fill polygons as pycocotools does: [H, W] bool, what any of the outlines encloses.
 
     Args:
         outlines: [N, 2] corners (x, y) in pixels each; those with less than three enclose nothing.
@@ -127,6 +127,6 @@ def _length(outline: np.ndarray) -> float:
 
 
 def encode_rle(mask: np.ndarray) -> dict[str, Any]:
-    """`{counts, size}` of a mask [H, W], packed as pycocotools does it; plain types."""
+    """Encode a mask [H, W] as `{counts, size}`, packed as pycocotools does, in plain types."""
     rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
     return {"counts": rle["counts"].decode(), "size": [int(length) for length in rle["size"]]}

@@ -1,7 +1,7 @@
-"""The entries of a COCO panoptic JSON, read one at a time and their form checked once for all.
+"""The entries of a COCO panoptic JSON, checked in one place.
 
-What a training, a scorer and a reader of predictions make of them differs; what an entry is does
-not. Following https://cocodataset.org/#format-data (panoptic segmentation).
+Training, scoring and reading predictions use different parts of an entry; what is a valid entry is
+the same for all. Following https://cocodataset.org/#format-data (panoptic segmentation).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class PanopticEntry:
 
 
 def number(entry: Any, key: str) -> float:
-    """A number of an entry, finite and small enough for float64 to hold it exactly.
+    """Get a number of an entry, finite and small enough for float64 to hold it exactly.
 
     Raises:
         DataError: there is none.
@@ -77,7 +77,7 @@ def number(entry: Any, key: str) -> float:
 
 
 def whole_number(entry: Any, key: str) -> int:
-    """The same where it has to be whole; 7.0 is 7."""
+    """Get a whole number of an entry, as `number`; 7.0 is 7."""
     value = entry.get(key) if isinstance(entry, Mapping) else None
     if not isinstance(value, (int, float)) or not abs(value) <= _LARGEST or value != int(value):
         raise DataError(

@@ -1,7 +1,7 @@
-"""PNGs of the plain kinds that labels and images come in, decoded quickly.
+"""A fast decoder for the plain kinds of PNG that labels and images come in.
 
-Most time of decoding a label map goes into inflating long runs, which zlib-ng does ten times as
-fast as the zlib inside OpenCV; of a photo it is two or three times. What is left, undoing the
+Most of the time of decoding a label map goes into inflating long runs, which zlib-ng does ten times
+as fast as the zlib inside OpenCV; for a photo it is two or three times. What is left, undoing the
 filter of each row, is cheap with NumPy for the filters that OpenCV writes; where there are others
 OpenCV undoes them all, given the rows uncompressed. The file is looked through first, for OpenCV
 says nothing of palettes, and of a broken file only on the C library's standard error: whatever is
@@ -54,7 +54,7 @@ class _Header(NamedTuple):
 
 
 def read_plain_png(path: str | Path) -> np.ndarray | None:
-    """The values of a PNG as they are stored, or None where Pillow should have a look.
+    """Read the values that a PNG stores, or None for a PNG that Pillow has to decode.
 
     Returns:
         [H, W] uint8 or uint16 of a gray PNG; [H, W, 3] or [H, W, 4] uint8 in the order red, green,
@@ -86,7 +86,7 @@ def read_plain_png(path: str | Path) -> np.ndarray | None:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of the chunks up to the first broken one; all pixels come as one.
+    """Yield kind and content of the chunks up to the first broken one; all pixels come as one.
 
     Raises:
         ValueError: the checksum of pixels is wrong.
@@ -143,7 +143,7 @@ def _inflated(pixels: bytes, header: _Header) -> np.ndarray | None:
 def _unfiltered(rows: np.ndarray, pixel_bytes: int) -> np.ndarray:
     """[H, W, bytes] uint8: each row added to what its filter predicts, modulo 256.
 
-    Rows that are 0 throughout, most of those of a mask, are not looked at twice.
+    Rows that are 0 throughout, as most rows of a mask are, need no work.
     """
     filters, filtered = rows[:, 0], rows[:, 1:].reshape(len(rows), -1, pixel_bytes)
     if (filters == _SUB).all():
@@ -160,7 +160,7 @@ def _unfiltered(rows: np.ndarray, pixel_bytes: int) -> np.ndarray:
 
 
 def _sums_from_the_left(rows: np.ndarray) -> np.ndarray:
-    """Of each pixel and those before it, [N, W, bytes], modulo 256."""
+    """[N, W, bytes] sums of each pixel and the pixels before it in its row, modulo 256."""
     changes = rows != 0
     if np.count_nonzero(changes) > _SPARSE * changes.size:
         return _sums_by_columns(rows)
@@ -168,7 +168,7 @@ def _sums_from_the_left(rows: np.ndarray) -> np.ndarray:
 
 
 def _sums_by_columns(rows: np.ndarray) -> np.ndarray:
-    """Adding whole columns takes NumPy two thirds of the time of accumulating along the rows."""
+    """Add whole columns, which takes NumPy two thirds of the time of accumulating along rows."""
     columns = cv2.transpose(rows)
     for before, column in pairwise(columns):
         column += before
@@ -176,7 +176,7 @@ def _sums_by_columns(rows: np.ndarray) -> np.ndarray:
 
 
 def _sums_by_runs(rows: np.ndarray, changes: np.ndarray) -> np.ndarray:
-    """Adds up only where something changes, and repeats the sum up to the next change."""
+    """Add only where something changes, and repeat the sum up to the next change."""
     changes[:, 0, 0] = True  # each row begins anew
     count, width, pixel_bytes = rows.shape
     starts = np.flatnonzero(changes) // pixel_bytes
@@ -198,7 +198,7 @@ def _as_stored(values: np.ndarray, header: _Header) -> np.ndarray:
 
 
 def _unfiltered_by_opencv(rows: np.ndarray, header: _Header, content: bytes) -> np.ndarray | None:
-    """The values by way of a PNG of the same header, whose rows are not compressed."""
+    """Decode by OpenCV a PNG with the same header whose rows are not compressed."""
     chunks = ((b"IHDR", content), (b"IDAT", zlib_ng.compress(rows, 0)), (b"IEND", b""))
     data = _SIGNATURE + b"".join(part for chunk in chunks for part in _framed(*chunk))
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

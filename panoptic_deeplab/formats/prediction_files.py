@@ -1,4 +1,4 @@
-"""Predictions that another program left as files, read back one image at a time."""
+"""Predictions in the files of another program, read one image at a time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Entry:
 
 
 class CocoPredictions:
-    """A JSON in COCO panoptic form and the PNGs it describes.
+    """A JSON in COCO panoptic format and the PNGs it describes.
 
     The JSON's `categories`, where it has them, tell the classes by their names; else the category
     ids are the data set's own. An image is found by its id, with or without the folders before it,
@@ -56,11 +56,11 @@ class CocoPredictions:
         self._by_name = _only_unique(entries)
 
     def classes_by_id(self) -> Mapping[Any, int]:
-        """Category id -> class index, for a JSON that names no categories."""
+        """Map category ids to class indices, for a JSON that names no categories."""
         return self.info.index_of_official_id
 
     def classes_by_name(self, names: Mapping[Any, str]) -> Mapping[Any, int]:
-        """Category id -> class index of those that the data set has."""
+        """Map category ids to class indices, for the categories that the data set has."""
         indices = self.info.index_of_name
         known = {number: indices[name] for number, name in names.items() if name in indices}
         if not known:
@@ -72,11 +72,11 @@ class CocoPredictions:
         return known
 
     def missing(self, images: Iterable[tuple[str, Path]]) -> list[str]:
-        """The ids of those images, given with their paths, that have no prediction."""
+        """List the ids of the images (id, path) that have no prediction."""
         return [name for name, image_path in images if self._entry(name, image_path) is None]
 
     def read(self, image_id: str, image_path: Path) -> Prediction:
-        """The prediction for an image that is not missing.
+        """Read the prediction of an image that is not missing.
 
         Raises:
             DataError: its PNG is missing or unreadable or lies elsewhere, or a segment is of an
@@ -106,7 +106,7 @@ class CocoPredictions:
 
 
 class CityscapesPredictions(CocoPredictions):
-    """The same as Cityscapes' server takes it: category ids are label ids."""
+    """COCO panoptic files as Cityscapes' server takes them: category ids are label ids."""
 
     def classes_by_id(self) -> Mapping[Any, int]:
         return {label_named(name).id: index for name, index in self.info.index_of_name.items()}
@@ -133,11 +133,11 @@ class Bdd100kPredictions:
             raise DataError(f"{path}: no bitmask *.png lies below")
 
     def missing(self, images: Iterable[tuple[str, Path]]) -> list[str]:
-        """The ids of those images, given with their paths, that have no prediction."""
+        """List the ids of the images (id, path) that have no prediction."""
         return [name for name, image_path in images if image_path.stem not in self._paths]
 
     def read(self, image_id: str, image_path: Path) -> Prediction:
-        """The prediction for an image that is not missing; instances of no class are void.
+        """Read the prediction of an image that is not missing; instances of no class are void.
 
         Raises:
             DataError: the bitmask is unreadable.
@@ -211,7 +211,7 @@ def _category_id(entry: Any, path: Path) -> Any:
 
 
 def _only_unique(entries: Iterable[_Entry]) -> dict[str, _Entry]:
-    """Entries by the last part of their id and by their file's stem, where only one has it."""
+    """Index entries by the last part of their id and by their file's stem, if it is unique."""
     found: dict[str, set[str]] = {}
     by_id = {}
     for entry in entries:

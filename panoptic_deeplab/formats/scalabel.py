@@ -1,6 +1,6 @@
-"""Scalabel JSON, the other form of BDD100K's labels: frames with RLE masks or polygons.
+"""Scalabel JSON, the other format of BDD100K's labels: frames with RLE masks or polygons.
 
-Following https://doc.scalabel.ai/format.html; what is written has the form of the `pan_seg.json`
+Following https://doc.scalabel.ai/format.html; what is written has the format of the `pan_seg.json`
 of BDD100K's model zoo (`--format-only`): RLE masks, ids that are whole numbers.
 """
 
@@ -21,7 +21,7 @@ from panoptic_deeplab.formats.masks import MAX_OUTLINE, decode_rle, encode_rle, 
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Segment
 
 _CURVE_STEPS = 16
-_WORDS_FOR_NO = ("0", "off", "f", "false", "n", "no")
+_WORDS_FOR_OFF = ("0", "off", "f", "false", "n", "no")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class LabeledFrame:
 
 
 def read_frames(path: str | Path) -> list[LabeledFrame]:
-    """The frames of a Scalabel JSON, or of all JSONs of a folder.
+    """Read the frames of a Scalabel JSON, or of all JSONs of a folder.
 
     A file is read frame by frame; what is kept takes no more memory than twice the file's size.
 
@@ -109,23 +109,23 @@ def _label(entry: Mapping[str, Any]) -> Label:
 
 
 def _is_set(attribute: Any) -> bool:
-    """A switch as Scalabel understands it, which takes some words for no."""
-    return bool(attribute) and str(attribute).lower() not in _WORDS_FOR_NO
+    """Whether a switch is on; Scalabel takes some words as off."""
+    return bool(attribute) and str(attribute).lower() not in _WORDS_FOR_OFF
 
 
 def _packed(entry: Any, key: str) -> Any:
-    """The same with its list of numbers as an array, which takes a tenth of the memory."""
+    """The entry with its list of numbers as an array, which takes a tenth of the memory."""
     values = entry.get(key) if isinstance(entry, Mapping) else None
     if not isinstance(values, list):
         return entry
     try:
         return {**entry, key: np.array(values)}
-    except ValueError:  # of several lengths: for the decoder to refuse, if it is asked for
+    except ValueError:  # of several lengths: which the decoder refuses, if the mask is needed
         return entry
 
 
 def decode_mask(label: Label, size: tuple[int, int]) -> np.ndarray:
-    """[H, W] bool, the pixels of a label that has a mask.
+    """Decode the mask of a label that has one: [H, W] bool.
 
     Polygons are filled as pycocotools does it; Scalabel fills them with matplotlib, which differs
     along the edge.
@@ -184,12 +184,12 @@ def _curve(start: np.ndarray, first: np.ndarray, second: np.ndarray, end: np.nda
 
 
 def frame_entry(name: str, panoptic: PanopticMap, info: DatasetInfo) -> dict[str, Any]:
-    """One image as a frame of plain types, ready for `write_frames`.
+    """Make the frame of one image, in plain types, for `write_frames`.
 
     Args:
         name: the image's file name, which pairs predictions with annotations.
-        panoptic: ids [H, W] and segments; a segment without a pixel is left out, as the official
-            reader would refuse it.
+        panoptic: ids [H, W] and segments; segments without a pixel are left out: the official
+            reader refuses them.
         info: names the classes.
 
     Returns:
@@ -224,5 +224,5 @@ def _label_entry(
 
 
 def write_frames(path: str | Path, frames: Sequence[Mapping[str, Any]]) -> None:
-    """Writes a Scalabel JSON, the list of what `frame_entry` made of each image."""
+    """Write a Scalabel JSON of the frames that `frame_entry` made."""
     write_json(path, list(frames))
