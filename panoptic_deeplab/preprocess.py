@@ -13,7 +13,7 @@ from panoptic_deeplab.structures import Frame
 
 
 class Preprocess(nn.Layer):
-    """Normalises a batch of uint8 images and blanks their padding.
+    """Normalizes a batch of uint8 images and blanks their padding.
 
     It has no entry in a state dict: mean and std belong to the configuration.
 

@@ -12,7 +12,7 @@ import paddle.nn.functional as F
 def resize_outputs(
     outputs: dict[str, paddle.Tensor], size: tuple[int, int], *, align_corners: bool = True
 ) -> dict[str, paddle.Tensor]:
-    """All maps of `outputs` at `size` (height, width), bilinear.
+    """Resize all maps of `outputs` to `size` (height, width), bilinear.
 
     Args:
         outputs: named [N, C, h, w] maps. Offsets are in pixels of the network's input, so that
@@ -26,15 +26,15 @@ def resize_outputs(
 def resize_map(
     value: paddle.Tensor, size: tuple[int, int], align_corners: bool = True
 ) -> paddle.Tensor:
-    """One [N, C, h, w] map at `size`; itself where it has that size already."""
-    known = paddle.in_dynamic_mode()  # in a program for any size they are numbers only as it runs
+    """Resize one [N, C, h, w] map to `size`; a map of that size is returned as it is."""
+    known = paddle.in_dynamic_mode()  # in a program sizes are numbers only when it runs
     if known and tuple(value.shape[-2:]) == tuple(size):
         return value
     return F.interpolate(value, size, mode="bilinear", align_corners=align_corners)
 
 
 class Upsampled:
-    """`resize_map(value, size)` of which only some pixels are asked for, so that it is never made.
+    """`resize_map(value, size)` evaluated at some pixels only, without making the whole map.
 
     Args:
         value: [N, C, h, w].
@@ -62,17 +62,17 @@ class Upsampled:
         left, right, across = (of_columns.gather(columns) for of_columns in self.columns)
         above, below = ((images * self.height + y) * self.width for y in (upper, lower))
         locations = [above + left, above + right, below + left, below + right]
-        fractions = [
+        weights = [
             (1 - down) * (1 - across),
             (1 - down) * across,
             down * (1 - across),
             down * across,
         ]
-        return _Blend.apply(self.locations, paddle.stack(locations), paddle.stack(fractions))
+        return _Blend.apply(self.locations, paddle.stack(locations), paddle.stack(weights))
 
 
 class _Blend(paddle.autograd.PyLayer):
-    """Sums of weighted rows; the backward pass needs the weights alone, so no row is kept."""
+    """Weighted sums of rows; the backward pass needs the weights alone, so no row is kept."""
 
     @staticmethod
     def forward(
@@ -98,7 +98,7 @@ class _Blend(paddle.autograd.PyLayer):
 def _neighbors(
     length: int, target: int, align_corners: bool
 ) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
-    """For each of `target` pixels the location before, the one after, and the latter's fraction."""
+    """For each of `target` pixels: the location before, the one after, and the weight of that."""
     pixels = np.arange(target)
     if align_corners:
         positions = pixels * ((length - 1) / max(target - 1, 1))
@@ -107,5 +107,5 @@ def _neighbors(
         positions = np.maximum((pixels + 0.5) * ratio - 0.5, 0)
     before = np.minimum(positions.astype(np.int64), length - 1)
     after = np.minimum(before + 1, length - 1)
-    fraction = (positions - before).astype(np.float32)
-    return paddle.to_tensor(before), paddle.to_tensor(after), paddle.to_tensor(fraction)
+    weight = (positions - before).astype(np.float32)
+    return paddle.to_tensor(before), paddle.to_tensor(after), paddle.to_tensor(weight)

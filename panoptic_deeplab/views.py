@@ -1,13 +1,13 @@
-"""Test-time augmentation: an image is shown scaled and mirrored, the outputs are inverted.
+"""Test-time augmentation: an image is scaled and mirrored, and what a network gives is inverted.
 
-Pixels count as points. Scaling maps the first and the last row and column of the valid box to the
-first and the last of the scaled box, mirroring swaps the columns; inverting is exactly the
-inverse map, so that nothing shifts. At a whole factor the image's points are among the view's:
+Pixels are points. Scaling maps the first and the last row and column of the valid box to the first
+and the last of the scaled box, mirroring reverses the columns; `View.invert` is the exact inverse,
+so that nothing shifts. At an integer factor the image's points are among the view's points:
 scaling up and inverting changes nothing.
 
-The valid box is cut out first and padded again at the bottom and the right after the mirroring.
-Mirroring the padded input would move the image by the width of its padding: by the one pixel
-that the authors' code (bowenc0221/panoptic-deeplab) is off with 2048 columns in 2049.
+The valid box is cut out first and padded again at the bottom and the right after mirroring.
+Mirroring the padded input would shift the image by the width of its padding: with 2048 columns in
+2049, the authors' code (bowenc0221/panoptic-deeplab) is off by that one pixel.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from panoptic_deeplab.structures import Frame
 
 SMALLEST_SCALE, LARGEST_SCALE = 0.1, 10.0
 COARSEST_STRIDE = 32
-"""A view's sides leave the same remainder by it as the input's, which the model was built for."""
+"""A view's sides are congruent to the input's sides, which the model was built for, modulo this."""
 
 
 @dataclass(frozen=True)
 class View:
-    """One way of showing the valid box of an input.
+    """A scaled or mirrored view of the valid box of an input.
 
     Attributes:
         input_size: (height, width) of the unscaled input with its padding.
@@ -72,14 +72,14 @@ class View:
         return F.pad(inside, [left, beside, top, below])
 
     def invert_vectors(self, vectors: paddle.Tensor) -> paddle.Tensor:
-        """`invert` of [N, 2, *size] (y, x) in pixels of the view, made pixels of the input."""
+        """`invert` for vectors [N, 2, *size] (y, x) in pixels of the view, then of the input."""
         factors = self._factors()
         if self.mirrored:
             factors[1] = -factors[1]
         return self.invert(vectors) * paddle.to_tensor(factors).reshape([1, 2, 1, 1])
 
     def invert_boxes(self, boxes: np.ndarray) -> np.ndarray:
-        """[K, 4] (x0, y0, x1, y1) between points of the view, made such of the input."""
+        """Boxes [K, 4] (x0, y0, x1, y1) of the view, between points, as boxes of the input."""
         rows, columns = self._factors()
         x0, y0, x1, y1 = boxes.T
         if self.mirrored:
@@ -90,7 +90,7 @@ class View:
         )
 
     def _factors(self) -> list[float]:
-        """How many pixels (y, x) of the input one of the view is."""
+        """Pixels of the input (y, x) for each pixel of the view."""
         return [
             (side - 1) / (shown - 1) if shown > 1 else 1.0
             for side, shown in zip(_size_of(self.box), self.shown_size, strict=True)
@@ -103,7 +103,7 @@ class Augmentation:
 
     Args:
         scales: factors of the image's size.
-        flip_horizontal: show each scale mirrored as well.
+        flip_horizontal: add the mirrored view of each scale.
 
     Raises:
         UsageError: no scale, a scale twice, or one outside 0.1..10.
@@ -139,12 +139,12 @@ def _size_of(box: tuple[int, int, int, int]) -> tuple[int, int]:
 
 
 def _scaled(side: int, scale: float) -> int:
-    """The points on a scaled side whose ends stay its ends: 2 n + 1 for n + 1 at scale 2."""
+    """The number of points on a scaled side with the same ends: 2 n + 1 for n + 1 at scale 2."""
     return max(int((side - 1) * scale) + 1, min(side, 2))
 
 
 def _padded(side: int, scale: float) -> int:
-    """The scaled side, made larger until a network takes it as it takes the unscaled one."""
+    """The scaled side, enlarged to the remainder of the unscaled side by the coarsest stride."""
     scaled = _scaled(side, scale)
     return scaled + (side - scaled) % COARSEST_STRIDE
 

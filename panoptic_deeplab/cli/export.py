@@ -28,11 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def add_arguments(parser: Parser) -> None:
     """Describe the verb and its flags."""
     parser.describe(
-        "Export a model for any batch, height and width. Under --save_dir come "
+        "Export a model for any batch, height and width. --save_dir gets "
         "deploy.yaml and inference.json with inference.pdiparams (Paddle) or model.onnx (ONNX). "
-        "With --with_postprocess the file takes uint8 images and gives panoptic ids, a segment "
-        "table and a semantic map. What was written is run on a sample; if it does not agree with "
-        "the model, nothing is left behind.",
+        "With --with_postprocess the file maps uint8 images to panoptic ids, a segment table and a "
+        "semantic map. The export is compared with the model on a sample and put in place only if "
+        "both agree.",
         "panoptic-deeplab export --model_path output/demo/model --save_dir output/demo/onnx "
         "--format onnx --with_postprocess",
     )
@@ -72,13 +72,13 @@ def add_arguments(parser: Parser) -> None:
         help=f"images like those to come; {CALIBRATION_IMAGES} of them are used",
     )
     parser.add_argument(
-        "--image", type=Path, help="the sample to try the export on (default: one made here)"
+        "--image", type=Path, help="the sample for that comparison (default: a generated image)"
     )
     parser.add_argument(
         "--repeats",
         type=positive,
         default=REPEATS,
-        help="runs of which the median time is told (default: %(default)s)",
+        help="runs whose median time is printed (default: %(default)s)",
     )
 
 
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> None:
     files = locate_model(arguments.model_path, arguments.config)
     if files.is_exported:
         raise UsageError(f"{files.weights}: is exported already; give the checkpoint")
-    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's remarks on its own programs
+    os.environ.setdefault("GLOG_minloglevel", "2")  # hides Paddle's notes on its own programs
     start_log()
     predictor = load_predictor(files, LoadOptions(arguments.device, arguments.opts))
     end_quietly_when_terminated()

@@ -1,1 +1,1 @@
-"""Networks as files that run without Paddle, and what runs them."""
+"""Trained models as files for other runtimes."""

@@ -1,4 +1,4 @@
-"""What an exported file is told with: `deploy.yaml`, and the same as JSON in the ONNX file."""
+"""The description of an exported file: `deploy.yaml`, and the same as JSON in the ONNX file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PANOPTIC_OUTPUTS = (
     "segment_count",
     "semantic_map",
 )
-_MOST_BYTES = 1 << 22  # of a description
+_MAX_BYTES = 1 << 22  # of a description
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, UsageError)
 
 
@@ -38,13 +38,13 @@ class Deployment:
     """An exported model's description.
 
     Attributes:
-        with_postprocess: whether the file gives ids and segments, from uint8 pictures, or what the
-            network gives, from a normalised input.
+        with_postprocess: whether the file maps uint8 images to ids and segments, or a normalized
+            input to the outputs of the network.
         info: the classes.
         normalization: of the network's input.
         min_size: (height, width) that smaller images are padded to, at the bottom and the right.
         grouping: the settings of the grouping.
-        made_by: the versions of what made the file.
+        made_by: versions of the programs that made the file.
     """
 
     with_postprocess: bool
@@ -56,16 +56,16 @@ class Deployment:
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """What the file gives, in order."""
+        """Names of the file's outputs, in order."""
         return PANOPTIC_OUTPUTS if self.with_postprocess else NETWORK_OUTPUTS
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for YAML and JSON; `from_dict` turns it back."""
+        """Plain types, for YAML and JSON; `from_dict` is the inverse."""
         settings = asdict(self.grouping)
         return {
             "format": FORMAT,
             "with_postprocess": self.with_postprocess,
-            "input": _PICTURES if self.with_postprocess else _NORMALISED,
+            "input": _IMAGES if self.with_postprocess else _NORMALISED,
             "outputs": {name: _MEANING[name] for name in self.output_names},
             "normalization": {
                 "formula": "(value / 255 - mean) / std, then padding with 0",
@@ -75,7 +75,7 @@ class Deployment:
             "padding": {
                 "least_height": self.min_size[0],
                 "least_width": self.min_size[1],
-                "where": "below and beside the picture; larger pictures are taken as they are",
+                "where": "below and beside the image; larger images are taken as they are",
             },
             "grouping": settings | {"thing_ids": [int(i) for i in settings["thing_ids"]]},
             "classes": self.info.to_dict(),
@@ -128,7 +128,7 @@ def read_deployment(folder: str | Path) -> Deployment:
             "export again with panoptic-deeplab export"
         )
     with open_file(path) as file:
-        text = file.read(_MOST_BYTES)
+        text = file.read(_MAX_BYTES)
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
@@ -136,24 +136,24 @@ def read_deployment(folder: str | Path) -> Deployment:
     return Deployment.from_dict(content, str(path))
 
 
-_PICTURES = {
+_IMAGES = {
     "name": "image",
     "type": "uint8",
-    "layout": "NHWC, RGB, any batch, height and width; the file normalises and pads",
+    "layout": "NHWC, RGB, any batch, height and width; the file normalizes and pads",
 }
 _NORMALISED = {
     "name": "image",
     "type": "float32",
-    "layout": "NCHW, RGB, any batch, height and width; normalised and padded as told below",
+    "layout": "NCHW, RGB, any batch, height and width; normalized and padded as described below",
 }
 _MEANING = {
     "semantic": "[N, classes, h, w] float32 logits at the network's stride",
-    "center": "[N, 1, h, w] float32 heat",
-    "offset": "[N, 2, h, w] float32, (y, x) to the own centre in input pixels",
+    "center": "[N, 1, h, w] float32 center heatmap",
+    "offset": "[N, 2, h, w] float32, (y, x) offset to the instance center in input pixels",
     "panoptic": "[N, H, W] int32: 0 void, else the id of a segment",
-    "segment_class": "[N, M] int32: class of the segment with id row + 1, -1 where there is none",
+    "segment_class": "[N, M] int32: class of the segment with id row + 1, -1 without one",
     "segment_score": "[N, M] float32: mean probability of its class over its pixels",
-    "segment_area": "[N, M] int32: its pixels",
-    "segment_count": "[N] int32: segments of each picture",
+    "segment_area": "[N, M] int32: number of its pixels",
+    "segment_count": "[N] int32: number of segments of each image",
     "semantic_map": "[N, H, W]: class of each pixel by the semantic branch alone",
 }

@@ -1,4 +1,4 @@
-"""Writes a trained model as one file for other runtimes, and puts it in place once it agrees."""
+"""Exports a trained model as one file, which is put in place once it agrees with the model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def export_model(
         predictor: the model with all that it needs to predict.
         save_dir: the folder of the export, new or with an earlier one, which is replaced.
         plan: what to write.
-        config: path or name of the model's configuration, told in the description.
+        config: path or name of the model's configuration, for the description.
 
     Returns:
         the files, sorted.
@@ -55,7 +55,7 @@ def export_model(
 
 
 def describe(predictor: Predictor, plan: ExportPlan, config: str) -> Deployment:
-    """What goes into deploy.yaml.
+    """The description of an export.
 
     Raises:
         UsageError: a transform or the postprocessor has no form in an export.
@@ -81,7 +81,7 @@ def describe(predictor: Predictor, plan: ExportPlan, config: str) -> Deployment:
 
 
 def _versions(plan: ExportPlan) -> dict[str, Any]:
-    """The versions of what makes the file."""
+    """Versions of the programs that make the file."""
     packages = ["paddlepaddle", *(["paddle2onnx", "onnx"] if plan.is_onnx else [])]
     known = {"panoptic_deeplab": panoptic_deeplab.__version__, "python": platform.python_version()}
     known |= {name: version(name) for name in packages}
@@ -93,7 +93,7 @@ def _versions(plan: ExportPlan) -> dict[str, Any]:
 def write_program(
     folder: Path, predictor: Predictor, deployment: Deployment, plan: ExportPlan
 ) -> None:
-    """Write the Paddle program: of the network alone where ONNX is made of it."""
+    """Write the Paddle program: of the network alone where it is converted to ONNX."""
     program = (
         PanopticProgram(predictor.model, predictor.preprocess, deployment)
         if plan.with_postprocess and not plan.is_onnx
@@ -105,8 +105,8 @@ def write_program(
 def write_onnx(
     folder: Path, predictor: Predictor, deployment: Deployment, plan: ExportPlan
 ) -> None:
-    """Write `model.onnx`, made of the program in `folder`, which stays beside it."""
-    # here, as a Paddle export does without these packages
+    """Write `model.onnx`, converted from the program in `folder`, which stays beside it."""
+    # here, because a Paddle export works without these packages
     from panoptic_deeplab.export.onnx_file import convert_program, with_grouping, write_model
     from panoptic_deeplab.export.quantization import quantized
 
@@ -120,7 +120,7 @@ def write_onnx(
 
 
 def _calibration_inputs(images: str, predictor: Predictor) -> Iterator[np.ndarray]:
-    """Inputs of the network [1, 3, P, Q] float32, of some of the images."""
+    """Inputs of the network [1, 3, P, Q] float32, from some of the images."""
     found = find_images(images)
     chosen = found[:: max(1, len(found) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
     with progress_bar(chosen, title="calibrating", total=len(chosen), unit="images") as bar:

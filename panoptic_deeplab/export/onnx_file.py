@@ -1,4 +1,4 @@
-"""A Paddle program as an ONNX file, with the grouping behind it if wanted."""
+"""Converts a Paddle program to an ONNX file and appends the grouping."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from panoptic_deeplab.export.description import METADATA_KEY, NETWORK_OUTPUTS, D
 from panoptic_deeplab.export.onnx_grouping import grouping, preparation
 from panoptic_deeplab.export.program import PROGRAM
 
-# In a process of its own: the converter ends the one it runs in where it has no word for an
-# operator, and would install packages if its optimiser were not turned off.
+# In a process of its own: the converter exits where it does not know an operator, and would
+# install packages if its optimizer were not turned off.
 _CONVERT = """
 import sys, paddle2onnx
 program, weights, file, opset = sys.argv[1:]
@@ -28,17 +28,17 @@ paddle2onnx.export(program, weights, file, opset_version=int(opset), auto_upgrad
 """
 _NO_INSTALLING = {"POLYGRAPHY_INSTALL_CMD": "/bin/false", "POLYGRAPHY_AUTOINSTALL_DEPS": "0"}
 _SECONDS = 1800
-_NETWORK = "network/"  # before the names of the network's part of a file with the grouping
+_NETWORK = "network/"  # prefix of the network's names in a file with the grouping
 
 _OPERATOR = re.compile(r'"#":"1\.(?![at]_)([^"]+)"')
-_KNOWN_BY_OTHER_NAMES = {
+_KNOWN_UNDER_OTHER_NAMES = {
     *("add", "subtract", "multiply", "divide", "floor_divide", "remainder", "maximum", "minimum"),
     *("batch_norm_", "data", "fetch"),
 }
 
 
 def convert_program(folder: Path, opset: int) -> onnx.ModelProto:
-    """The ONNX form of the program in `folder`, its input and outputs under their names.
+    """Convert the program in `folder` to ONNX; input and outputs keep their names.
 
     Raises:
         UsageError: an operator has no ONNX form; the message names it.
@@ -68,24 +68,24 @@ def convert_program(folder: Path, opset: int) -> onnx.ModelProto:
 
 
 def unsupported_operators(program: str) -> list[str]:
-    """Which operators in the text of an `inference.json` the converter does not know, sorted.
+    """The operators in the text of an `inference.json` that the converter does not know, sorted.
 
-    The converter itself only says that there are some.
+    The converter itself does not name them.
     """
     from paddle2onnx import paddle2onnx_cpp2py_export
 
     known = set(paddle2onnx_cpp2py_export.get_all_supported_operators_pir())
-    return sorted(set(_OPERATOR.findall(program)) - known - _KNOWN_BY_OTHER_NAMES)
+    return sorted(set(_OPERATOR.findall(program)) - known - _KNOWN_UNDER_OTHER_NAMES)
 
 
 def with_grouping(network: onnx.ModelProto, deployment: Deployment) -> onnx.ModelProto:
-    """One model from pictures to ids and segments."""
+    """Join preparation, network and grouping to one model from images to ids and segments."""
     opset = network.opset_import[0].version
     before = preparation(deployment.normalization, deployment.min_size, opset)
     after = grouping(deployment.grouping, opset)
     for model in (before, after):
         model.ir_version = network.ir_version
-    sizes = ["picture_size", "input_size"]
+    sizes = ["image_size", "input_size"]
     network = compose.add_prefix(network, _NETWORK)
     prepared = compose.merge_models(
         before,
@@ -98,7 +98,7 @@ def with_grouping(network: onnx.ModelProto, deployment: Deployment) -> onnx.Mode
 
 
 def network_outputs(path: Path, image: np.ndarray) -> dict[str, np.ndarray]:
-    """What the network inside a file with the grouping gives for pictures [N, H, W, 3]."""
+    """The outputs of the network inside a file with the grouping, for images [N, H, W, 3]."""
     import onnxruntime
 
     model = onnx.load(str(path))
@@ -107,15 +107,15 @@ def network_outputs(path: Path, image: np.ndarray) -> dict[str, np.ndarray]:
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names
     )
     content = model.SerializeToString()
-    del model  # two copies of the weights at a time are enough
+    del model  # limits memory to two copies of the weights
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # warnings are of its own fusions
+    options.log_severity_level = 3  # it warns of its own fusions
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return dict(zip(NETWORK_OUTPUTS, session.run(names, {"image": image}), strict=True))
 
 
 def write_model(model: onnx.ModelProto, deployment: Deployment, path: Path) -> None:
-    """Checks the model, tells it its description and writes it.
+    """Check the model, add its description and write it.
 
     Raises:
         DataError: it is beyond the two gigabytes that one ONNX file holds.
@@ -129,7 +129,7 @@ def write_model(model: onnx.ModelProto, deployment: Deployment, path: Path) -> N
 
 
 def _renamed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Outputs under their names instead of fetch_name_k, dimensions as N, H, W and h, w."""
+    """Name the outputs, instead of fetch_name_k, and the dimensions N, H, W and h, w."""
     graph = model.graph
     new = dict(zip([output.name for output in graph.output], NETWORK_OUTPUTS, strict=True))
     for node in graph.node:
@@ -150,7 +150,7 @@ def _name_dimensions(value: onnx.ValueInfoProto, names: str) -> None:
 
 
 def _without_unused(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without the constants that the converter leaves over; ONNX Runtime warns of each."""
+    """Remove the unused constants that the converter leaves; ONNX Runtime warns of each."""
     used = {name for node in model.graph.node for name in node.input}
     kept = [constant for constant in model.graph.initializer if constant.name in used]
     del model.graph.initializer[:]
@@ -159,7 +159,7 @@ def _without_unused(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _reason(log: str) -> str:
-    """The lines in which the converter says what it cannot do."""
+    """The lines of the converter's log that say what it cannot do."""
     log = re.sub(r"\x1b\[[0-9;]*m", "", log)
     telling = [line for line in log.splitlines() if re.search(r"not support|Error|error", line)]
     return one_line(" ".join(telling[:2] or log.splitlines()[-2:]))[:300]

@@ -1,18 +1,18 @@
 """The grouping of Panoptic-DeepLab as an ONNX graph of standard operators.
 
-Two models in ONNX's text form: `preparation` takes pictures to the network's input, `grouping` its
-outputs to ids and segments, with the ids of `CenterGrouping`. They are written by hand because
-converters have no words for histograms and no stable top-k. What forced their shape:
+Two models in ONNX's text form: `preparation` maps images to the network's input, `grouping` maps
+its outputs to ids and segments, with the ids of `CenterGrouping`. They are written by hand because
+converters support neither histograms nor a stable top-k. The reasons for their form:
 
 - `ScatterND` with `reduction="add"` races in ONNX Runtime where indices repeat; the
   one-dimensional `ScatterElements` does not.
-- ONNX Runtime takes single numbers ten times as fast by `GatherElements` as by `Gather`.
-- OpenVINO's `TopK` is not stable, so it only tells the k-th heat; ties are counted.
-- OpenVINO writes beyond the scan outputs of a loop that runs more often than before, and fails at
-  loops in loops. So all images go through each step at once, those with fewer peaks or centres in
-  rows filled up, and the one loop, over blocks of distances, carries what it has found so far.
-- Few runtimes agree on what an operator makes of nothing. So a peak of an image that is not there
-  and the last pixel, thing or not, are appended, which changes no result.
+- ONNX Runtime looks single numbers up ten times as fast by `GatherElements` as by `Gather`.
+- OpenVINO's `TopK` is not stable, so it only gives the k-th value; ties are counted.
+- OpenVINO writes beyond the scan outputs of a loop that runs more often than before, and fails on
+  nested loops. So all images go through each step at once, with padded rows where there are fewer
+  peaks or centers, and the only loop, over blocks of distances, carries its results so far.
+- Runtimes disagree on empty inputs. So a peak of an image after the last and the last pixel, thing
+  or not, are appended, which changes no result.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.normalization import Normalization
 
 BLOCK = 4080
-"""Thing pixels whose distances to all centres are held at a time.
+"""Thing pixels whose distances to all centers are held at a time.
 
-No power of two: the distances of a pixel would lie in the same few lines of the cache, and ONNX
-Runtime's `ArgMin` over them take four times as long.
+Not a power of two: the distances of a pixel would share a few cache lines, and ONNX Runtime's
+`ArgMin` over them would take four times as long.
 """
 
 LOWEST = float(np.finfo(np.float32).min)
@@ -43,10 +43,10 @@ Constants = Mapping[str, np.ndarray]
 def preparation(
     normalization: Normalization, min_size: tuple[int, int], opset: int
 ) -> onnx.ModelProto:
-    """Pictures `image` [N, H, W, 3] uint8 RGB -> `network_input` [N, 3, P, Q].
+    """Images `image` [N, H, W, 3] uint8 RGB -> `network_input` [N, 3, P, Q].
 
-    As `Padding` and `Preprocess`: normalised, and 0 below and beside the picture up to at least
-    `min_size`. It also gives `picture_size` (H, W) and `input_size` (P, Q).
+    As `Padding` and `Preprocess`: normalized, then padded with 0 at the bottom and the right to at
+    least `min_size`. It also gives `image_size` (H, W) and `input_size` (P, Q).
 
     Args:
         normalization: of the pixels.
@@ -63,19 +63,19 @@ def preparation(
     }
     signature = (
         "(uint8[N, H, W, 3] image) => "
-        "(float[N, 3, P, Q] network_input, int64[2] picture_size, int64[2] input_size)"
+        "(float[N, 3, P, Q] network_input, int64[2] image_size, int64[2] input_size)"
     )
     body = """
-        picture_shape = Shape(image)
-        picture_size = Slice(picture_shape, height_place, channel_place)
-        input_size = Max(picture_size, min_size)
-        missing = Sub(input_size, picture_size)
+        image_shape = Shape(image)
+        image_size = Slice(image_shape, height_place, channel_place)
+        input_size = Max(image_size, min_size)
+        missing = Sub(input_size, image_size)
         pads = Concat<axis = 0>(no_pads, missing)
         values = Cast<to = 1>(image)
         channels_first = Transpose<perm = [0, 3, 1, 2]>(values)
         scaled = Mul(channels_first, scale)
-        normalised = Add(scaled, shift)
-        network_input = Pad(normalised, pads)
+        normalized = Add(scaled, shift)
+        network_input = Pad(normalized, pads)
     """
     return _model("preparation", signature, constants, body, opset)
 
@@ -83,30 +83,30 @@ def preparation(
 def grouping(settings: GroupingSettings, opset: int) -> onnx.ModelProto:
     """The network's outputs -> ids, segments and the semantic map.
 
-    Inputs are `semantic`, `center` and `offset` as the model gives them, `picture_size` and
+    Inputs are `semantic`, `center` and `offset` as the model gives them, `image_size` and
     `input_size`. Outputs, for M = top_k + classes:
 
     - `panoptic` [N, H, W] int32: 0 void, 1..K;
     - `segment_class` [N, M] int32, `segment_score` [N, M] float32, `segment_area` [N, M] int32:
       row i is the segment with id i + 1; class -1 from row K on;
     - `segment_count` [N] int32: K;
-    - `semantic_map` [N, H, W] uint8 (int32 with more than 255 classes): the class that the
-      semantic branch alone says.
+    - `semantic_map` [N, H, W] uint8 (int32 with more than 255 classes): the class by the
+      semantic branch alone.
     """
     C, M = settings.num_classes, settings.max_segments
     label_type, label_code = ("uint8", 2) if np.iinfo(np.uint8).max >= C else ("int32", 6)
     signature = f"""
         (float[N, {C}, h, w] semantic, float[N, 1, h, w] center, float[N, 2, h, w] offset,
-         int64[2] picture_size, int64[2] input_size)
+         int64[2] image_size, int64[2] input_size)
         => (int32[N, H, W] panoptic, int32[N, {M}] segment_class, float[N, {M}] segment_score,
             int32[N, {M}] segment_area, int32[N] segment_count, {label_type}[N, H, W] semantic_map)
     """
     body = f"""
         {_upsampling(settings)}
         input_labels = ArgMax<axis = 1, keepdims = 0>(semantic_input)
-        labels = Slice(input_labels, no_start, picture_size, map_axes)
-        center_full = Slice(center_input, no_start, picture_size, spatial_axes)
-        offset_full = Slice(offset_input, no_start, picture_size, spatial_axes)
+        labels = Slice(input_labels, no_start, image_size, map_axes)
+        center_full = Slice(center_input, no_start, image_size, spatial_axes)
+        offset_full = Slice(offset_input, no_start, image_size, spatial_axes)
         semantic_map = Cast<to = {label_code}>(labels)
         {_peaks(settings.nms_kernel)}
         {_highest_logit(opset)}
@@ -121,7 +121,7 @@ def grouping(settings: GroupingSettings, opset: int) -> onnx.ModelProto:
 
 
 def _upsampling(settings: GroupingSettings) -> str:
-    """All maps at the pictures' size, as `resize_outputs`."""
+    """All maps at the images' size, as `resize_outputs`."""
     mode = "align_corners" if settings.align_corners else "half_pixel"
     names = {"semantic": "class_count", "center": "one", "offset": "two"}
     return "network_shape = Shape(semantic)\n batch = Slice(network_shape, zero, one)" + "".join(
@@ -142,17 +142,19 @@ def _highest_logit(opset: int) -> str:
 
 
 def _peaks(nms_kernel: int) -> str:
-    """`is_peak` [N, HW]: above the threshold, above all before it in its window, below none.
+    """`is_peak` [N, HW]: above the threshold, above all earlier pixels in its window, below none.
 
-    Before it are the window's rows above and the pixels to the left. To be hotter than these makes
-    one peak of a plateau.
+    Earlier are the window's rows above and the pixels to the left; a plateau has one peak then.
     """
     reach = nms_kernel // 2
     if reach == 0:
-        return "hot = Greater(center_full, threshold)\n is_peak = Flatten(hot)"
+        return """
+        is_above_threshold = Greater(center_full, threshold)
+        is_peak = Flatten(is_above_threshold)
+        """
     return f"""
-        height = Slice(picture_size, zero, one)
-        width = Slice(picture_size, one, two)
+        height = Slice(image_size, zero, one)
+        width = Slice(image_size, one, two)
         wide = Pad(center_full, columns_around, lowest_padding)
         beside = MaxPool<kernel_shape = [1, {reach}]>(wide)
         left = Slice(beside, zero, width, column_axis)
@@ -162,7 +164,7 @@ def _peaks(nms_kernel: int) -> str:
         around = MaxPool<kernel_shape = [{reach}, 1]>(tall)
         above = Slice(around, zero, height, row_axis)
         below = Slice(around, past_middle, end, row_axis)
-        is_hot = Greater(center_full, threshold)
+        is_above_threshold = Greater(center_full, threshold)
         beats_left = Greater(center_full, left)
         beats_above = Greater(center_full, above)
         beats_right = GreaterOrEqual(center_full, right)
@@ -170,16 +172,16 @@ def _peaks(nms_kernel: int) -> str:
         beats_earlier = And(beats_left, beats_above)
         beats_later = And(beats_right, beats_below)
         beats_others = And(beats_earlier, beats_later)
-        peak = And(is_hot, beats_others)
+        peak = And(is_above_threshold, beats_others)
         is_peak = Flatten(peak)
     """
 
 
 def _counted_rows(name: str) -> str:
-    """Of a list of images `<name>_images` [L], sorted: how many lie in each and which is which.
+    """Counts and positions by image in a sorted list of image indices `<name>_images` [L].
 
-    `<name>_counts` and `<name>_starts` [N + 1] are of each image and of one that is not there,
-    `<name>_turns` [L] count from 0 in each image, `most_<name>s` [1] is the highest count.
+    `<name>_counts` and `<name>_starts` [N + 1] are of each image and of one after the last,
+    `<name>_turns` [L] count from 0 in each image, `max_<name>s` [1] is the highest count.
     """
     return f"""
         {name}_list_shape = Shape({name}_images)
@@ -191,12 +193,12 @@ def _counted_rows(name: str) -> str:
         {name}_start_of_each = GatherElements({name}_starts, {name}_images)
         {name}_order = Range(place_0, {name}_list_length, place_1)
         {name}_turns = Sub({name}_order, {name}_start_of_each)
-        most_{name}s_0 = ReduceMax<keepdims = 0>({name}_counts)
-        most_{name}s = Unsqueeze(most_{name}s_0, zero)
+        max_{name}s_0 = ReduceMax<keepdims = 0>({name}_counts)
+        max_{name}s = Unsqueeze(max_{name}s_0, zero)
     """
 
 
-# Sizes, and of each pixel the network's own pixel it lies in.
+# Sizes, and the feature-map location that each pixel lies in.
 _SHARED = """
         image_count = Squeeze(batch)
         images = Range(place_0, image_count, place_1)
@@ -204,8 +206,8 @@ _SHARED = """
         images_and_one = Add(batch, one)
         no_rows = Expand(zero, images_and_one)
         map_shape = Shape(labels)
-        rows_count = Gather(picture_size, place_0)
-        columns_count = Gather(picture_size, place_1)
+        rows_count = Gather(image_size, place_0)
+        columns_count = Gather(image_size, place_1)
         rows = Range(place_0, rows_count, place_1)
         columns = Range(place_0, columns_count, place_1)
         coarse_height = Gather(network_shape, place_2)
@@ -218,9 +220,9 @@ _SHARED = """
         coarse_columns = Div(columns_times, input_width)
         coarse_starts = Mul(coarse_rows, coarse_width)
         coarse_starts_upright = Unsqueeze(coarse_starts, one)
-        cells_wide = Add(coarse_starts_upright, coarse_columns)
-        cells = Cast<to = 6>(cells_wide)
-        cell_count = Mul(coarse_height, coarse_width)
+        locations_wide = Add(coarse_starts_upright, coarse_columns)
+        locations = Cast<to = 6>(locations_wide)
+        location_count = Mul(coarse_height, coarse_width)
         pixel_count_0 = Mul(rows_count, columns_count)
         pixel_count = Unsqueeze(pixel_count_0, zero)
         all_pixels = Mul(batch, pixel_count)
@@ -229,8 +231,8 @@ _SHARED = """
         label_flat = Reshape(labels_small, minus_one)
 """
 
-# `find_centers`: of more than top_k peaks the hottest, on ties the earlier; in row-major order.
-# `center_y`, `center_x` [N + 1, K, 1] end with centres that are far away in images with fewer.
+# `find_centers`: the top_k highest peaks, on ties the earlier, in row-major order.
+# `center_y`, `center_x` [N + 1, K, 1] are padded with far centers in images with fewer.
 _CENTERS = """
         peak_flags = Reshape(is_peak, minus_one)
         real_peaks_2d = NonZero(peak_flags)
@@ -238,32 +240,32 @@ _CENTERS = """
         peaks = Concat<axis = 0>(real_peaks, all_pixels)
         peak_images = Div(peaks, pixel_count)
         peaks_inside = Min(peaks, last_pixel)
-        heat_flat = Reshape(center_full, minus_one)
-        peak_heats = GatherElements(heat_flat, peaks_inside)
+        heatmap_flat = Reshape(center_full, minus_one)
+        peak_values = GatherElements(heatmap_flat, peaks_inside)
         PEAK_ROWS
-        heat_width = Add(most_peaks, top_k)
-        heat_row_starts = Mul(peak_images, heat_width)
-        heat_place = Add(heat_row_starts, peak_turns)
-        heats_length = Mul(images_and_one, heat_width)
-        no_heats = Expand(lowest, heats_length)
-        heats_flat = ScatterElements(no_heats, heat_place, peak_heats)
-        heats_shape = Concat<axis = 0>(images_and_one, heat_width)
-        heats = Reshape(heats_flat, heats_shape)
-        hottest, hottest_places = TopK(heats, top_k)
-        last_heat = Slice(hottest, minus_one, end, one)
-        is_hotter = Greater(heats, last_heat)
-        is_last = Equal(heats, last_heat)
-        hotter_ones = Cast<to = 6>(is_hotter)
+        value_width = Add(max_peaks, top_k)
+        value_row_starts = Mul(peak_images, value_width)
+        value_place = Add(value_row_starts, peak_turns)
+        value_table_length = Mul(images_and_one, value_width)
+        empty_value_table = Expand(lowest, value_table_length)
+        value_table_flat = ScatterElements(empty_value_table, value_place, peak_values)
+        value_table_shape = Concat<axis = 0>(images_and_one, value_width)
+        value_table = Reshape(value_table_flat, value_table_shape)
+        highest, highest_places = TopK(value_table, top_k)
+        last_value = Slice(highest, minus_one, end, one)
+        is_higher = Greater(value_table, last_value)
+        is_last = Equal(value_table, last_value)
+        higher_ones = Cast<to = 6>(is_higher)
         last_ones = Cast<to = 6>(is_last)
-        hotter_count = ReduceSum(hotter_ones, one)
-        free = Sub(top_k_small, hotter_count)
+        higher_count = ReduceSum(higher_ones, one)
+        free = Sub(top_k_small, higher_count)
         last_turn = CumSum(last_ones, place_1)
         is_early = LessOrEqual(last_turn, free)
         is_last_kept = And(is_last, is_early)
-        is_kept = Or(is_hotter, is_last_kept)
+        is_kept = Or(is_higher, is_last_kept)
         kept_ones = Cast<to = 6>(is_kept)
         kept_ones_flat = Reshape(kept_ones, minus_one)
-        peak_kept = GatherElements(kept_ones_flat, heat_place)
+        peak_kept = GatherElements(kept_ones_flat, value_place)
         is_peak_kept = Greater(peak_kept, none)
         kept_2d = NonZero(is_peak_kept)
         kept = Squeeze(kept_2d, zero)
@@ -275,18 +277,18 @@ _CENTERS = """
         center_rows = Cast<to = 1>(center_rows_whole)
         center_columns = Cast<to = 1>(center_columns_whole)
         CENTER_ROWS
-        center_row_starts = Mul(center_images, most_centers)
+        center_row_starts = Mul(center_images, max_centers)
         center_place = Add(center_row_starts, center_turns)
-        centers_length = Mul(images_and_one, most_centers)
+        centers_length = Mul(images_and_one, max_centers)
         no_centers = Expand(far_away, centers_length)
         center_y_flat = ScatterElements(no_centers, center_place, center_rows)
         center_x_flat = ScatterElements(no_centers, center_place, center_columns)
-        centers_shape = Concat<axis = 0>(images_and_one, most_centers, one)
+        centers_shape = Concat<axis = 0>(images_and_one, max_centers, one)
         center_y = Reshape(center_y_flat, centers_shape)
         center_x = Reshape(center_x_flat, centers_shape)
 """.replace("PEAK_ROWS", _counted_rows("peak")).replace("CENTER_ROWS", _counted_rows("center"))
 
-# Which of the pixels are in a block: the last of an image is shorter.
+# Start and end of each block of pixels; the last block of an image is shorter.
 _BLOCKS = """
         pixels_and_more = Add(pixel_counts, block_less_one)
         blocks_of_image = Div(pixels_and_more, block)
@@ -308,7 +310,7 @@ _BLOCKS = """
         block_ends = Min(block_starts_next, image_end)
 """
 
-# `group_pixels`: block by block, each of one image, the nearest of its centres.
+# `group_pixels`: the nearest center, in blocks of pixels of one image.
 # `slots` [N, HW] are instance * classes + class.
 _NEAREST = """
         pixel_is_thing = GatherElements(is_thing, label_flat)
@@ -359,8 +361,8 @@ _NEAREST = """
         nearest = Slice(none_and_nearest, one, end)
         number = Add(nearest, one_small)
         center_count_of_pixel = GatherElements(center_counts, pixel_images)
-        most_number = Cast<to = 6>(center_count_of_pixel)
-        is_center = LessOrEqual(number, most_number)
+        max_number = Cast<to = 6>(center_count_of_pixel)
+        is_center = LessOrEqual(number, max_number)
         grouped_label = GatherElements(label_flat, pixels)
         grouped_is_thing = GatherElements(is_thing, grouped_label)
         grouped_thing_flags = Greater(grouped_is_thing, none)
@@ -371,7 +373,7 @@ _NEAREST = """
         slots_flat = ScatterElements(label_flat, pixels, grouped_slot)
 """.replace("PIXEL_ROWS", _counted_rows("pixel")).replace("BLOCKS", _BLOCKS)
 
-# `vote_from_counts`: one histogram of the slots; each instance takes the class most of it has.
+# `vote_from_counts`: one histogram of the slots; each instance takes its majority class.
 _VOTE = """
         rows_of_slots_shape = Concat<axis = 0>(batch, minus_one)
         slots = Reshape(slots_flat, rows_of_slots_shape)
@@ -389,21 +391,21 @@ _VOTE = """
         winners_wide = ArgMax<axis = 2, keepdims = 0>(votes)
         winners = Cast<to = 6>(winners_wide)
         areas = ReduceSum<keepdims = 0>(votes, two)
-        is_elected = Greater(areas, none)
-        elected = Cast<to = 6>(is_elected)
-        elected_turn = CumSum(elected, place_1)
-        instance_ids = Mul(elected_turn, elected)
-        elected_count = ReduceSum(elected, one)
+        is_winning = Greater(areas, none)
+        winning = Cast<to = 6>(is_winning)
+        winning_turn = CumSum(winning, place_1)
+        instance_ids = Mul(winning_turn, winning)
+        winning_count = ReduceSum(winning, one)
         none_counts = Gather<axis = 1>(count_table, place_0)
         stuff_counts = Mul(none_counts, stuff_votes)
-        is_large = GreaterOrEqual(stuff_counts, least_area)
+        is_large = GreaterOrEqual(stuff_counts, min_area)
         large = Cast<to = 6>(is_large)
         large_turn = CumSum(large, place_1)
-        large_number = Add(large_turn, elected_count)
+        large_number = Add(large_turn, winning_count)
         stuff_ids = Mul(large_number, large)
 """
 
-# The map, each slot looking its id up, and the segments in the order of their ids.
+# The map, by looking up the id of each slot, and the segments in the order of their ids.
 _TABLE = """
         stuff_ids_flat = Unsqueeze(stuff_ids, one)
         instance_ids_upright = Unsqueeze(instance_ids, two)
@@ -426,12 +428,12 @@ _TABLE = """
         segment_class = Slice(class_of_id, one, end, one)
         segment_area = Slice(area_of_id, one, end, one)
         large_count = ReduceSum(large, one)
-        count_upright = Add(elected_count, large_count)
+        count_upright = Add(winning_count, large_count)
         segment_count = Squeeze(count_upright, one)
 """
 
-# The mean probability of its class over a segment. Summed row by row first: one float32 sum of a
-# million terms is wrong in the fourth digit.
+# The mean probability of its class over a segment. Summed by rows first: a float32 sum of a million
+# terms is wrong in the fourth digit.
 _SCORES = """
         logits_below = Sub(semantic, highest_logit)
         powers = Exp(logits_below)
@@ -442,14 +444,14 @@ _SCORES = """
         class_starts_wide = Mul(images_upright, class_count)
         class_starts = Cast<to = 6>(class_starts_wide)
         plane_of_id = Add(some_class_of_id, class_starts)
-        cell_count_small = Cast<to = 6>(cell_count)
-        first_cell_of_id = Mul(plane_of_id, cell_count_small)
+        location_count_small = Cast<to = 6>(location_count)
+        first_location_of_id = Mul(plane_of_id, location_count_small)
         id_of_slots_by_image = Reshape(id_of_slot, rows_of_slots_shape)
-        first_cells = GatherElements<axis = 1>(first_cell_of_id, id_of_slots_by_image)
-        first_cell_of_slot = Reshape(first_cells, minus_one)
-        first_cell_of_pixel = GatherElements(first_cell_of_slot, slot_place)
-        first_cell_map = Reshape(first_cell_of_pixel, map_shape)
-        probability_places = Add(first_cell_map, cells)
+        first_locations = GatherElements<axis = 1>(first_location_of_id, id_of_slots_by_image)
+        first_location_of_slot = Reshape(first_locations, minus_one)
+        first_location_of_pixel = GatherElements(first_location_of_slot, slot_place)
+        first_location_map = Reshape(first_location_of_pixel, map_shape)
+        probability_places = Add(first_location_map, locations)
         probability_place = Reshape(probability_places, minus_one)
         probability = GatherElements(probabilities_flat, probability_place)
         all_rows = Mul(image_count, rows_count)
@@ -514,7 +516,7 @@ def _constants(settings: GroupingSettings) -> Constants:
         "is_thing": things.astype(np.int32),
         "thing_votes": things.astype(np.int32),
         "stuff_votes": (~things).astype(np.int32),
-        "least_area": np.array([max(settings.min_stuff_area, 1)], np.int32),
+        "min_area": np.array([max(settings.min_stuff_area, 1)], np.int32),
         "slot_count": np.array([(settings.top_k + 1) * C]),
         "count_table_shape": np.array([-1, settings.top_k + 1, C]),
         "table_length": np.array([M + 1]),
@@ -524,7 +526,7 @@ def _constants(settings: GroupingSettings) -> Constants:
 def _model(
     name: str, signature: str, constants: Constants, body: str, opset: int
 ) -> onnx.ModelProto:
-    """A model of the text of its nodes, its constants as initializers."""
+    """Build a model from the text of its nodes and its constants."""
     head = f'<ir_version: {IR_VERSION}, opset_import: ["" : {opset}]>'
     model = parser.parse_model(f"{head} {name} {signature} {{ {body} }}")
     model.graph.initializer.extend(

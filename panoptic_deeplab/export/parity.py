@@ -1,8 +1,7 @@
-"""How far a written file agrees with the model it was made of.
+"""How far an exported file agrees with its model.
 
-The network's outputs and the grouping are judged apart. A network that leaves many pixels to
-rounding, as untrained weights do, gives other ids although both are right; a grouping that is wrong
-must not hide behind that.
+The network's outputs and the grouping are judged separately. Where rounding decides many pixels, as
+with untrained weights, ids differ although both are right; a wrong grouping must not hide in that.
 """
 
 from __future__ import annotations
@@ -16,8 +15,10 @@ from paddle import nn
 
 from panoptic_deeplab.structures import Prediction
 
-MOST_DEVIATION = 1e-3  # of the highest value of an output: two libraries' rounding, no more
-MOST_PIXELS = 1e-4  # with another id or class
+MAX_DEVIATION = (
+    1e-3  # relative to the highest value of an output; rounding errors of two libraries are smaller
+)
+MAX_PIXELS = 1e-4  # with another id or class
 
 Outputs = Mapping[str, np.ndarray]
 
@@ -27,11 +28,11 @@ class Agreement:
     """A file against the model on one sample.
 
     Attributes:
-        deviations: of each output of the network, the greatest difference over the highest value;
-            none where the file keeps them to itself.
-        other_ids: share of the pixels whose id differs; None without grouping.
+        deviations: of each output of the network, the largest difference over the highest value;
+            empty where the file does not give them.
+        other_ids: fraction of the pixels whose id differs; None without grouping.
         other_classes: likewise, of the semantic map.
-        grouped_otherwise: the share of the pixels that the model's own grouping gives another id
+        grouped_otherwise: the fraction of the pixels that the model's own grouping gives another id
             or class, from what the file's network gave; None where that is not known.
     """
 
@@ -41,31 +42,31 @@ class Agreement:
     grouped_otherwise: float | None = None
 
     def reasons(self, *, exact: bool) -> list[str]:
-        """What is more than rounding.
+        """What differs by more than rounding.
 
         Args:
-            exact: whether the network must agree; one in 8 bits does not.
+            exact: whether the network must agree; an 8-bit network does not.
         """
         found = []
         if exact:
             found += [
-                f"{name} differs by {value:.2g} of its highest value (at most {MOST_DEVIATION})"
+                f"{name} differs by {value:.2g} of its highest value (at most {MAX_DEVIATION})"
                 for name, value in self.deviations.items()
-                if not value <= MOST_DEVIATION
+                if not value <= MAX_DEVIATION
             ]
-        if self.grouped_otherwise is not None and self.grouped_otherwise > MOST_PIXELS:
+        if self.grouped_otherwise is not None and self.grouped_otherwise > MAX_PIXELS:
             found.append(
                 f"its grouping gives {_percent(self.grouped_otherwise)} of the pixels another id "
-                f"or class from the same outputs (at most {_percent(MOST_PIXELS)})"
+                f"or class from the same outputs (at most {_percent(MAX_PIXELS)})"
             )
         if exact and self.grouped_otherwise is None and self.has_other_pixels:
-            found.append(f"{self._other_pixels()} (at most {_percent(MOST_PIXELS)})")
+            found.append(f"{self._other_pixels()} (at most {_percent(MAX_PIXELS)})")
         return found
 
     @property
     def has_other_pixels(self) -> bool:
         """Whether more pixels than usual have another id or class than the model gives them."""
-        return max(self.other_ids or 0, self.other_classes or 0) > MOST_PIXELS
+        return max(self.other_ids or 0, self.other_classes or 0) > MAX_PIXELS
 
     def __str__(self) -> str:
         parts = [
@@ -94,19 +95,19 @@ def agreement_of_maps(
     outputs: Outputs,
     regrouped: Prediction | None,
 ) -> Agreement:
-    """Of a file with the grouping.
+    """The agreement of a file with the grouping.
 
     Args:
-        found: what the file gives for a batch of the sample alone.
-        prediction: the model's.
-        given: the outputs of the network inside the file; empty where it keeps them to itself.
+        found: outputs of the file for a batch of the sample alone.
+        prediction: of the model.
+        given: outputs of the network inside the file; empty where the file does not give them.
         outputs: of the model's network.
-        regrouped: what the model's grouping makes of `given`.
+        regrouped: the prediction of the model's grouping from `given`.
     """
     ids, labels = found["panoptic"][0], found["semantic_map"][0]
 
     def others(expected: Prediction) -> tuple[float, float]:
-        return share_of_others(expected.ids, ids), float((expected.labels != labels).mean())
+        return fraction_of_others(expected.ids, ids), float((expected.labels != labels).mean())
 
     return Agreement(
         deviations(outputs, given) if given else {},
@@ -116,7 +117,7 @@ def agreement_of_maps(
 
 
 def deviations(expected: Outputs, found: Outputs) -> dict[str, float]:
-    """Of each output, the greatest difference over the highest value; NaN where one holds NaN."""
+    """The largest difference of each output over its highest value; NaN where one holds NaN."""
     return {
         name: float(abs(value - found[name]).max() / max(float(abs(value).max()), 1e-30))
         if value.shape == found[name].shape
@@ -125,8 +126,8 @@ def deviations(expected: Outputs, found: Outputs) -> dict[str, float]:
     }
 
 
-def share_of_others(first: np.ndarray, second: np.ndarray) -> float:
-    """The share of pixels with another id, up to a renaming of the ids above 0."""
+def fraction_of_others(first: np.ndarray, second: np.ndarray) -> float:
+    """The fraction of pixels with another id, up to a renaming of the ids above 0."""
     width = int(second.max()) + 1
     pairs, counts = np.unique(first.astype(np.int64) * width + second, return_counts=True)
     partners: dict[int, int] = {0: 0}
@@ -147,23 +148,23 @@ class Recorder(nn.Layer):
         self.model = model
 
     def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        """What the model gives."""
+        """The outputs of the model."""
         outputs = self.model(images)
         self.outputs = {name: value.numpy() for name, value in outputs.items()}
         return outputs
 
 
 class Replay(nn.Layer):
-    """A network that gives what another one gave."""
+    """A network that returns recorded outputs."""
 
     def __init__(self, outputs: Outputs) -> None:
         super().__init__()
         self.outputs = outputs
 
     def forward(self, _: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        """The outputs, whatever the images."""
+        """The recorded outputs, whatever the images."""
         return {name: paddle.to_tensor(value) for name, value in self.outputs.items()}
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.4g} %"
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.4g} %"

@@ -1,4 +1,4 @@
-"""What to export, and whether it can be; checked before anything is loaded."""
+"""What to export; checked before anything is loaded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ExportPlan:
         int8: the network computes with 8-bit numbers (ONNX alone).
         calibration: a folder of images like those to come, from which int8 learns its ranges.
         image: the sample that the export is tried on; None for one that is made.
-        repeats: runs whose median time is told.
+        repeats: runs whose median time is printed.
 
     Raises:
         UsageError: the settings contradict each other, or a package is missing.

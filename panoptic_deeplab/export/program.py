@@ -20,13 +20,13 @@ from panoptic_deeplab.postprocess.tensor_grouping import TensorGrouping
 from panoptic_deeplab.preprocess import Preprocess
 
 PROGRAM = "inference"
-"""Name of the program's files, `.json` and `.pdiparams`, as PaddleSeg's exports have it."""
+"""Name of the program's files, `.json` and `.pdiparams`, as in PaddleSeg's exports."""
 
 _CODE_PLACE = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 class NetworkProgram(nn.Layer):
-    """A normalised input [N, 3, H, W] -> `semantic`, `center` and `offset`."""
+    """A normalized input [N, 3, H, W] -> `semantic`, `center` and `offset`."""
 
     input_spec = InputSpec([None, 3, None, None], "float32", "image")
     output_names = NETWORK_OUTPUTS
@@ -41,11 +41,11 @@ class NetworkProgram(nn.Layer):
 
 
 class PanopticProgram(nn.Layer):
-    """Pictures [N, H, W, 3] uint8 RGB -> ids, segments and the semantic map.
+    """Images [N, H, W, 3] uint8 RGB -> ids, segments and the semantic map.
 
     Args:
         model: the network.
-        preprocess: its normalisation.
+        preprocess: its normalization.
         deployment: padding and the settings of the grouping.
     """
 
@@ -75,29 +75,29 @@ class PanopticProgram(nn.Layer):
 
 
 def save_program(layer: nn.Layer, folder: Path) -> None:
-    """Writes `inference.json` and `inference.pdiparams`.
+    """Write `inference.json` and `inference.pdiparams`.
 
     Args:
         layer: one of the above.
-        folder: where to.
+        folder: gets the files.
 
     Raises:
-        UsageError: a part of the model cannot be made a program; the message names it.
+        UsageError: a part of the model cannot be traced; the message names it.
     """
     layer.eval()
     with _parts_followed(layer) as parts, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # remarks on how Paddle traces its own functions
+        warnings.simplefilter("ignore")  # how Paddle traces its own functions
         try:
             paddle.jit.save(layer, str(folder / PROGRAM), input_spec=[layer.input_spec])
         except (MemoryError, OSError):
             raise
         except Exception as error:  # whatever tracing someone's layer raises
-            raise UsageError(_tell(parts, error)) from error
+            raise UsageError(_message(parts, error)) from error
 
 
 @contextmanager
 def _parts_followed(layer: nn.Layer) -> Iterator[list[str]]:
-    """The parts that are being traced, the innermost last."""
+    """The parts being traced, the innermost last."""
     inside: list[str] = []
 
     def follow(name: str, part: nn.Layer) -> list[Any]:
@@ -117,7 +117,7 @@ def _parts_followed(layer: nn.Layer) -> Iterator[list[str]]:
             hook.remove()
 
 
-def _tell(parts: list[str], error: Exception) -> str:
+def _message(parts: list[str], error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = next((line for line in reversed(lines) if "Error" in line), " ".join(lines[-1:]))
     places = _CODE_PLACE.findall(str(error))

@@ -1,4 +1,4 @@
-"""A network in 8-bit integers: ONNX Runtime's static quantisation, calibrated on pictures."""
+"""A network in 8-bit integers: ONNX Runtime's static quantization, calibrated on images."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def quantized(
     """The network with 8-bit weights (one scale a channel) and activations.
 
     Args:
-        network: from a normalised input to the outputs.
-        inputs: normalised batches [1, 3, H, W] to learn the ranges of activations from.
+        network: from a normalized input to the outputs.
+        inputs: normalized batches [1, 3, H, W], which give the ranges of activations.
         float_layers: convolutions before each output that stay in float32.
     """
     import onnxruntime
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    onnxruntime.set_default_logger_severity(3)  # its warnings are of constants it folds away
+    onnxruntime.set_default_logger_severity(3)  # it warns of constants that it folds
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared, small = (str(Path(folder) / f"{i}.onnx") for i in range(3))
         onnx.save(network, plain)
@@ -65,7 +65,7 @@ def last_convolutions(graph: onnx.GraphProto, depth: int) -> list[str]:
 
 
 class _Reader:
-    """Batches in the shape of onnxruntime's CalibrationDataReader."""
+    """Batches with the interface of onnxruntime's CalibrationDataReader."""
 
     def __init__(self, inputs: Iterator[np.ndarray]) -> None:
         self._inputs = inputs

@@ -1,4 +1,4 @@
-"""What was written, run on a sample beside the model it was made of."""
+"""Runs an exported file and its model on a sample."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def sample_image(deployment: Deployment) -> np.ndarray:
 
 
 def try_images(written: Written, predictor: Predictor, image: np.ndarray) -> Trial:
-    """A file with the grouping, and the same model with its own."""
+    """Compare a file with the grouping to the model with its postprocessor."""
     recorder = Recorder(predictor.model)
     (prediction,) = _with_model(recorder, predictor).predict([image])
     given = written.network(image[None])
@@ -94,7 +94,7 @@ def _with_model(model: nn.Layer, predictor: Predictor) -> Predictor:
 
 
 def try_network(written: Written, predictor: Predictor, image: np.ndarray) -> Trial:
-    """A file of the network, on what the model's own preprocessing gives it."""
+    """Compare a file of the network to the model, on the preprocessed sample."""
     batch = predictor.network_input(image)
 
     def run_model() -> Outputs:
@@ -122,7 +122,7 @@ def judge(agreement: Agreement, save_dir: Path, plan: ExportPlan) -> None:
     if agreement.has_other_pixels and not plan.int8:
         print(
             "warning: the network and the grouping each agree, yet more than 1 in 10,000 pixels "
-            "differ: these weights leave them to rounding, as untrained ones do",
+            "differ: rounding decides them with these weights, as with untrained ones",
             file=sys.stderr,
         )
 
@@ -134,16 +134,16 @@ class WrittenOnnx:
         self.path = folder / MODEL
 
     def __call__(self, batch: np.ndarray) -> Outputs:
-        """All that the file gives."""
+        """All outputs of the file."""
         return self._model.run(batch)
 
     @cached_property
     def _model(self) -> ExportedModel:
-        """Opened when it is needed, after the session of `network` has gone."""
+        """Opened on first use, after the session of `network` is closed."""
         return ExportedModel(self.path, "onnxruntime")
 
     def network(self, batch: np.ndarray) -> Outputs:
-        """What the network in a file with the grouping gives."""
+        """The outputs of the network in a file with the grouping."""
         from panoptic_deeplab.export.onnx_file import network_outputs  # needs onnx
 
         return network_outputs(self.path, batch)
@@ -157,13 +157,13 @@ class WrittenProgram:
         self._program = paddle.jit.load(str(folder / PROGRAM))
 
     def __call__(self, batch: np.ndarray) -> Outputs:
-        """All that the program gives."""
+        """All outputs of the program."""
         with paddle.no_grad():
             values = [value.numpy() for value in self._program(paddle.to_tensor(batch))]
         return dict(zip(self._names, values, strict=True))
 
     def network(self, _: np.ndarray) -> Outputs:
-        """Nothing: a program keeps its insides to itself."""
+        """Nothing: a program gives no intermediate results."""
         return {}
 
 

@@ -1,4 +1,4 @@
-"""From a network's outputs to predictions, one step of the paper a function."""
+"""Postprocessors: from a network's outputs to predictions."""
 
 from panoptic_deeplab.postprocess.adaptive_fusion import AdaptiveFusion
 from panoptic_deeplab.postprocess.center_grouping import CenterGrouping

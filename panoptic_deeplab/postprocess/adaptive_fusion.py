@@ -1,7 +1,7 @@
-"""EfficientPS's way from outputs to a panoptic map.
+"""EfficientPS's postprocessor: from outputs to a panoptic map.
 
 https://arxiv.org/abs/2004.02307, section 3.4: the logits of instances and semantics are fused and
-compete at every pixel; see `panoptic_deeplab.fusion.adaptive`.
+compared at every pixel; see `panoptic_deeplab.fusion.adaptive`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from panoptic_deeplab.views import View
 Outputs = Mapping[str, paddle.Tensor]
 
 _STRIDE = 4
-"""Of the semantic logits, for pictures in the log."""
+"""Of the semantic logits, for `debug_images`."""
 
 
 @POSTPROCESSORS.add_component
@@ -45,12 +45,12 @@ class AdaptiveFusion:
         num_classes: semantic classes.
         thing_ids: class indices of the things.
         min_stuff_area: a stuff class with fewer pixels (of no instance) becomes void.
-        overlap_threshold: share of its mask that an instance may have lost to surer ones.
-        mask_factor: what mask logits count; 4 in the released code, 1 in the paper.
-        strict_reference: do as the released code does, faults included; see `AdaptiveRule`.
+        overlap_threshold: fraction of its mask that an instance may lose to higher-scoring ones.
+        mask_factor: weight of mask logits; 4 in the released code, 1 in the paper.
+        strict_reference: reproduce the released code, faults included; see `AdaptiveRule`.
         legacy_boxes: as the model's: a box ends at its last pixel, not where the next begins.
         view_nms_threshold: IoU above which two views show the same instance of a class.
-        max_instances: most in an image once its views are merged.
+        max_instances: maximum number in an image once its views are merged.
     """
 
     needed_outputs = ("semantic", "boxes", "scores", "classes", "masks", "counts")
@@ -67,12 +67,12 @@ class AdaptiveFusion:
         view_nms_threshold: float = 0.5,
         max_instances: int = 100,
     ) -> None:
-        for name, share in (
+        for name, value in (
             ("overlap_threshold", overlap_threshold),
             ("view_nms_threshold", view_nms_threshold),
         ):
-            if not 0 <= share <= 1:
-                raise UsageError(f"{name} must be in 0..1, got {share}")
+            if not 0 <= value <= 1:
+                raise UsageError(f"{name} must be in 0..1, got {value}")
         if max_instances < 1:
             raise UsageError(f"max_instances must be at least 1, got {max_instances}")
         self.rule = AdaptiveRule(
@@ -84,7 +84,7 @@ class AdaptiveFusion:
         self.max_instances = max_instances
 
     def __call__(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Prediction]:
-        """Predictions in original pixels, one an image; padding takes no part.
+        """Predict in original pixels, one prediction an image; padding takes no part.
 
         Args:
             outputs: of the batch: `semantic` logits [N, C, h, w] and, of all images one after the
@@ -101,22 +101,22 @@ class AdaptiveFusion:
     def merge_views(
         self, outputs: Sequence[Outputs], views: Sequence[View]
     ) -> dict[str, paddle.Tensor]:
-        """The outputs of several views of one image as one, the semantic ones at the input's size.
+        """Merge the outputs of several views of one image; `semantic` has the input's size then.
 
-        Semantic logits are averaged, for the fusion goes by their size. What several views show
-        at one place is one instance: it has the box and the score of the surest, and the mean of
-        their masks.
+        Semantic logits are averaged, as the fusion compares logits. Instances that several views
+        show at one place become one, with the box and the score of the highest-scoring and the
+        mean of their masks.
 
         Args:
             outputs: of each view.
-            views: the way back from each.
+            views: what inverts each of them.
         """
         logits = [
             view.invert(resize_map(output["semantic"], view.size, align_corners=False))
             for output, view in zip(outputs, views, strict=True)
         ]
         seen = [
-            self._turned_back(instances, view)
+            self._inverted(instances, view)
             for output, view in zip(outputs, views, strict=True)
             for instances in _by_image(output)
         ]
@@ -134,8 +134,8 @@ class AdaptiveFusion:
         """What to draw of the batch's first image, at the semantic logits' stride.
 
         Returns:
-            `certainty` [h, w] float32, the probability of the likeliest class, and `masks` [h, w]
-            float32, the likeliest mask's probability times its instance's score.
+            `certainty` [h, w] float32, the probability of the most likely class, and `masks` [h, w]
+            float32, the most likely mask's probability times its instance's score.
         """
         logits = outputs["semantic"][:1].astype("float32")
         certainty = F.softmax(logits, axis=1).max(axis=1)[0].numpy()
@@ -149,17 +149,17 @@ class AdaptiveFusion:
             masks[window] = np.maximum(masks[window], shown)
         return {"certainty": certainty, "masks": masks}
 
-    def _turned_back(self, instances: Instances, view: View) -> Instances:
-        """What a view shows, on the unscaled input, boxes being between points."""
+    def _inverted(self, instances: Instances, view: View) -> Instances:
+        """The instances of a view on the unscaled input, boxes being between points."""
         return replace(
             instances,
             boxes=view.invert_boxes(self._with_edges(instances.boxes, 1)),
             masks=instances.masks[:, :, ::-1] if view.mirrored else instances.masks,
         )
 
-    def _with_edges(self, boxes: np.ndarray, way: int) -> np.ndarray:
-        """Boxes as their outer edges, a pixel's centre being a whole number; -1 is the way back."""
-        return boxes + np.float32(way) * np.array([-0.5, -0.5, self.edge, self.edge], np.float32)
+    def _with_edges(self, boxes: np.ndarray, sign: int) -> np.ndarray:
+        """Boxes as their outer edges, pixel centers being whole numbers; sign -1 inverts that."""
+        return boxes + np.float32(sign) * np.array([-0.5, -0.5, self.edge, self.edge], np.float32)
 
     def _predict(self, logits: np.ndarray, instances: Instances, frame: Frame) -> Prediction:
         """One image: logits [C, h, w] at any stride."""
@@ -176,11 +176,11 @@ class AdaptiveFusion:
 
 
 class UpsampledMaps:
-    """Semantic logits of the network's stride, each map made at full size when it is asked for.
+    """Semantic logits at the network's stride; each map is upsampled when it is asked for.
 
     Args:
         logits: [C, h, w] float32.
-        grid: the box that is wanted over the network's pixels.
+        grid: the box over the feature map.
         label_type: of the class indices.
     """
 
@@ -193,7 +193,7 @@ class UpsampledMaps:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """[H, W] the highest of all classes."""
+        """[H, W] class of the highest logit."""
         return upsampled_labels(self.logits, self.grid, self.label_type).painted()
 
     def plane(self, category: int) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Panoptic-DeepLab's way from outputs to a panoptic map.
+"""Panoptic-DeepLab's postprocessor: from outputs to a panoptic map.
 
-https://arxiv.org/abs/1911.10194, section 3.2: find the centres in the heat map, send every thing
-pixel to the centre nearest to where its offset points, let each group vote for its class.
+https://arxiv.org/abs/1911.10194, section 3.2: find the centers in the heatmap, assign every thing
+pixel to the center nearest to where its offset points, give each group its majority class.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from panoptic_deeplab.views import View
 
 Outputs = Mapping[str, paddle.Tensor]
 
-_LEAST_PROBABILITY = 1e-30  # whose logarithm is finite
-_SURE_LOGIT = 100.0  # its softmax is 1 in float32, for any number of classes
+_MIN_PROBABILITY = 1e-30  # whose logarithm is finite
+_CERTAIN_LOGIT = 100.0  # its softmax is 1 in float32, for any number of classes
 
 
 @POSTPROCESSORS.add_component
 class CenterGrouping:
-    """Groups pixels around centres and lets each group vote for its class.
+    """Groups pixels around centers; each group takes its majority class.
 
     Args:
         num_classes: semantic classes.
         thing_ids: class indices of the things.
-        threshold: heat a centre must exceed.
-        nms_kernel: side of the window in which a centre is the hottest, in pixels.
-        top_k: most centres in an image.
+        threshold: heatmap value that a center must exceed.
+        nms_kernel: side of the window in which a center has the highest value, in pixels.
+        top_k: maximum number of centers in an image.
         min_stuff_area: a stuff class with fewer pixels in the image becomes void.
         align_corners: as the model's.
     """
@@ -70,7 +70,7 @@ class CenterGrouping:
         return self.settings
 
     def __call__(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Prediction]:
-        """Predictions in original pixels, one an image; padding takes no part.
+        """Predict in original pixels, one prediction an image; padding takes no part.
 
         Args:
             outputs: `semantic`, `center` and `offset` of the batch.
@@ -81,35 +81,35 @@ class CenterGrouping:
                 self._predict_on_device({n: v[i : i + 1] for n, v in outputs.items()}, frame)
                 for i, frame in enumerate(frames)
             ]
-        logits, heat, offsets = (
+        logits, heatmaps, offsets = (
             outputs[name].astype("float32").numpy() for name in ("semantic", "center", "offset")
         )
         return [
             self._predict(*maps, frame)
-            for *maps, frame in zip(logits, heat[:, 0], offsets, frames, strict=True)
+            for *maps, frame in zip(logits, heatmaps[:, 0], offsets, frames, strict=True)
         ]
 
     def merge_views(
         self, outputs: Sequence[Outputs], views: Sequence[View]
     ) -> dict[str, paddle.Tensor]:
-        """The outputs of several views of the same images as one, at the input's size.
+        """Merge the outputs of several views of the same images, at the input's size.
 
-        Class probabilities, heat and offsets are averaged pixel by pixel, each turned back first.
+        Each view is inverted; then class probabilities, heatmaps and offsets are averaged.
         `semantic` is the logarithm of the mean probability, whose softmax is that probability.
 
         Args:
             outputs: of each view, at the network's stride.
-            views: the way back from each.
+            views: what inverts each of them.
         """
         total: dict[str, paddle.Tensor] = {}
         for output, view in zip(outputs, views, strict=True):
-            for name, value in self._turned_back(output, view).items():
+            for name, value in self._inverted(output, view).items():
                 total[name] = total[name] + value if name in total else value
         mean = {name: value / len(views) for name, value in total.items()}
-        return mean | {"semantic": paddle.log(mean["semantic"].clip(min=_LEAST_PROBABILITY))}
+        return mean | {"semantic": paddle.log(mean["semantic"].clip(min=_MIN_PROBABILITY))}
 
-    def _turned_back(self, outputs: Outputs, view: View) -> dict[str, paddle.Tensor]:
-        """Probabilities, heat and offsets of one view on the unscaled input."""
+    def _inverted(self, outputs: Outputs, view: View) -> dict[str, paddle.Tensor]:
+        """Probabilities, heatmap and offsets of one view on the unscaled input."""
         seen = resize_outputs(dict(outputs), view.size, align_corners=self.settings.align_corners)
         return {
             "semantic": F.softmax(view.invert(seen["semantic"]), axis=1),
@@ -120,10 +120,10 @@ class CenterGrouping:
     def oracle(
         self, outputs: Outputs, targets: Outputs, names: Sequence[str]
     ) -> dict[str, paddle.Tensor]:
-        """The outputs at the input's size, those of `names` replaced by the truth.
+        """The outputs at the input's size, those of `names` replaced by the ground truth.
 
         As in bowenc0221/panoptic-deeplab, but the true classes also say which pixels are grouped
-        (there these stay the predicted ones), and where the truth is void the network chooses
+        (there the predicted classes do), and where the ground truth is void the network chooses
         among the stuff (there it is the first stuff class): as things such pixels would vote for
         the class of an instance nearby.
 
@@ -143,30 +143,30 @@ class CenterGrouping:
         return resized | {name: truth[name] for name in names}
 
     def _true_logits(self, labels: paddle.Tensor, predicted: paddle.Tensor) -> paddle.Tensor:
-        """[N, C, H, W] logits sure of the labels [N, H, W], the stuff's predicted ones in void."""
+        """Logits [N, C, H, W] certain of the labels [N, H, W]; in void those of stuff stay."""
         classes = paddle.arange(self.settings.num_classes).reshape([1, -1, 1, 1])
         is_class = (labels.astype("int64").unsqueeze(1) == classes).astype(predicted.dtype)
         is_void = 1 - is_class.sum(axis=1, keepdim=True)
         is_thing = (
             paddle.to_tensor(self.settings.is_thing).astype(predicted.dtype).reshape([1, -1, 1, 1])
         )
-        return _SURE_LOGIT * (is_class - is_void * is_thing) + is_void * predicted
+        return _CERTAIN_LOGIT * (is_class - is_void * is_thing) + is_void * predicted
 
     def debug_images(self, outputs: Outputs) -> dict[str, np.ndarray]:
         """What to draw of the batch's first image, at the network's stride.
 
         Returns:
-            `center` [h, w] float32, heat in 0..1, and `offset` [2, h, w] float32, vectors (y, x).
+            `center` [h, w] float32 in 0..1, and `offset` [2, h, w] float32, vectors (y, x).
         """
         first = {name: outputs[name][0].astype("float32").numpy() for name in ("center", "offset")}
         return first | {"center": first["center"][0]}
 
     def _predict(
-        self, logits: np.ndarray, heat: np.ndarray, offsets: np.ndarray, frame: Frame
+        self, logits: np.ndarray, heatmap: np.ndarray, offsets: np.ndarray, frame: Frame
     ) -> Prediction:
-        """One image: logits [C, h, w], heat [h, w] and offsets [2, h, w] at any stride."""
+        """One image: logits [C, h, w], heatmap [h, w] and offsets [2, h, w] at any stride."""
         grid = Grid.of(logits.shape[1:], frame.size, frame.valid_box, self.settings.align_corners)
-        prediction = panoptic_map(logits, heat, offsets, grid, self.settings)
+        prediction = panoptic_map(logits, heatmap, offsets, grid, self.settings)
         return in_original_pixels(prediction, frame.original_size)
 
     def _predict_on_device(self, outputs: Outputs, frame: Frame) -> Prediction:

@@ -1,4 +1,4 @@
-"""Instances that several views of an image show, made one list."""
+"""Merges the instances that several views of an image show."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from panoptic_deeplab.fusion.pasting import sample
 from panoptic_deeplab.fusion.score_order import by_score
 
 
-def merge_instances(seen: Sequence[Instances], threshold: float, most: int) -> Instances:
-    """Those of all views, the surest first, without repetition.
+def merge_instances(seen: Sequence[Instances], threshold: float, max_instances: int) -> Instances:
+    """Merge the instances of all views, by descending score, without duplicates.
 
-    An instance is taken for another view's (or the same view's) surer one where both have one class
-    and their boxes overlap. The surer's box and score are kept; the masks are averaged on that box,
-    each being 0, undecided, beyond its own.
+    Instances of one class whose boxes overlap are one. The box and the score of the highest-scoring
+    are kept; masks are averaged on that box, each being 0, undecided, outside its own box.
 
     Args:
         seen: what each view shows, on the same image.
-        threshold: IoU above which two boxes are one instance's.
-        most: how many are kept.
+        threshold: IoU above which two boxes are of one instance.
+        max_instances: maximum number of instances kept.
     """
     together = Instances(
         *(
@@ -30,7 +29,7 @@ def merge_instances(seen: Sequence[Instances], threshold: float, most: int) -> I
         )
     )
     ranked = together.only(by_score(together.scores))
-    groups = _groups(ranked, threshold)[:most]
+    groups = _groups(ranked, threshold)[:max_instances]
     if not groups:
         return ranked
     chosen = ranked.only(np.array([group[0] for group in groups]))
@@ -39,7 +38,7 @@ def merge_instances(seen: Sequence[Instances], threshold: float, most: int) -> I
 
 
 def _groups(ranked: Instances, threshold: float) -> list[np.ndarray]:
-    """The indices of the instances that are one, each group's surest first."""
+    """Indices of the instances that are one, in each group by descending score."""
     is_free = np.ones(len(ranked.scores), bool)
     groups = []
     for i in range(len(is_free)):
@@ -63,8 +62,8 @@ def _overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 def _mean_mask(group: Instances) -> np.ndarray:
     """[m, m] the masks' mean on the first one's box."""
     x0, y0, x1, y1 = group.boxes[0]
-    cells = (np.arange(group.masks.shape[1]) + 0.5) / group.masks.shape[1]
-    rows, columns = y0 + cells * (y1 - y0), x0 + cells * (x1 - x0)
+    bins = (np.arange(group.masks.shape[1]) + 0.5) / group.masks.shape[1]
+    rows, columns = y0 + bins * (y1 - y0), x0 + bins * (x1 - x0)
     masks = (
         sample(mask, box, rows, columns) for box, mask in zip(group.boxes, group.masks, strict=True)
     )

@@ -1,4 +1,4 @@
-"""Back to the picture's own size."""
+"""Resizes predictions to the size of the original image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from panoptic_deeplab.structures import Prediction
 
 
 def in_original_pixels(prediction: Prediction, size: tuple[int, int]) -> Prediction:
-    """The prediction at (height, width); segments that vanish on the way leave the list."""
+    """Resize the prediction to (height, width); segments that vanish leave the list."""
     if prediction.ids.shape == size:
         return prediction
     ids, labels = (

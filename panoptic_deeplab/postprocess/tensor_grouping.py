@@ -1,9 +1,9 @@
 """The grouping in Paddle's operators: for outputs on a GPU, and inside exported programs.
 
-The same ids as the numpy form, which is its oracle. There is no loop over instances or images and
-no map a centre; only the distances are worked through in blocks. Sizes may be known only as the
-program runs, so they are tensors. Operators differ in what they make of nothing, so that no list of
-pixels is ever empty; which of equal values a top-k keeps is not said, so that ties are counted.
+It gives the ids of `postprocess.plain`. There is no loop over instances or images and no map for
+each center; only the distances are computed in blocks. Sizes may be known only when the program
+runs, so they are tensors. Operators treat empty inputs differently, so no list of pixels is ever
+empty; a top-k may keep any of equal values, so ties are counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.resample import resize_map
 from panoptic_deeplab.structures import Frame, Prediction, Segment, smallest_label_type
 
-_BLOCK = 1 << 13  # thing pixels whose distances to all centres are held at a time
+_BLOCK = 1 << 13  # thing pixels whose distances to all centers are held at a time
 _IGNORE_INDEX = 255
 
 Tensor = paddle.Tensor
@@ -39,12 +39,12 @@ class TensorGrouping:
         size: Size,
         box: tuple[int, int, int, int] | None = None,
     ) -> dict[str, Tensor]:
-        """One result an image; a segment table has M = top_k + C rows.
+        """Group the outputs of a batch; each segment table has M = top_k + C rows.
 
         Args:
             outputs: `semantic` [N, C, h, w], `center` [N, 1, h, w] and `offset` [N, 2, h, w].
             size: (height, width) of the network's input.
-            box: (top, left, bottom, right) of the pictures in it, if they do not fill it.
+            box: (top, left, bottom, right) of the images in the input, if they do not fill it.
 
         Returns:
             `panoptic` [N, H, W] int32, 0 or the id of a segment; `semantic_map` [N, H, W] int32;
@@ -52,20 +52,20 @@ class TensorGrouping:
             int32, row i of the segment with id i + 1, class -1 where there is none;
             `segment_count` [N] int32.
         """
-        logits, heat, offsets = (
+        logits, heatmap, offsets = (
             resize_map(outputs[name].astype("float32"), size, self.settings.align_corners)
             for name in ("semantic", "center", "offset")
         )
         if box is not None:
             top, left, bottom, right = box
-            logits, heat, offsets = (
-                values[:, :, top:bottom, left:right] for values in (logits, heat, offsets)
+            logits, heatmap, offsets = (
+                values[:, :, top:bottom, left:right] for values in (logits, heatmap, offsets)
             )
         labels = logits.argmax(axis=1)  # [N, H, W]
-        centers, is_center = self._centers(heat[:, 0])
+        centers, is_center = self._centers(heatmap[:, 0])
         instances = self._instances(centers, is_center, offsets, labels)
         slots, counts = self._count(instances, labels)
-        ids, table = self._elect(counts)
+        ids, table = self._vote(counts)
         panoptic = _look_up(ids, slots)
         scores = _scores(
             panoptic, table, outputs["semantic"].astype("float32"), size, (box or (0, 0))[:2]
@@ -79,19 +79,20 @@ class TensorGrouping:
             "segment_count": table.count.astype("int32"),
         }
 
-    def _centers(self, heat: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, K, 2] float32 (y, x) of the centres in row-major order; [N, K] bool which exist."""
-        width = paddle.shape(heat)[2].astype("int64")
-        is_peak = self._without_later_equals(heat, self._is_highest(heat)).flatten(1)
-        heat = paddle.where(is_peak, heat.flatten(1), paddle.full_like(heat.flatten(1), -np.inf))
-        more = paddle.full_like(heat[:, :1], -np.inf).expand([-1, self.settings.top_k])
-        kth = paddle.topk(paddle.concat([heat, more], axis=1), self.settings.top_k)[0][:, -1:]
-        ties = is_peak & (heat == kth)
-        hotter = (heat > kth).astype("int64").sum(axis=1, keepdim=True)
-        kept = (heat > kth) | (
-            ties & (paddle.cumsum(ties.astype("int64"), axis=1) + hotter <= self.settings.top_k)
+    def _centers(self, heatmap: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, K, 2] float32 (y, x) of the centers in row-major order; [N, K] bool which exist."""
+        width = paddle.shape(heatmap)[2].astype("int64")
+        is_peak = self._without_later_equals(heatmap, self._is_highest(heatmap)).flatten(1)
+        values = heatmap.flatten(1)
+        heatmap = paddle.where(is_peak, values, paddle.full_like(values, -np.inf))
+        more = paddle.full_like(heatmap[:, :1], -np.inf).expand([-1, self.settings.top_k])
+        kth = paddle.topk(paddle.concat([heatmap, more], axis=1), self.settings.top_k)[0][:, -1:]
+        ties = is_peak & (heatmap == kth)
+        above = (heatmap > kth).astype("int64").sum(axis=1, keepdim=True)
+        kept = (heatmap > kth) | (
+            ties & (paddle.cumsum(ties.astype("int64"), axis=1) + above <= self.settings.top_k)
         )
-        pixels = paddle.shape(heat)[1].astype("int64")
+        pixels = paddle.shape(heatmap)[1].astype("int64")
         from_end = kept.astype("int64") * (pixels - paddle.arange(0, pixels, dtype="int64"))
         nothing = paddle.zeros_like(more).astype("int64")
         order = paddle.topk(paddle.concat([from_end, nothing], axis=1), self.settings.top_k)[0]
@@ -99,24 +100,24 @@ class TensorGrouping:
         centers = paddle.stack([place // width, place % width], axis=2).astype("float32")
         return centers, order > 0
 
-    def _is_highest(self, heat: Tensor) -> Tensor:
-        """[N, H, W] bool: above the threshold and nothing hotter in the window around."""
-        heat = paddle.where(paddle.isnan(heat), paddle.full_like(heat, -np.inf), heat)
+    def _is_highest(self, heatmap: Tensor) -> Tensor:
+        """[N, H, W] bool: above the threshold and not below a pixel in the window around it."""
+        heatmap = paddle.where(paddle.isnan(heatmap), paddle.full_like(heatmap, -np.inf), heatmap)
         highest = F.max_pool2d(
-            heat.unsqueeze(1),
+            heatmap.unsqueeze(1),
             self.settings.nms_kernel,
             stride=1,
             padding=self.settings.nms_kernel // 2,
         )
-        return (heat > self.settings.threshold) & (heat == highest[:, 0])
+        return (heatmap > self.settings.threshold) & (heatmap == highest[:, 0])
 
-    def _without_later_equals(self, heat: Tensor, is_highest: Tensor) -> Tensor:
-        """[N, H, W] bool: those of the highest with no equal before them in their window."""
+    def _without_later_equals(self, heatmap: Tensor, is_highest: Tensor) -> Tensor:
+        """[N, H, W] bool: the highest pixels with no equal one earlier in their window."""
         reach = self.settings.nms_kernel // 2
         if not reach:
             return is_highest
         sides = [reach, reach, reach, reach]
-        bordered = F.pad(heat.unsqueeze(1), sides, value=-np.inf)[:, 0]
+        bordered = F.pad(heatmap.unsqueeze(1), sides, value=-np.inf)[:, 0]
         width = paddle.shape(bordered)[2].astype("int64")
         flags = F.pad(is_highest.astype("float32").unsqueeze(1), sides)[:, 0]
         flat, keep = bordered.flatten(), flags.flatten()
@@ -133,17 +134,18 @@ class TensorGrouping:
     def _instances(
         self, centers: Tensor, is_center: Tensor, offsets: Tensor, labels: Tensor
     ) -> Tensor:
-        """[N * H * W] int64: 0 where there is no thing or no centre, else 1..K."""
+        """[N * H * W] int64: the instance 1..K, 0 where there is no thing or no center."""
         size = paddle.shape(labels).astype("int64")
         width, area = size[2], size[1] * size[2]
         is_thing = _look_up(paddle.assign(self.is_thing), labels.flatten())
         places = _where(is_thing > 0)
         count = paddle.shape(places).astype("int64")[0]
-        # [N, 1..K]: an absent centre is infinitely far
-        most = is_center.astype("int64").sum(axis=1).max().clip(min=1)
-        far = paddle.full_like(centers[:, :most, 0], np.inf)
+        # [N, 1..K]: an absent center is infinitely far
+        max_count = is_center.astype("int64").sum(axis=1).max().clip(min=1)
+        far = paddle.full_like(centers[:, :max_count, 0], np.inf)
         rows, columns = (
-            paddle.where(is_center[:, :most], centers[:, :most, axis], far) for axis in (0, 1)
+            paddle.where(is_center[:, :max_count], centers[:, :max_count, axis], far)
+            for axis in (0, 1)
         )
         down, right = (offsets[:, axis].flatten() for axis in (0, 1))
 
@@ -166,7 +168,7 @@ class TensorGrouping:
         return instances * is_thing * has_center
 
     def _count(self, instances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Where each pixel [N, H, W] is counted; [N, K + 1, C] pixels of instances and classes."""
+        """The slot [N, H, W] of each pixel; how many pixels [N, K + 1, C] each slot has."""
         rows, classes = self.settings.top_k + 1, len(self.is_thing)
         images = paddle.shape(labels)[0].astype("int64")
         image = paddle.arange(0, images, dtype="int64").reshape([-1, 1, 1])
@@ -174,22 +176,22 @@ class TensorGrouping:
         counts = _histogram(slots.flatten(), images * rows * classes)
         return slots, counts.reshape([-1, rows, classes])
 
-    def _elect(self, counts: Tensor) -> tuple[Tensor, _Table]:
-        """[N, K + 1, C] id of the pixels of each instance and class; the segments."""
+    def _vote(self, counts: Tensor) -> tuple[Tensor, _Table]:
+        """The majority vote: [N, K + 1, C] id of the pixels in each slot; the segments."""
         classes = len(self.is_thing)
         category = paddle.arange(classes, dtype="int64")
         is_thing = paddle.assign(self.is_thing)
         is_instance = (paddle.arange(self.settings.top_k + 1, dtype="int64") > 0).astype("int64")
         votes = counts * is_thing * is_instance.unsqueeze(1)
         areas = votes.sum(axis=2)
-        # the lowest of the classes with the most votes
+        # the lowest class among those with equally many votes
         winners = classes - 1 - (votes * classes + classes - 1 - category).max(axis=2) % classes
-        elected = (areas > 0).astype("int64")
-        instance_ids = paddle.cumsum(elected, axis=1) * elected
+        is_winner = (areas > 0).astype("int64")
+        instance_ids = paddle.cumsum(is_winner, axis=1) * is_winner
         may_stay = (1 - is_thing) * (category != _IGNORE_INDEX).astype("int64")
         stuff_areas = counts[:, 0]
         kept = (stuff_areas >= max(self.settings.min_stuff_area, 1)).astype("int64") * may_stay
-        stuff_ids = (elected.sum(axis=1, keepdim=True) + paddle.cumsum(kept, axis=1)) * kept
+        stuff_ids = (is_winner.sum(axis=1, keepdim=True) + paddle.cumsum(kept, axis=1)) * kept
         ids = instance_ids.unsqueeze(2) * is_thing + stuff_ids.unsqueeze(1) * (
             1 - is_instance
         ).unsqueeze(1)
@@ -220,7 +222,7 @@ def predict_one(
 
 
 def to_host(result: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """The tensors of a result, which are of four bytes a number, as arrays by one copy."""
+    """The tensors of a result (all of 4-byte numbers) as arrays, by one copy."""
     flat = paddle.concat([values.flatten().view("int32") for values in result.values()]).numpy()
     ends = np.cumsum([values.size for values in result.values()])
     return {
@@ -245,7 +247,7 @@ class _Table:
 
     @classmethod
     def of(cls, ids: Tensor, categories: Tensor, areas: Tensor) -> _Table:
-        """From candidates [N, M + 1], of which only those with an id are segments."""
+        """The table of candidates [N, M + 1]; only candidates with an id are segments."""
         is_segment = (ids > 0).astype("int64")
         nothing = paddle.zeros_like(ids)
 
@@ -274,7 +276,7 @@ def _histogram(values: Tensor, length: Tensor) -> Tensor:
 
 
 def _nearest(rows: Tensor, columns: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """[B] int64 1..K: which of the centres [B, K] is the nearest to each point; 1 for NaN."""
+    """[B] int64 1..K: which of the centers [B, K] is the nearest to each point; 1 for NaN."""
     down, right = rows - y.unsqueeze(1), columns - x.unsqueeze(1)
     nearest = (down * down + right * right).argmin(axis=1) + 1
     is_number = paddle.isfinite(y) & paddle.isfinite(x)
@@ -300,12 +302,12 @@ def _scores(
     categories = F.pad(table.category, [1, 0], value=0).clip(min=0)  # of id 0 too
     ids = image * paddle.shape(categories)[1].astype("int64") + panoptic
     planes = image * coarse[1] + _look_up(categories, ids)
-    cells = rows.reshape([-1, 1]) * coarse[3] + columns
-    sure = _look_up(probabilities, planes * coarse[2] * coarse[3] + cells)
+    locations = rows.reshape([-1, 1]) * coarse[3] + columns
+    probability = _look_up(probabilities, planes * coarse[2] * coarse[3] + locations)
     sums = paddle.put_along_axis(
         paddle.zeros_like(categories).astype("float64").flatten(),
         ids.flatten(),
-        sure.flatten().astype("float64"),
+        probability.flatten().astype("float64"),
         0,
         reduce="add",
     ).reshape(paddle.shape(categories))[:, 1:]

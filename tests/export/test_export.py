@@ -23,7 +23,7 @@ from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.export import exporting
 from panoptic_deeplab.export.description import Deployment, read_deployment
-from panoptic_deeplab.export.parity import Agreement, deviations, share_of_others
+from panoptic_deeplab.export.parity import Agreement, deviations, fraction_of_others
 from panoptic_deeplab.export.plan import ExportPlan
 from panoptic_deeplab.export.program import NetworkProgram, save_program
 from panoptic_deeplab.formats.images import read_ids, read_image, write_image
@@ -52,7 +52,7 @@ SIZES = [(64, 128), (80, 150), (49, 33)]
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A configuration and weights drawn so that there are centres, things and stuff.
+    """A configuration and weights drawn so that there are centers, things and stuff.
 
     Its data set is nowhere: an export needs none.
     """
@@ -67,7 +67,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     )
     paddle.save(config.model.state_dict(), str(folder / "model.pdparams"))
     (folder / INFO_FILE).write_text(json.dumps(config.info.to_dict()))
-    write_image(folder / SAMPLE, picture((75, 130)))
+    write_image(folder / SAMPLE, drawn_image((75, 130)))
     return config_path, folder
 
 
@@ -110,7 +110,7 @@ def predictor(checkpoint: tuple[Path, Path]) -> Predictor:
     return Predictor(config.model, *parts)
 
 
-def picture(size: tuple[int, int], seed: int = 0) -> np.ndarray:
+def drawn_image(size: tuple[int, int], seed: int = 0) -> np.ndarray:
     coarse = np.random.default_rng(seed).integers(0, 256, (size[0] // 8 + 1, size[1] // 8 + 1, 3))
     return np.kron(coarse, np.ones((8, 8, 1)))[: size[0], : size[1]].astype(np.uint8)
 
@@ -155,10 +155,10 @@ CASES = {
     "one image": ({}, 1, (65, 97), (65, 97)),
     "three images, padded": ({}, 3, (50, 61), (65, 97)),
     "more peaks than top_k, with ties": ({"top_k": 4}, 2, (65, 97), (65, 97)),
-    "no centre": ({"threshold": 9.0}, 1, (65, 97), (65, 97)),
+    "no center": ({"threshold": 9.0}, 1, (65, 97), (65, 97)),
     "no thing": ({"thing_ids": []}, 1, (65, 97), (65, 97)),
     "no stuff": ({"thing_ids": [0, 1, 2, 3, 4]}, 1, (65, 97), (65, 97)),
-    "every pixel a centre of its own": ({"nms_kernel": 1, "top_k": 9}, 1, (33, 33), (33, 33)),
+    "every pixel a center of its own": ({"nms_kernel": 1, "top_k": 9}, 1, (33, 33), (33, 33)),
     "small window": ({"nms_kernel": 3, "min_stuff_area": 0}, 2, (33, 49), (33, 49)),
     "pixels as areas": ({"align_corners": False}, 1, (64, 96), (64, 96)),
     "more classes than uint8 holds": ({"num_classes": 300}, 1, (17, 17), (17, 17)),
@@ -198,7 +198,7 @@ def test_the_graph_gives_the_ids_of_the_numpy_form(name: str, opset: int, whole:
     model = grouping(settings, opset)
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    sizes = {"picture_size": np.array(size), "input_size": np.array(input_size)}
+    sizes = {"image_size": np.array(size), "input_size": np.array(input_size)}
     values = session.run(None, outputs | sizes)
     found = dict(zip((*NAMES, "semantic_map"), values, strict=True))
     deployment = described(settings, whole)
@@ -213,14 +213,14 @@ def test_openvino_runs_the_graph_too(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "graph.onnx"
     onnx.save(grouping(settings, 17), str(path))
     model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    # more pictures and blocks than before, and fewer: the weak side of its loops
+    # more images and blocks than before, and fewer: the weak side of its loops
     for batch, size in [(1, (49, 33)), (3, (64, 128)), (2, (9, 9)), (4, (129, 150))]:
         rng = np.random.default_rng(3)
         outputs = drawn_outputs(rng, batch, size, settings.num_classes)
         outputs["semantic"][:1, [1, 3]] += size[0] % 2  # things are not as many in each
         # it rounds the interpolation otherwise, which moves the peak of a plateau
         outputs["center"] = rng.random(outputs["center"].shape, np.float32)
-        sizes = {"picture_size": np.array(size), "input_size": np.array(size)}
+        sizes = {"image_size": np.array(size), "input_size": np.array(size)}
         values = list(model(outputs | sizes).values())
         found = dict(zip((*NAMES, "semantic_map"), values, strict=True))
         deployment = described(settings, whole)
@@ -236,8 +236,8 @@ def test_the_file_agrees_with_prediction_at_any_size_and_batch(
     size: tuple[int, int], whole: Path, predictor: Predictor
 ) -> None:
     exported = ExportedModel(whole / "model.onnx", "onnxruntime")
-    pictures = [picture(size, seed) for seed in range(3)]
-    for batch in (pictures[:1], pictures):
+    images = [drawn_image(size, seed) for seed in range(3)]
+    for batch in (images[:1], images):
         outputs = exported.run(np.stack(batch))
         for i, image in enumerate(batch):
             (expected,) = predictor.predict([image])
@@ -249,9 +249,9 @@ def test_openvino_runs_the_file(whole: Path, predictor: Predictor) -> None:
     pytest.importorskip("openvino")
     exported = ExportedModel(whole / "model.onnx", "openvino")
     for batch, size in ((1, SIZES[0]), (3, SIZES[1])):
-        pictures = [picture(size, seed) for seed in range(batch)]
-        outputs = exported.run(np.stack(pictures))
-        for i, image in enumerate(pictures):
+        images = [drawn_image(size, seed) for seed in range(batch)]
+        outputs = exported.run(np.stack(images))
+        for i, image in enumerate(images):
             found = prediction_of(outputs, i, exported.deployment, "file")
             assert_equal(found, predictor.predict([image])[0], tolerance=1e-3)
 
@@ -261,7 +261,7 @@ def test_predict_writes_the_same_with_the_file(
     form: str, checkpoint: tuple[Path, Path], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     source = tmp_path / "scene.png"
-    write_image(source, picture((60, 100)))
+    write_image(source, drawn_image((60, 100)))
     words = ["--config", str(checkpoint[0]), "--device", "cpu", "--image_path", str(source)]
     for name, model in (("a", checkpoint[1]), ("b", request.getfixturevalue(form))):
         target = ["--model_path", str(model), "--save_dir", str(tmp_path / name)]
@@ -289,11 +289,11 @@ def test_a_paddle_program_with_the_grouping(
 ) -> None:
     assert run_export(checkpoint, tmp_path / "program", "--with_postprocess") == 0
     program = paddle.jit.load(str(tmp_path / "program" / "inference"))
-    values = [value.numpy() for value in program(paddle.to_tensor(picture(SIZES[1])[None]))]
+    values = [value.numpy() for value in program(paddle.to_tensor(drawn_image(SIZES[1])[None]))]
     outputs = dict(zip((*NAMES, "semantic_map"), values, strict=True))
     deployment = read_deployment(tmp_path / "program")
     found = prediction_of(outputs, 0, deployment, "program")
-    assert_equal(found, predictor.predict([picture(SIZES[1])])[0])
+    assert_equal(found, predictor.predict([drawn_image(SIZES[1])])[0])
 
 
 def test_eight_bits(plain: Path) -> None:
@@ -310,7 +310,7 @@ def test_eight_bits(plain: Path) -> None:
 
 def test_the_runner_needs_neither_paddle_nor_the_package(whole: Path, tmp_path: Path) -> None:
     source = tmp_path / "scene.png"
-    write_image(source, picture((60, 100)))
+    write_image(source, drawn_image((60, 100)))
     blocked = "import sys; sys.modules.update({'paddle': None, 'panoptic_deeplab': None}); "
     words = ["--model", str(whole / "model.onnx"), "--image", str(source)]
     code = (
@@ -331,7 +331,7 @@ def test_the_runner_needs_neither_paddle_nor_the_package(whole: Path, tmp_path: 
 def test_the_runner_does_without_opencv(whole: Path, tmp_path: Path) -> None:
     """By Pillow it writes the same files, to the pixel."""
     pytest.importorskip("PIL")
-    write_image(tmp_path / "scene.png", picture((60, 100)))
+    write_image(tmp_path / "scene.png", drawn_image((60, 100)))
     words = ["--model", str(whole / "model.onnx"), "--image", str(tmp_path / "scene.png")]
     for blocked in ("nothing", "cv2"):
         code = (
@@ -351,9 +351,9 @@ def test_the_runner_does_without_opencv(whole: Path, tmp_path: Path) -> None:
 
 def test_ids_are_equal_up_to_a_renaming() -> None:
     first = np.array([[0, 1, 1, 2]])
-    assert share_of_others(first, np.array([[0, 2, 2, 1]])) == 0
-    assert share_of_others(first, np.array([[0, 2, 2, 2]])) == 0.25
-    assert share_of_others(first, np.array([[5, 1, 1, 2]])) == 0.25  # void is void
+    assert fraction_of_others(first, np.array([[0, 2, 2, 1]])) == 0
+    assert fraction_of_others(first, np.array([[0, 2, 2, 2]])) == 0.25
+    assert fraction_of_others(first, np.array([[5, 1, 1, 2]])) == 0.25  # void is void
 
 
 def test_deviations_are_of_the_highest_value() -> None:
@@ -490,8 +490,8 @@ BAD_EXPORTS = {
         "Resize in val_dataset.transforms cannot be exported",
     ),
     "opset": (["--format", "onnx", "--opset", "11"], "--opset must be in 17..21"),
-    "int8 without pictures": (["--format", "onnx", "--int8"], "--int8 needs"),
-    "pictures without int8": (["--calibration", "x"], "does nothing without --int8"),
+    "int8 without images": (["--format", "onnx", "--int8"], "--int8 needs"),
+    "images without int8": (["--calibration", "x"], "does nothing without --int8"),
 }
 
 
@@ -604,7 +604,7 @@ def test_a_file_with_the_grouping_refuses_another(
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    write_image(tmp_path / "scene.png", picture((60, 100)))
+    write_image(tmp_path / "scene.png", drawn_image((60, 100)))
     words = ["--config", str(checkpoint[0]), "--device", "cpu", "--model_path", str(whole)]
     words += ["--image_path", str(tmp_path / "scene.png"), "--save_dir", str(tmp_path / "out")]
     assert predict_tool.main([*words, *flag]) == 2

@@ -407,7 +407,7 @@ def test_an_instance_in_several_views_is_one() -> None:
         instances(((1, 0, 11, 10), 0.9, CAR), ((30, 30, 40, 40), 0.7, CAR)),
     )
     second.masks[0] = 1
-    merged = merge_instances([first, second], threshold=0.5, most=10)
+    merged = merge_instances([first, second], threshold=0.5, max_instances=10)
     assert merged.scores.tolist() == pytest.approx([0.9, 0.7, 0.5])
     assert merged.classes.tolist() == [CAR, CAR, PERSON]
     np.testing.assert_array_equal(merged.boxes[0], [1, 0, 11, 10])
@@ -418,8 +418,8 @@ def test_an_instance_in_several_views_is_one() -> None:
 
 
 def test_merging_keeps_the_highest_scoring_and_nothing_of_nothing() -> None:
-    assert len(merge_instances([THREE_CARS, THREE_CARS], 0.5, most=1).scores) == 1
-    assert len(merge_instances([instances(), instances()], 0.5, most=1).scores) == 0
+    assert len(merge_instances([THREE_CARS, THREE_CARS], 0.5, max_instances=1).scores) == 1
+    assert len(merge_instances([instances(), instances()], 0.5, max_instances=1).scores) == 0
 
 
 @pytest.mark.parametrize("legacy", [True, False], ids=["closed boxes", "open boxes"])

@@ -91,7 +91,7 @@ def assert_both_forms_equal(outputs: Arrays, frame: Frame, align_corners: bool) 
 
 
 GEOMETRIES = {
-    # the network's size, the input's, the picture in it
+    # the network's size, the input's, the image in it
     "4 n + 1": ((9, 13), (33, 49), None),
     "4 n": ((8, 12), (32, 48), None),
     "stride 2, odd": ((13, 9), (25, 17), None),
@@ -136,7 +136,7 @@ def spoilt(name: str, value: float, share: float) -> Arrays:
 
 
 STRANGE = {
-    "no centre": changed(center=0),
+    "no center": changed(center=0),
     "all classes equal": changed(semantic=1.5),
     "no thing": changed(semantic=np.eye(CLASSES)[1][:, None, None]),
     "one thing class": changed(semantic=np.eye(CLASSES)[5][:, None, None]),
@@ -230,7 +230,7 @@ def test_centers_of_heat_with_many_ties(seed: int) -> None:
 @pytest.mark.parametrize("count", [1, 2, 10, 200])
 @pytest.mark.parametrize("spread", [1, 30, 1000])
 def test_groups_with_ties_and_far_aims(count: int, spread: int) -> None:
-    """Whole offsets make many points equally near to two centres."""
+    """Whole offsets make many points equally near to two centers."""
     rng = np.random.default_rng(count)
     centers = rng.integers(0, (90, 130), (count, 2))
     offsets = rng.integers(-spread, spread + 1, (2, 90, 130)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Centres, groups and votes on maps small enough to check by eye."""
+"""Centers, groups and votes on maps small enough to check by eye."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_threshold_must_be_exceeded() -> None:
 
 
 def test_a_plateau_is_one_center() -> None:
-    """The reference returns one centre a pixel here: two instances instead of one."""
+    """The reference returns one center a pixel here: two instances instead of one."""
     found = find_centers(heat((2, 2, 0.5), (2, 3, 0.5), (3, 2, 0.5)), nms_kernel=3)
     assert found.tolist() == [[2, 2]]
 
@@ -140,7 +140,7 @@ def test_truth_to_targets_to_grouping_is_the_same_truth(
 
 
 def test_padding_takes_no_part(street: tuple[np.ndarray, list[Segment]]) -> None:
-    """The padding is full of centres and cars; what is inside stays as it was."""
+    """The padding is full of centers and cars; what is inside stays as it was."""
     ids, segments = street
     outputs = perfect_outputs(ids, segments)
     rng = np.random.default_rng(0)

@@ -1,6 +1,6 @@
-"""From a picture to the panoptic map: one exported file against dygraph and plain grouping.
+"""From an image to the panoptic map: one exported file against dygraph and plain grouping.
 
-All ways, ours in Paddle too, are given the same picture, and less than one pixel in ten thousand
+All are given the same image, and fewer than one pixel in ten thousand
 may belong to another segment than by the baseline. The network alone follows.
 """
 
@@ -22,7 +22,7 @@ from benchmarking.exported import (
     installed_runtimes,
     load,
     network_input,
-    picture,
+    sample_image,
 )
 from benchmarking.model import network_comparisons
 from benchmarking.processes import Call
@@ -30,16 +30,16 @@ from benchmarking.train_step import OWN_CHOICE, QUICK, RESNET, Recipe
 
 
 def comparisons(folder: Path, quick: bool) -> Iterable[Entry]:
-    """One picture through each runtime that is installed, and through our predictor."""
+    """One image through each runtime that is installed, and through our predictor."""
     recipe = for_one_size(QUICK if quick else RESNET)
     runtimes = installed_runtimes()
     weights = checkpoint(recipe, folder)
     path = export(recipe, weights, folder / "panoptic", "--with_postprocess")
     ours = {
-        f"picture to ids in {runtime}": (partial(prepare_exported, runtime, path, recipe), 8)
+        f"image to ids in {runtime}": (partial(prepare_exported, runtime, path, recipe), 8)
         for runtime in runtimes
     }
-    ours["picture to ids by predict.py"] = (partial(prepare_predictor, recipe, weights), None)
+    ours["image to ids by predict.py"] = (partial(prepare_predictor, recipe, weights), None)
     for name, (prepare, goal) in ours.items():
         yield Comparison(
             name,
@@ -49,7 +49,7 @@ def comparisons(folder: Path, quick: bool) -> Iterable[Entry]:
             goal=goal,
             goal_memory=1 if goal else None,
             check=same_ids,
-            note=f"picture {recipe.crop[1]}x{recipe.crop[0]}, random weights, {CENTERS} centres, "
+            note=f"image {recipe.crop[1]}x{recipe.crop[0]}, random weights, {CENTERS} centers, "
             "a quarter of the pixels things",
         )
     yield from network_comparisons(recipe, weights, folder)
@@ -57,16 +57,16 @@ def comparisons(folder: Path, quick: bool) -> Iterable[Entry]:
 
 def same_ids(ours: np.ndarray, plain: np.ndarray) -> None:
     """Refuses maps that, whatever their ids are called, differ by more than rounding explains."""
-    from panoptic_deeplab.export.parity import MOST_PIXELS, share_of_others
+    from panoptic_deeplab.export.parity import MAX_PIXELS, fraction_of_others
 
-    different = share_of_others(ours, plain)
-    if different > MOST_PIXELS:
+    different = fraction_of_others(ours, plain)
+    if different > MAX_PIXELS:
         raise DisagreementError(f"{different:.2%} of the pixels belong to another segment")
 
 
 def prepare_exported(runtime: str, path: Path, recipe: Recipe) -> Call:
     """The ids by the exported file."""
-    run, image = load(runtime, path), picture(recipe)
+    run, image = load(runtime, path), sample_image(recipe)
     return lambda: run(image[None])[0][0]
 
 
@@ -74,7 +74,7 @@ def prepare_predictor(recipe: Recipe, weights: Path) -> Call:
     """The ids by the model as `predict.py` runs it."""
     from panoptic_deeplab.engine.predictor import Predictor
 
-    config, image = configuration(recipe, weights), picture(recipe)
+    config, image = configuration(recipe, weights), sample_image(recipe)
     parts = (config.preprocess, config.val_transforms, config.postprocessor, config.info)
     predictor = Predictor(config.model, *parts)
     return lambda: predictor.predict([image])[0].ids

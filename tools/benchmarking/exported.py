@@ -1,9 +1,9 @@
-"""A checkpoint of random weights, and what `tools/export.py` makes of it.
+"""A checkpoint of random weights, and its export.
 
-Random weights cost what trained ones do, but call nearly nothing a thing. So the biases of the
-semantic head are shifted until a quarter of the pixels are things, as in a street, and the hottest
-peaks are centres, however cold. Both libraries' rounding is a thousandth of what lies between the
-last peak taken and the first one left, so that all ways have to give the same map.
+Random weights take the time of trained ones, but predict almost no things. So the biases of the
+semantic head are shifted until a quarter of the pixels are things, as in a street, and the highest
+peaks are centers whatever their value. The rounding errors of both libraries are a thousandth of
+the gap between the last peak kept and the first one dropped, so that all maps have to be equal.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from typing import Any
 
 import numpy as np
 
-from benchmarking.inputs import THING_SHARE, annotated_sample
+from benchmarking.inputs import THING_FRACTION, annotated_sample
 from benchmarking.train_step import CONFIGS, Recipe
 from panoptic_deeplab.errors import UserError
 
 ROOT = CONFIGS.parent
 CENTERS = 60
 INSTANCES = 30
-COLDEST = -1e6
+LOWEST = -1e6
 RUNTIME_NAMES = ("onnxruntime", "openvino")
 Outputs = list[np.ndarray]
 
 
 def for_one_size(recipe: Recipe) -> Recipe:
-    """The recipe with `CENTERS` centres a picture, and pictures that are padded no further."""
+    """The recipe with `CENTERS` centers an image, and images that need no padding."""
     height, width = recipe.crop
     return recipe._replace(
         changes=(
             *recipe.changes,
             f"val_dataset.transforms=[{{type: Padding, target_size: [{width}, {height}]}}]",
-            f"postprocessor.threshold={COLDEST}",
+            f"postprocessor.threshold={LOWEST}",
             f"postprocessor.top_k={CENTERS}",
         )
     )
@@ -71,11 +71,11 @@ def _shift_of_things(logits: np.ndarray, thing_ids: Any) -> np.ndarray:
     """[C]: what things' logits [C, h, w] lack to be the highest at a quarter of the pixels."""
     is_thing = np.isin(np.arange(len(logits)), thing_ids)
     lack = logits[~is_thing].max(axis=0) - logits[is_thing].max(axis=0)
-    return (is_thing * np.quantile(lack, THING_SHARE)).astype(np.float32)
+    return (is_thing * np.quantile(lack, THING_FRACTION)).astype(np.float32)
 
 
 def export(recipe: Recipe, weights: Path, target: Path, *options: str) -> Path:
-    """Exports weights to the folder `target` and returns the ONNX file.
+    """Export weights to the folder `target` and returns the ONNX file.
 
     Raises:
         UserError: the export failed.
@@ -114,17 +114,17 @@ def _configuration(recipe: Recipe) -> Any:
     return config
 
 
-def picture(recipe: Recipe) -> np.ndarray:
+def sample_image(recipe: Recipe) -> np.ndarray:
     """[H, W, 3] uint8."""
     return annotated_sample(recipe.crop, INSTANCES)["image"]
 
 
 def network_input(config: Any, recipe: Recipe) -> Any:
-    """The picture as the network takes it, [1, 3, H, W]."""
+    """The image as the input of the network, [1, 3, H, W]."""
     import paddle
 
     box = paddle.to_tensor([[0, 0, *recipe.crop]])
-    return config.preprocess(paddle.to_tensor(picture(recipe)[None]), box)
+    return config.preprocess(paddle.to_tensor(sample_image(recipe)[None]), box)
 
 
 def load(runtime: str, path: Path) -> Callable[[np.ndarray], Outputs]:

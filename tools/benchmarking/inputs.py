@@ -1,6 +1,6 @@
-"""Made-up pictures, annotations and network outputs, equal in every run.
+"""Made-up images, annotations and network outputs, equal in every run.
 
-Things are ellipses on a jittered grid that cover a quarter of the picture; stuff is whatever of
+Things are ellipses on a jittered grid that cover a quarter of the image; stuff is whatever of
 some smooth random fields is the highest, which gives borders such as a network's.
 """
 
@@ -19,12 +19,12 @@ Size = tuple[int, int]
 FULL_SIZE: Size = (1024, 2048)
 QUICK_SIZE: Size = (128, 256)
 STRIDE = 4
-THING_SHARE = 0.25
-HEAT_SIGMA = 8.0  # pixels, as the targets'
+THING_FRACTION = 0.25
+CENTER_SIGMA = 8.0  # pixels, as the targets'
 
 
 class Ellipse(NamedTuple):
-    """A thing: its middle (y, x), half axes (y, x) and class, in pixels of the whole picture."""
+    """A thing: its middle (y, x), half axes (y, x) and class, in pixels of the whole image."""
 
     middle: tuple[float, float]
     half_axes: tuple[float, float]
@@ -32,17 +32,17 @@ class Ellipse(NamedTuple):
 
 
 def size_of(quick: bool) -> Size:
-    """(height, width) of the pictures."""
+    """(height, width) of the images."""
     return QUICK_SIZE if quick else FULL_SIZE
 
 
 def ellipses(size: Size, count: int, rng: np.random.Generator) -> list[Ellipse]:
-    """`count` things that do not overlap and cover a quarter of the picture together."""
+    """`count` things that do not overlap and cover a quarter of the image together."""
     height, width = size
     columns = int(np.ceil(np.sqrt(count * width / height)))
     rows = -(-count // columns)
     cell = height / rows, width / columns
-    area = THING_SHARE * height * width / count
+    area = THING_FRACTION * height * width / count
     things = []
     for place in np.sort(rng.permutation(rows * columns)[:count]):
         slimness = rng.uniform(0.8, 1.25)
@@ -76,7 +76,7 @@ def network_outputs(size: Size, centers: int, seed: int = 0) -> dict[str, np.nda
     numbers = draw_things(things, size, STRIDE)
     return {
         "semantic": _logits(numbers, things, rng)[None],
-        "center": _heat(numbers.shape, things, rng)[None, None],
+        "center": _heatmap(numbers.shape, things, rng)[None, None],
         "offset": _offsets(numbers, things, rng)[None],
     }
 
@@ -95,17 +95,17 @@ def _logits(numbers: np.ndarray, things: list[Ellipse], rng: np.random.Generator
     return logits + rng.normal(0, 0.08, shape).astype(np.float32)
 
 
-def _heat(shape: Size, things: list[Ellipse], rng: np.random.Generator) -> np.ndarray:
+def _heatmap(shape: Size, things: list[Ellipse], rng: np.random.Generator) -> np.ndarray:
     """[h, w]: a Gaussian at each thing and noise far below any threshold."""
     y, x = (np.arange(side) * STRIDE for side in shape)
-    heat = rng.uniform(0, 0.02, shape)
+    heatmap = rng.uniform(0, 0.02, shape)
     for thing in things:
         row, column = (
-            np.exp(-((axis - middle) ** 2) / (2 * HEAT_SIGMA**2))
+            np.exp(-((axis - middle) ** 2) / (2 * CENTER_SIGMA**2))
             for axis, middle in zip((y, x), thing.middle, strict=True)
         )
-        heat += 0.9 * row[:, None] * column
-    return heat.astype(np.float32)
+        heatmap += 0.9 * row[:, None] * column
+    return heatmap.astype(np.float32)
 
 
 def _offsets(numbers: np.ndarray, things: list[Ellipse], rng: np.random.Generator) -> np.ndarray:
@@ -117,7 +117,7 @@ def _offsets(numbers: np.ndarray, things: list[Ellipse], rng: np.random.Generato
 
 
 def annotated_sample(size: Size, instances: int, seed: int = 0) -> dict[str, Any]:
-    """A sample as a data set gives it: stuff in bands, things upon it, noise for a picture."""
+    """A sample as a data set gives it: stuff in bands, things upon it, noise for an image."""
     rng = np.random.default_rng(seed)
     things = ellipses(size, instances, rng)
     numbers = draw_things(things, size)

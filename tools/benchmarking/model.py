@@ -21,10 +21,11 @@ from benchmarking.exported import (
     installed_runtimes,
     load,
     network_input,
-    picture,
+    sample_image,
 )
 from benchmarking.processes import Call
 from benchmarking.train_step import OWN_CHOICE, QUICK, RESNET, Recipe
+from panoptic_deeplab.normalization import Normalization
 
 BASELINE = "dygraph, MKL's choice"
 TOLERANCE = 1e-3  # of an output's largest value
@@ -78,7 +79,7 @@ def export_in_int8(recipe: Recipe, weights: Path, folder: Path) -> Path:
 
     pictures = folder / "pictures"
     pictures.mkdir()
-    write_image(pictures / "picture.png", picture(recipe))
+    write_image(pictures / "picture.png", sample_image(recipe))
     return export(recipe, weights, folder / "int8", "--int8", "--calibration", str(pictures))
 
 
@@ -92,7 +93,8 @@ def same_outputs(ours: list[np.ndarray], dygraph: list[np.ndarray]) -> None:
 
 def prepare_exported(runtime: str, path: Path, recipe: Recipe) -> Call:
     """The exported network."""
-    values = picture(recipe).astype(np.float32) / 127.5 - 1
+    normalization = Normalization.of()
+    values = sample_image(recipe) * normalization.scale + normalization.shift
     return partial(load(runtime, path), np.ascontiguousarray(values.transpose(2, 0, 1)[None]))
 
 

@@ -20,7 +20,7 @@ CENTERS, FEW, MANY = 60, 10, 200
 
 
 def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
-    """The whole step, its growth with the number of centres, and grouping alone."""
+    """The whole step, its growth with the number of centers, and grouping alone."""
     size = size_of(quick)
     ours = Implementation(partial(prepare_ours, size, CENTERS))
     yield Comparison(
@@ -42,10 +42,10 @@ def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
         note="the baseline gives no scores",
     )
     yield Comparison(
-        f"outputs to ids, {MANY} centres",
+        f"outputs to ids, {MANY} centers",
         Implementation(partial(prepare_ours, size, MANY)),
         Implementation(partial(prepare_ours, size, FEW)),
-        f"ours, {FEW} centres",
+        f"ours, {FEW} centers",
         goal=0.5,
         note="the goal is less than twice the time",
     )
@@ -73,7 +73,7 @@ def same_ids(ours: np.ndarray, baseline: np.ndarray) -> None:
         raise DisagreementError(f"{different} of {ours.size} pixels have another id")
 
 
-# --- our way ---
+# --- ours ---
 
 
 def prepare_ours(size: Size, centers: int) -> Call:

@@ -1,7 +1,7 @@
-"""Runs a model.onnx with post-processing on pictures. Needs numpy, OpenCV (or Pillow), onnxruntime.
+"""Run a model.onnx with post-processing on images. Needs numpy, OpenCV (or Pillow), onnxruntime.
 
-Neither Paddle nor the package that made the file is needed: classes and colours are in the file.
-For each picture come NAME_ids.png (id = R + 256 G + 65536 B), NAME.json and NAME_overlay.png.
+Neither Paddle nor the package that made the file is needed: classes and colors are in the file.
+Each image gives NAME_ids.png (id = R + 256 G + 65536 B), NAME.json and NAME_overlay.png.
 """
 
 import argparse
@@ -15,11 +15,11 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 
 
 def main(argv=None):
-    """The command line; returns the exit code."""
+    """Run the command line; return the exit code."""
     example = "example: python run_onnx.py --model model.onnx --image street.png --save_dir out"
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], epilog=example)
     parser.add_argument("--model", required=True, help="an ONNX file made with --with_postprocess")
-    parser.add_argument("--image", required=True, type=Path, help="a picture or a folder of some")
+    parser.add_argument("--image", required=True, type=Path, help="an image or a folder of images")
     parser.add_argument("--save_dir", type=Path, default=Path("output"), help="where results go")
     arguments = parser.parse_args(argv)
     try:
@@ -31,12 +31,12 @@ def main(argv=None):
 
 
 def predict(arguments):
-    """Runs the model on every picture."""
-    pictures = find_pictures(arguments.image)
+    """Run the model on every image."""
+    images = find_images(arguments.image)
     session, classes = load_model(arguments.model)
     arguments.save_dir.mkdir(parents=True, exist_ok=True)
-    for path in pictures:
-        image = read_picture(path)
+    for path in images:
+        image = read_image(path)
         start = time.perf_counter()
         result = run_model(session, image, arguments.model)
         seconds = time.perf_counter() - start
@@ -45,17 +45,17 @@ def predict(arguments):
         print(f"{path}: {len(segments)} segments in {seconds:.3f} s")
 
 
-def find_pictures(path):
-    """The picture, or those of the folder, sorted."""
+def find_images(path):
+    """The image, or the images of the folder, sorted."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     found = [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()]
     if not found:
-        raise ValueError(f"{path}: there is no picture")
+        raise ValueError(f"{path}: no image found")
     return found
 
 
 def load_model(path):
-    """The session and the classes that the file was made for."""
+    """The session and the classes of the model."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -74,7 +74,7 @@ def load_model(path):
 
 
 def run_model(session, image, path):
-    """The outputs by name for one picture [H, W, 3] uint8 RGB."""
+    """The outputs by name for one image [H, W, 3] uint8 RGB."""
     try:
         values = session.run(None, {"image": image[None]})
     except Exception as error:  # as above
@@ -100,24 +100,24 @@ def segments_of(result, classes):
 
 
 def save(stem, image, ids, segments, classes):
-    """Writes the ids, the list of segments and the picture with their colours."""
+    """Write the ids, the list of segments and the image with their colors."""
     import numpy as np
 
     channels = np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=-1).astype(np.uint8)
-    write_picture(stem.with_name(stem.name + "_ids.png"), channels)
+    write_image(stem.with_name(stem.name + "_ids.png"), channels)
     text = json.dumps({"segments_info": segments}, indent=1)
     stem.with_name(stem.name + ".json").write_text(text)
     color_of = {entry["id"]: entry["color"] for entry in classes}
     table = np.zeros((len(segments) + 1, 3))
-    for segment in segments:  # instances of a class in shades of its colour
+    for segment in segments:  # instances of a class in shades of its color
         shade = 0.6 + 0.4 * (segment["id"] * 0.618 % 1) if segment["isthing"] else 1
         table[segment["id"]] = np.array(color_of[segment["category_id"]]) * shade
     weight = 0.5 * (ids > 0)[..., None]
     overlay = image * (1 - weight) + table[ids] * weight
-    write_picture(stem.with_name(stem.name + "_overlay.png"), overlay.astype(np.uint8))
+    write_image(stem.with_name(stem.name + "_overlay.png"), overlay.astype(np.uint8))
 
 
-def read_picture(path):
+def read_image(path):
     """[H, W, 3] uint8 RGB."""
     import numpy as np
 
@@ -129,12 +129,12 @@ def read_picture(path):
         return np.asarray(Image.open(path).convert("RGB"))
     image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError(f"{path}: not a readable picture")
+        raise ValueError(f"{path}: not a readable image")
     return np.ascontiguousarray(image[..., ::-1])
 
 
-def write_picture(path, image):
-    """Writes [H, W, 3] uint8 RGB."""
+def write_image(path, image):
+    """Write [H, W, 3] uint8 RGB."""
     try:
         import cv2
     except ImportError:

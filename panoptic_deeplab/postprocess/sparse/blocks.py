@@ -1,7 +1,6 @@
 """Long arrays in blocks that stay in a core's cache.
 
-One core works through them: on the two of the machine this was measured on, threads that took
-turns with the interpreter's lock made it no faster.
+One thread processes them: on two cores, threads that shared the interpreter's lock were no faster.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 
-def blocks(length: int, most: int) -> Iterator[slice]:
-    """Consecutive slices of 0..length, at most `most` long."""
-    for start in range(0, length, most):
-        yield slice(start, min(start + most, length))
+def blocks(length: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of 0..length, at size `size` long."""
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))

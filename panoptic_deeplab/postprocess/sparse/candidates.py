@@ -10,12 +10,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Candidates:
-    """For each of U cells the members that may win there, ascending.
+    """For each of U cells, the members that may win there, ascending.
 
     Attributes:
         members: the lists of all cells, one after the other.
-        first: [U] where each cell's list begins.
-        count: [U] its length, at least 1.
+        first: [U] start of each cell's list.
+        count: [U] length of the list, at least 1.
     """
 
     members: np.ndarray
@@ -32,9 +32,9 @@ class Candidates:
     def best(
         self, cells: np.ndarray, value_of: Callable[[np.ndarray | slice, np.ndarray], np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The member of the highest value for each point, of equal ones the first.
+        """The member of the highest value for each point, the first on ties.
 
-        A NaN is lower than all numbers; where a cell has nothing else, its first member wins.
+        NaN is below all numbers; where a cell has only NaN, its first member wins.
 
         Args:
             cells: [M] the cell of each point.
@@ -64,7 +64,7 @@ class Candidates:
 
 
 def numbered(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The different values of [M] whole numbers that lie close together, ascending; [M] which."""
+    """The distinct values of [M] integers in a narrow range, ascending; [M] index of each value."""
     start = int(cells.min()) if len(cells) else 0
     shifted = cells - start
     present = np.zeros(int(shifted.max(initial=-1)) + 1, bool)

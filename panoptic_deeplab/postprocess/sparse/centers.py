@@ -1,4 +1,4 @@
-"""The centres: peaks of a heat map, of the large map or straight from the network's."""
+"""Centers: the peaks of a center heatmap, at full size or upsampled only where needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from panoptic_deeplab.grouping_settings import check_center_options
 from panoptic_deeplab.postprocess.sparse.grid import Grid, at_corners, corners, joined
 
-_ROUNDING = 1e-5  # relative; interpolating heat errs by less
+_ROUNDING = 1e-5  # relative; the rounding error of interpolated values is smaller
 
 
 def find_centers(
@@ -17,17 +17,17 @@ def find_centers(
     nms_kernel: int = 7,
     top_k: int = 200,
 ) -> np.ndarray:
-    """The peaks of a heat map.
+    """Find the peaks of a center heatmap.
 
-    A centre is a pixel above the threshold with no higher heat in the window around it and no
-    equal heat earlier in row-major order there, so that a plateau is one centre. Of more than
-    `top_k` the hottest stay, on ties the earlier. NaN is no heat.
+    A center is a pixel above the threshold with no higher value in the window around it and no
+    equal value earlier in row-major order there, so that a plateau is one center. The `top_k`
+    highest are kept, on ties the earlier. NaN counts as no value.
 
     Args:
         center_heatmap: [H, W] float32.
-        threshold: heat a centre must exceed.
+        threshold: value that a center must exceed.
         nms_kernel: side of the window in pixels, odd.
-        top_k: most centres kept.
+        top_k: maximum number of centers.
 
     Returns:
         [K, 2] int64 (y, x) in row-major order.
@@ -36,67 +36,67 @@ def find_centers(
         UsageError: nms_kernel is even, or top_k or nms_kernel below 1.
     """
     check_center_options(nms_kernel, top_k)
-    heat = np.ascontiguousarray(center_heatmap, np.float32)
-    hot = np.flatnonzero(heat > threshold)
-    return _peaks(hot, hot, heat.ravel()[hot], heat.shape, nms_kernel, top_k)
+    values = np.ascontiguousarray(center_heatmap, np.float32)
+    above = np.flatnonzero(values > threshold)
+    return _peaks(above, above, values.ravel()[above], values.shape, nms_kernel, top_k)
 
 
 def find_upsampled_centers(
     center_heatmap: np.ndarray, grid: Grid, *, threshold: float, nms_kernel: int, top_k: int
 ) -> np.ndarray:
-    """`find_centers` of the heat map [h, w] interpolated on the grid's box.
+    """Find the centers of a heatmap [h, w] that is upsampled to the grid's box.
 
-    Only pixels are interpolated that can exceed the threshold: those with such a corner.
+    Only cells with a corner above the threshold are interpolated, for no other pixel can exceed it.
     """
     options = {"threshold": threshold, "nms_kernel": nms_kernel, "top_k": top_k}
     if grid.is_identity:
         return find_centers(center_heatmap[grid.inside], **options)
     highest = np.fmax.reduce(at_corners(center_heatmap))
-    least = threshold - _ROUNDING * np.abs(highest)
-    candidates, pixels, heats = [], [], []
-    for patch in grid.patches(highest > least):
+    lowest = threshold - _ROUNDING * np.abs(highest)
+    candidates, pixels, found = [], [], []
+    for patch in grid.patches(highest > lowest):
         places = corners(patch.cells, grid.coarse_size)
-        heat = patch.between([center_heatmap.take(place) for place in places])
-        heat[~(heat > threshold)] = -np.inf
-        may_be_center = _highest_in_cell(heat) if nms_kernel > 1 else heat > threshold
+        values = patch.between([center_heatmap.take(place) for place in places])
+        values[~(values > threshold)] = -np.inf
+        may_be_center = _highest_in_cell(values) if nms_kernel > 1 else values > threshold
         candidates.append(patch.pixels[may_be_center])
         pixels.append(patch.pixels)
-        heats.append(heat)
-    candidates, pixels, heat = joined(candidates), joined(pixels), joined(heats, np.float32)
-    return _peaks(candidates, pixels, heat, grid.size, nms_kernel, top_k)
+        found.append(values)
+    candidates, pixels, values = joined(candidates), joined(pixels), joined(found, np.float32)
+    return _peaks(candidates, pixels, values, grid.size, nms_kernel, top_k)
 
 
-def _highest_in_cell(heat: np.ndarray) -> np.ndarray:
-    """[r, s, U] the pixels above -inf that none beside them in their cell rules out.
+def _highest_in_cell(values: np.ndarray) -> np.ndarray:
+    """[r, s, U] bool: above -inf and not below a neighbor in the same cell.
 
-    Heat falls to one side within a cell, which leaves one pixel of most.
+    Values are monotonic along an axis within a cell, so that mostly one pixel of a cell is left.
     """
-    highest = heat > -np.inf
-    for values, chosen in ((heat, highest), (heat.swapaxes(0, 1), highest.swapaxes(0, 1))):
-        chosen[1:] &= values[1:] > values[:-1]
-        chosen[:-1] &= values[:-1] >= values[1:]
+    highest = values > -np.inf
+    for lines, chosen in ((values, highest), (values.swapaxes(0, 1), highest.swapaxes(0, 1))):
+        chosen[1:] &= lines[1:] > lines[:-1]
+        chosen[:-1] &= lines[:-1] >= lines[1:]
     return highest
 
 
 def _peaks(
     candidates: np.ndarray,
     pixels: np.ndarray,
-    heat: np.ndarray,
+    values: np.ndarray,
     size: tuple[int, int],
     nms_kernel: int,
     top_k: int,
 ) -> np.ndarray:
-    """[K, 2] the centres among the candidates.
+    """[K, 2] the centers among the candidates.
 
-    The nearest neighbours rule out nearly all of them, so that few windows are looked at whole.
+    The nearest neighbors rule out nearly all candidates, so that few windows are examined whole.
 
     Args:
-        candidates: [N] flat indices, some of those of `pixels` that are above the threshold.
-        pixels: [M] flat indices of all pixels above the threshold.
-        heat: [M] theirs; pixels below may be there with -inf.
+        candidates: [N] flat indices of pixels above the threshold, all of them in `pixels`.
+        pixels: [M] flat indices of at least all pixels above the threshold.
+        values: [M] heatmap values of `pixels`, -inf where not above the threshold.
         size: (height, width) of the map.
         nms_kernel: side of the window in pixels.
-        top_k: most centres kept.
+        top_k: maximum number of centers.
     """
     reach = min(nms_kernel // 2, max(size))
     width = size[1] + 2 * reach
@@ -105,24 +105,25 @@ def _peaks(
         index + index // size[1] * (2 * reach) + reach * (width + 1)
         for index in (candidates, pixels)
     )
-    bordered[known] = heat
+    bordered[known] = values
     for distance in range(1, reach + 1):
         places = _highest_of_ring(bordered, places, width, distance)
     places = np.sort(places)
-    heat = bordered[places]
-    hottest = np.sort(np.argsort(-heat, kind="stable")[:top_k])
-    return np.stack(np.divmod(places[hottest], width), axis=1) - reach
+    highest = np.sort(np.argsort(-bordered[places], kind="stable")[:top_k])
+    return np.stack(np.divmod(places[highest], width), axis=1) - reach
 
 
-def _highest_of_ring(heat: np.ndarray, places: np.ndarray, width: int, distance: int) -> np.ndarray:
-    """Those of the places (flat) that no pixel at this distance (of the longer side) rules out.
+def _highest_of_ring(
+    values: np.ndarray, places: np.ndarray, width: int, distance: int
+) -> np.ndarray:
+    """The places (flat indices) that no pixel at this Chebyshev distance rules out.
 
-    One as hot rules a place out if it is earlier in row-major order.
+    A pixel of equal value rules a place out if it is earlier in row-major order.
     """
     steps = np.arange(-distance, distance + 1)
     is_ring = np.maximum(np.abs(steps[:, None]), np.abs(steps)) == distance
     for shifts in (steps[:, None] * width + steps)[is_ring].reshape(8, distance):
         shifts = shifts[:, None]
-        others, own = heat.take(places + shifts), heat.take(places)
+        others, own = values.take(places + shifts), values.take(places)
         places = places[((own > others) | ((own == others) & (shifts > 0))).all(axis=0)]
     return places

@@ -1,7 +1,7 @@
-"""Paddle's bilinear upsampling, of chosen pixels only and equal to the last bit.
+"""Paddle's bilinear upsampling of chosen pixels only, equal to the last bit.
 
-Every pixel of the large map lies between four of the network's. All pixels between the same four
-form a cell, named after its upper left corner; a cell is what the sparse steps decide about.
+Every pixel of the full-size map lies between four feature-map locations. All pixels between the
+same four form a cell, indexed by its upper left corner; the sparse steps decide cell by cell.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _PIXELS = 1 << 16  # in a block
 
 @dataclass(frozen=True)
 class Axis:
-    """Where the rows (or columns) of a large map lie between those of the network.
+    """Where the rows (or columns) of a full-size map lie between those of the feature map.
 
     Attributes:
         low: [N] int64, the row before.
         high: [N] int64, the row after, the same at the end.
         low_weight: [N] float32.
         high_weight: [N] float32.
-        positions: [h] float64, where the network's rows lie among these N.
+        positions: [h] float64, where the feature rows lie among these N.
     """
 
     low: np.ndarray
@@ -38,7 +38,7 @@ class Axis:
 
     @classmethod
     def of(cls, sources: _Sources, positions: np.ndarray, part: slice) -> Axis:
-        """The axis of `part` of the rows that lie at `sources` among those at `positions`."""
+        """The axis of `part` of the full-size rows."""
         last = len(positions) - 1
         low = np.minimum(sources.low[part].astype(np.int64), last)
         high_weight = np.maximum(sources.place[part], np.float32(0)) - low.astype(np.float32)
@@ -47,16 +47,16 @@ class Axis:
 
     @property
     def counts(self) -> np.ndarray:
-        """[h] int64, how many of the N lie after each of the network's rows and before the next."""
+        """[h] int64, how many of the N lie from each feature row up to the next."""
         return np.bincount(self.low, minlength=len(self.positions))
 
 
 class _Sources(NamedTuple):
-    """Where each row of a large map lies among the network's, as Paddle computes it.
+    """Where each full-size row lies among the feature rows, as Paddle computes it.
 
     Attributes:
-        low: [full] whose whole part is the row before.
-        place: [full] float32, from which the weights are taken.
+        low: [full], the integer part is the row before.
+        place: [full] float32, which gives the weights.
     """
 
     low: np.ndarray
@@ -64,43 +64,43 @@ class _Sources(NamedTuple):
 
 
 def _aligned_sources(coarse: int, full: int) -> _Sources:
-    """The first and the last row are those of the large map."""
+    """Aligned corners: the first and the last rows coincide."""
     ratio = np.float32((coarse - 1) / (full - 1) if full > 1 else 0)
     place = ratio * np.arange(full, dtype=np.float32)
     return _Sources(place, place)
 
 
 def _row_sources(coarse: int, full: int) -> _Sources:
-    """Pixels are areas. Paddle rounds the place of a row once."""
+    """Rows without aligned corners, where pixels are areas. Paddle rounds their places once."""
     ratio = np.float32(coarse / full if full > 1 else 0)
     exact = np.float64(ratio) * (np.arange(full) + 0.5) - 0.5
     return _Sources(exact, exact.astype(np.float32))
 
 
 def _column_sources(coarse: int, full: int) -> _Sources:
-    """The same of columns, whose place Paddle (3.3, on the CPU) rounds after every step."""
+    """Columns likewise, whose places Paddle (3.3, on the CPU) rounds after every step."""
     ratio = np.float32(coarse / full if full > 1 else 0)
     place = ratio * (np.arange(full, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
     return _Sources(_row_sources(coarse, full).low, place)
 
 
 def _aligned_positions(coarse: int, full: int) -> np.ndarray:
-    """[coarse] float64 positions of the network's rows among `full` with the same ends."""
+    """[coarse] float64 positions of the feature rows among `full` with aligned corners."""
     return np.arange(coarse) * ((full - 1) / max(coarse - 1, 1))
 
 
 def _area_positions(coarse: int, full: int) -> np.ndarray:
-    """[coarse] float64 positions of the network's rows where pixels are areas."""
+    """[coarse] float64 positions of the feature rows where pixels are areas."""
     return (np.arange(coarse) + 0.5) * (full / coarse) - 0.5
 
 
 @dataclass(frozen=True)
 class Samples:
-    """M pixels of the large map with the four of the network's around each.
+    """M full-size pixels with the four feature-map locations around each.
 
     Attributes:
-        places: [4][M] int64 flat indices: upper and lower left, upper and lower right; a single
-            one where nothing is to be interpolated.
+        places: [4][M] int64 flat indices: upper and lower left, upper and lower right; [1][M]
+            where nothing is to be interpolated.
         weights: [4] pairs of [M] float32, of the row and of the column.
     """
 
@@ -108,7 +108,7 @@ class Samples:
     weights: tuple[tuple[np.ndarray, np.ndarray], ...]
 
     def of(self, values: np.ndarray) -> np.ndarray:
-        """[M] interpolated from the flat map `values`.
+        """[M] values interpolated from the flat map `values`.
 
         The products and the sum are taken in the order of Paddle's kernel.
         """
@@ -125,10 +125,10 @@ class Samples:
 
 @dataclass(frozen=True)
 class Patch:
-    """All pixels of U cells that hold equally many: r rows and s columns each.
+    """All pixels of U cells of equal size: r rows and s columns each.
 
     Attributes:
-        grid: on which they lie.
+        grid: of the cells.
         cells: [U] flat indices on [h, w].
         rows: [r, 1, U] of the pixels in the box.
         columns: [s, U].
@@ -155,7 +155,7 @@ class Patch:
         return Patch(self.grid, self.cells[chosen], rows, columns)
 
     def between(self, values: Sequence[np.ndarray]) -> np.ndarray:
-        """[r, s, U] float32 interpolated between the [U] at the cells' four `corners`.
+        """[r, s, U] float32 interpolated between the values [U] at the cells' four `corners`.
 
         The products and the sum are taken in the order of Paddle's kernel.
         """
@@ -175,12 +175,12 @@ class Patch:
 
 @dataclass(frozen=True)
 class Grid:
-    """A box of the large map over the network's pixels.
+    """A box of the full-size map over the feature map.
 
     Attributes:
-        coarse_size: (h, w) of the network's output.
-        full_size: (height, width) of the whole large map.
-        box: (top, left, bottom, right) of the part that is wanted, end exclusive.
+        coarse_size: (h, w) of the feature map.
+        full_size: (height, width) of the whole full-size map.
+        box: (top, left, bottom, right) of the part that is computed, end exclusive.
         rows: of the box.
         columns: of the box.
     """
@@ -222,25 +222,25 @@ class Grid:
 
     @property
     def is_identity(self) -> bool:
-        """Whether the network's output has the size of the large map already."""
+        """Whether the feature map has full size already."""
         return self.coarse_size == self.full_size
 
     @property
     def inside(self) -> tuple[slice, slice]:
-        """The box as an index of the whole large map."""
+        """The box as an index of the whole full-size map."""
         top, left, bottom, right = self.box
         return slice(top, bottom), slice(left, right)
 
     def spread(self, cells: np.ndarray) -> np.ndarray:
-        """[h, w] values of the cells -> [H, W] of the pixels in them."""
+        """[h, w] values of cells -> [H, W] values of the pixels in them."""
         return cells.take(self.columns.low, axis=1).take(self.rows.low, axis=0)
 
     def areas(self) -> np.ndarray:
-        """[h, w] int64 pixels of the box in each cell."""
+        """[h, w] int64, the number of pixels of the box in each cell."""
         return np.outer(self.rows.counts, self.columns.counts)
 
     def patches(self, chosen: np.ndarray) -> list[Patch]:
-        """The box's pixels in the chosen cells [h, w] bool, some at a time."""
+        """The box's pixels in the chosen cells [h, w] bool, in patches of limited size."""
         y, x = np.nonzero(chosen)
         heights, widths = self.rows.counts, self.columns.counts
         height, width = heights.take(y), widths.take(x)
@@ -261,7 +261,7 @@ class Grid:
         return joined(patch.pixels for patch in self.patches(chosen))
 
     def upsampled_rows(self, values: np.ndarray, part: slice) -> np.ndarray:
-        """[R, W] some rows of the box, interpolated from the map [h, w], which is no identity."""
+        """[R, W] some rows of the box, interpolated from [h, w]; not for an identity grid."""
         rows, columns = self.rows, self.columns
         north = values.take(rows.low[part], axis=0) * rows.low_weight[part, None]
         south = values.take(rows.high[part], axis=0) * rows.high_weight[part, None]
@@ -294,7 +294,7 @@ class Grid:
         return self.rows.low.take(y) * self.coarse_size[1] + self.columns.low.take(x)
 
     def samples(self, y: np.ndarray, x: np.ndarray) -> Samples:
-        """The surroundings of the pixels (y, x) of the box."""
+        """The feature-map locations around the pixels (y, x) of the box."""
         if self.is_identity:
             return Samples((self.cells_of(y, x),), ())
         rows, columns, width = self.rows, self.columns, self.coarse_size[1]
@@ -309,12 +309,12 @@ class Grid:
 
 
 def joined(arrays: Iterable[np.ndarray], dtype: type = np.int64) -> np.ndarray:
-    """[M] all values of the arrays, one after the other."""
+    """[M] the values of all arrays, concatenated."""
     return np.concatenate([np.empty(0, dtype), *(array.ravel() for array in arrays)])
 
 
 def corners(cells: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """The flat indices of the four corners of cells (flat) on [h, w]; beyond the end the last."""
+    """Flat indices of the four corners of cells (flat indices on [h, w]), clamped at the end."""
     y, x = np.divmod(cells, size[1])
     south = np.minimum(y + 1, size[0] - 1) * size[1]
     east = np.minimum(x + 1, size[1] - 1)
@@ -329,7 +329,7 @@ def at_corners(values: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def all_alike(values: np.ndarray) -> np.ndarray:
-    """[h, w] whether the four corners of each cell have equal values."""
+    """[h, w] bool: whether the four corners of each cell have equal values."""
     first, *others = at_corners(values)
     alike = np.ones(values.shape, bool)
     for other in others:

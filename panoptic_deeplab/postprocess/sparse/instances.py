@@ -1,8 +1,8 @@
 """The instance of every thing pixel, from offsets at the network's stride.
 
-Where a pixel's offset points is a bilinear combination of where those of its cell's corners point,
-and the points nearest to one centre form a convex region: where all four corners belong to the
-same centre, so does every pixel inside. Offsets are interpolated only where that cannot be told.
+The point that a pixel's offset refers to is a bilinear combination of the points of its cell's
+corners, and the points nearest to one center form a convex region: if all four corners belong to
+one center, so does every pixel inside. Offsets are interpolated only in the other cells.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from panoptic_deeplab.postprocess.sparse.grid import Axis, Grid, all_alike, corn
 from panoptic_deeplab.postprocess.sparse.nearest_centers import nearest_centers
 from panoptic_deeplab.postprocess.sparse.patchwork import Patchwork
 
-_DEVIATION = 0.005  # pixels that an interpolated point may be off; more makes a cell undecided
+_DEVIATION = 0.005  # maximum error of an interpolated point in pixels
 
 
 def group_upsampled_pixels(
@@ -28,7 +28,7 @@ def group_upsampled_pixels(
         is_thing: [C] bool.
 
     Returns:
-        instance * C + class; instances are 0 where there is no thing or no centre, else 1..K.
+        instance * C + class; instances are 1..K, or 0 where there is no thing or no center.
     """
     grid, classes, centers = labels.grid, len(is_thing), centers.astype(np.float32)
     has_things = labels.is_mixed | is_thing.take(labels.cells)
@@ -48,7 +48,7 @@ def group_upsampled_pixels(
 
 
 def _aims(offsets: np.ndarray, grid: Grid, pixels: np.ndarray) -> np.ndarray:
-    """[2, M] float32 (y, x) where the offsets of the pixels (flat indices of the box) point."""
+    """[2, M] float32 (y, x): pixel + offset of pixels given as flat indices of the box."""
     aims = grid.at(offsets, pixels)
     aims += np.stack(np.divmod(pixels, grid.size[1])).astype(np.float32)
     return aims
@@ -57,9 +57,9 @@ def _aims(offsets: np.ndarray, grid: Grid, pixels: np.ndarray) -> np.ndarray:
 def _instances_of_cells(
     centers: np.ndarray, offsets: np.ndarray, has_things: np.ndarray, grid: Grid
 ) -> np.ndarray:
-    """[h, w] int64: 1..K where all things of a cell belong to one centre, -1 where not known.
+    """[h, w] int64: 1..K where all things of a cell belong to one center, -1 where undecided.
 
-    0 where there are no things or no centres.
+    0 where there are no things or no centers.
     """
     shape, owner = grid.coarse_size, np.zeros(grid.coarse_size, np.int64)
     if not len(centers):
@@ -86,9 +86,9 @@ def _instances_of_cells(
 
 
 def _lies_evenly(axis: Axis) -> np.ndarray:
-    """[h] whether interpolating the positions of the network's rows gives each in the cell its own.
+    """[h] bool: whether interpolating the positions of feature rows reproduces those of the pixels.
 
-    Where pixels are areas, the outermost rows lie beyond those of the network.
+    Without aligned corners, the outermost pixels lie beyond the outermost feature rows.
     """
     interpolated = (
         axis.positions[axis.low] * axis.low_weight + axis.positions[axis.high] * axis.high_weight

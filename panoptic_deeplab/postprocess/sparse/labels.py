@@ -1,10 +1,9 @@
-"""The class of every pixel of the large map, computed only where it can change.
+"""The class of every pixel at full size, computed only where it can change.
 
-Bilinear interpolation is a convex combination, which keeps the order: where all four corners of a
-cell have the same highest class, so has every pixel inside. Only the cells at the borders of
-classes are interpolated, and there only the classes that can win. The labels equal those of
-`F.interpolate` and an arg max over the whole map, of equal logits the lowest class; NaN is lower
-than every number.
+Bilinear interpolation is a convex combination, which preserves order: if all four corners of a
+cell have the same highest class, so has every pixel inside. Only cells at the borders of classes
+are interpolated, and only for classes that can win there. The labels equal those of `F.interpolate`
+and an argmax over the whole map, the lowest class on ties; NaN is below every number.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from panoptic_deeplab.postprocess.sparse.patchwork import Patchwork
 
 _PIXELS = 1 << 16  # in a block
 _ROWS = 8
-_SPARSE = 0.4  # of the pixels; with more at borders, as in noise, all are computed at less cost
-_ROUNDING = 2.0**-19  # of the largest logit: more than interpolating two classes can err
+_SPARSE = 0.4  # fraction of pixels in mixed cells above which computing all pixels is faster
+_ROUNDING = 2.0**-19  # of the largest logit; above the rounding error of two interpolations
 
 
 def upsampled_labels(logits: np.ndarray, grid: Grid, label_type: type) -> Patchwork:
-    """The highest class of the logits [C, h, w] on the grid's box."""
+    """The class of the highest logit of [C, h, w], upsampled to the grid's box."""
     coarse, lead = highest_classes(logits, label_type)
     if grid.is_identity:
         nowhere = np.zeros(grid.coarse_size, bool)
@@ -46,7 +45,7 @@ def upsampled_labels(logits: np.ndarray, grid: Grid, label_type: type) -> Patchw
 
 
 def _dense_labels(logits: np.ndarray, grid: Grid, label_type: type) -> np.ndarray:
-    """[H, W] the same without leaving anything out, a few rows at a time."""
+    """[H, W] class of every pixel, without leaving any out, a few rows at a time."""
     labels = np.zeros(grid.size, label_type)
     for part in blocks(len(labels), _ROWS):
         best = np.full((part.stop - part.start, grid.size[1]), -np.inf, np.float32)
@@ -59,7 +58,7 @@ def _dense_labels(logits: np.ndarray, grid: Grid, label_type: type) -> np.ndarra
 
 
 def highest_classes(logits: np.ndarray, label_type: type) -> tuple[np.ndarray, np.ndarray]:
-    """The highest class [h, w] of logits [C, h, w], and by how much it leads the next."""
+    """The highest class [h, w] of logits [C, h, w], and its margin over the second highest."""
     flat = logits.reshape(len(logits), -1)
     labels = np.zeros(flat.shape[1], label_type)
     lead = np.empty(flat.shape[1], np.float32)
@@ -79,7 +78,8 @@ def _interpolated_labels(
 ) -> np.ndarray:
     """[r, s, U] the highest class of each pixel of the patch; logits are [C, h * w].
 
-    The cells with most classes come first, so that those with one more left are the first few.
+    Cells are sorted by descending number of candidate classes, so that the cells with a further
+    candidate are a prefix.
     """
     values = [flat.take(place, axis=1) for place in corners(patch.cells, patch.grid.coarse_size)]
     may_win = _classes_that_may_win(values, tolerance)
@@ -101,11 +101,11 @@ def _interpolated_labels(
 
 
 def _classes_that_may_win(values: list[np.ndarray], tolerance: np.float32) -> np.ndarray:
-    """[C, U]: all but the classes whose highest corner is below the lowest of another class.
+    """[C, U] bool: all classes but those whose highest corner is below another's lowest corner.
 
     Args:
         values: [C, U] at each of the four corners of the cells.
-        tolerance: what interpolating may err.
+        tolerance: maximum rounding error of an interpolation.
     """
     lowest, highest = (reduce(extreme, values) for extreme in (np.minimum, np.maximum))
     with np.errstate(invalid="ignore"):

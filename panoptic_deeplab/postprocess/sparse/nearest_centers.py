@@ -1,8 +1,8 @@
-"""The nearest of many centres, exactly, by a table of cells.
+"""The nearest of many centers, exactly, by a table of square cells of the image.
 
-A cell is a square of the image. By the triangle inequality only those centres can be nearest to a
-point of a cell whose distance from the cell's middle exceeds the least such distance by no more
-than the cell's diagonal; mostly one is left, and the table gives the answer.
+By the triangle inequality a center can be nearest to a point of a cell only if its distance from
+the cell's middle exceeds the shortest such distance by at most the cell's diagonal. Mostly one
+center is left, and the table holds the result.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from panoptic_deeplab.postprocess.sparse.candidates import Candidates, numbered
 _CELL = 16  # pixels
 _POINTS = 1 << 16  # in a block
 _DISTANCES = 1 << 18  # held at a time where the table does not reach
-_SLACK = 0.1  # pixels by which a candidate may be farther: above all rounding
+_SLACK = 0.1  # pixels by which a candidate may be farther; larger than all rounding errors
 
 
 def nearest_centers(
     centers: np.ndarray, y: np.ndarray, x: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The centre nearest to each point, of equally near ones the first.
+    """The center nearest to each point, the first on ties.
 
-    Distances are squared, in float32. Points that are no numbers go to the first centre.
+    Distances are squared, in float32. Points that are NaN go to the first center.
 
     Args:
         centers: [K, 2] float32 (y, x), K at least 1 if there are points.
         y: [M] float32.
         x: [M] float32.
-        size: (height, width) that the table covers; points outside are compared with all centres.
+        size: (height, width) that the table covers; points outside are compared with all centers.
 
     Returns:
-        [M] int64 centres; [M] float32 by how much the next one's squared distance is larger (a
-        lower bound: infinite where no other centre comes near).
+        [M] int64 centers; [M] float32 lower bound of how much larger the squared distance to the
+        second nearest center is, infinite where no other center is a candidate.
     """
     if not len(y):
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
@@ -42,18 +42,18 @@ def nearest_centers(
     if inside.all():
         return _by_table(centers, y, x, size)
     nearest, lead = np.zeros(len(y), np.int64), np.zeros(len(y), np.float32)
-    for chosen, answer in (
+    for chosen, found in (
         (inside, _by_table(centers, y[inside], x[inside], size)),
         (~inside, _by_comparison(centers, y[~inside], x[~inside])),
     ):
-        nearest[chosen], lead[chosen] = answer
+        nearest[chosen], lead[chosen] = found
     return nearest, lead
 
 
 def _by_table(
     centers: np.ndarray, y: np.ndarray, x: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest centres and leads of points inside `size`."""
+    """Nearest centers and leads of points inside `size`."""
     columns = -(-size[1] // _CELL)
     cells = (y * np.float32(1 / _CELL)).astype(np.int64) * columns
     cells += (x * np.float32(1 / _CELL)).astype(np.int64)
@@ -79,20 +79,20 @@ def _by_table(
 
 
 def _may_be_nearest(centers: np.ndarray, middles: np.ndarray) -> np.ndarray:
-    """[U, K] which centres may be nearest to a point of the cells around the middles [U, 2]."""
+    """[U, K] which centers may be nearest to a point of the cells around the middles [U, 2]."""
     with np.errstate(over="ignore", invalid="ignore"):
         down, right = (middles[:, None, axis] - centers[:, axis] for axis in (0, 1))
         squared = np.square(down, out=down)
         squared += np.square(right, out=right)
-        least = np.sqrt(squared.min(axis=1, keepdims=True))
+        shortest = np.sqrt(squared.min(axis=1, keepdims=True))
         slack = _SLACK + 1e-5 * np.sqrt(squared.max(initial=0))
-        return ~(squared > np.square(least + np.float32(_CELL * 2**0.5 + slack)))
+        return ~(squared > np.square(shortest + np.float32(_CELL * 2**0.5 + slack)))
 
 
 def _by_comparison(
     centers: np.ndarray, y: np.ndarray, x: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest centres by comparing with all of them; the leads are not computed but 0."""
+    """Nearest centers by comparing with all of them; leads are not computed but 0."""
     nearest = np.zeros(len(y), np.int64)
     for part in blocks(len(y), max(_DISTANCES // len(centers), 1)):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -102,10 +102,9 @@ def _by_comparison(
 
 
 def group_pixels(centers: np.ndarray, offsets: np.ndarray, thing_mask: np.ndarray) -> np.ndarray:
-    """The instance of every thing pixel: the centre nearest to pixel + offset.
+    """Assign every thing pixel to an instance: the center nearest to pixel + offset.
 
-    Distances are squared, in float32; of equally near centres the first counts, and so it does
-    where an offset is no number.
+    Distances are squared, in float32; the first center wins ties, and where an offset is NaN.
 
     Args:
         centers: [K, 2] (y, x).
@@ -113,7 +112,7 @@ def group_pixels(centers: np.ndarray, offsets: np.ndarray, thing_mask: np.ndarra
         thing_mask: [H, W] bool.
 
     Returns:
-        [H, W] int32, 0 where there is no thing or no centre, else 1..K.
+        [H, W] int32, 1..K, or 0 where there is no thing or no center.
     """
     instances = np.zeros(thing_mask.shape, np.int32)
     if not len(centers):

@@ -1,4 +1,4 @@
-"""A large map that is constant on most cells of a grid, kept without writing it out."""
+"""A map that is constant in most cells of a grid, stored by cell."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from panoptic_deeplab.postprocess.sparse.grid import Grid
 
 @dataclass(frozen=True)
 class Patchwork:
-    """Whole numbers on the box of a grid: one a cell, but one a pixel in the cells that are mixed.
+    """Integers on the box of a grid: one for each cell, but one for each pixel of mixed cells.
 
     Attributes:
-        grid: the box over the network's pixels.
-        cells: [h, w] the value of all pixels of each cell; of no meaning where it is mixed.
+        grid: the box over the feature map.
+        cells: [h, w] value of all pixels of each cell; undefined where the cell is mixed.
         is_mixed: [h, w] bool.
         pixels: [M] int64 flat indices in the box of all pixels of mixed cells.
-        values: [M] theirs.
+        values: [M] of these pixels.
     """
 
     grid: Grid
@@ -28,7 +28,7 @@ class Patchwork:
     values: np.ndarray
 
     def painted(self, table: np.ndarray | None = None) -> np.ndarray:
-        """[H, W] the values, or what they are in a look-up table."""
+        """[H, W] the values, or the entries of a look-up table at them."""
         cells, values = (
             (self.cells, self.values)
             if table is None
@@ -39,8 +39,8 @@ class Patchwork:
         return painting
 
     def counts(self, length: int) -> np.ndarray:
-        """[length] int64, how many pixels have each value 0..length-1."""
+        """[length] int64, the number of pixels with each value 0..length-1."""
         areas = np.where(self.is_mixed, 0, self.grid.areas()).ravel()
-        # whole numbers below 2^53 are exact as the weights' float64
+        # integers below 2^53 are exact in the float64 of weights
         of_cells = np.bincount(self.cells.ravel(), areas, length).astype(np.int64)
         return of_cells + np.bincount(self.values, minlength=length)

@@ -1,4 +1,4 @@
-"""How sure the network is of each segment, taken at its own stride."""
+"""The score of each segment, computed at the network's stride."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _PIXELS = 1 << 15  # in a block
 def with_scores(
     ids: np.ndarray, segments: Sequence[Segment], logits: np.ndarray, grid: Grid
 ) -> list[Segment]:
-    """The segments with the mean probability of their class over their pixels.
+    """Add scores to segments: the mean probability of their class over their pixels.
 
-    Each pixel takes the probability of the network's own pixel it lies in, without upsampling;
-    one that is no number counts as 0. All pixels in one of the network's are counted as if they
-    were the first one's, then those that differ are counted again.
+    Each pixel takes the probability at the feature-map location that it lies in, without
+    upsampling; NaN counts as 0. All pixels of a location are counted as if they had the id of the
+    first, then pixels with another id are corrected.
 
     Args:
         ids: [H, W] of the box, 0 or the id of a segment, which are 1..N in order.
-        segments: of the map.
+        segments: of `ids`.
         logits: [C, h, w].
-        grid: the box over the network's pixels.
+        grid: the box over the feature map.
     """
     rows, columns = (
         (np.arange(start, stop) * coarse) // full
@@ -43,13 +43,11 @@ def with_scores(
     own, counted = ids.take(differs), first[bands.take(y), strips.take(x)]
     softmax, categories = _Softmax(logits), np.array([0, *(s.category for s in segments)])
     width = grid.coarse_size[1]
-    cells, places = (
-        (rows[tops, None] * width + columns[lefts]).ravel(),
-        rows[y] * width + columns[x],
-    )
+    locations = (rows[tops, None] * width + columns[lefts]).ravel()
+    places = rows[y] * width + columns[x]
     sums = np.zeros(len(segments) + 1)
     for who, where, weight in (
-        (first.ravel(), cells, areas.ravel()),
+        (first.ravel(), locations, areas.ravel()),
         (own, places, 1),
         (counted, places, -1),
     ):
@@ -58,13 +56,13 @@ def with_scores(
 
 
 def _first_of_each(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the runs of equal values in [N] begin; the number of the run of each of the N."""
+    """Start of each run of equal values in [N]; the number of the run that each of the N is in."""
     is_first = np.diff(places, prepend=-1) > 0
     return np.flatnonzero(is_first), np.cumsum(is_first) - 1
 
 
 class _Softmax:
-    """The soft max of logits [C, h, w], of which only some places' classes are asked for."""
+    """The softmax of logits [C, h, w], evaluated for one class at each of some locations."""
 
     def __init__(self, logits: np.ndarray) -> None:
         self.flat = logits.reshape(len(logits), -1)
@@ -78,7 +76,7 @@ class _Softmax:
                 np.exp(raised, out=raised).sum(axis=0, out=self.total[part])
 
     def of(self, categories: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """[M] float32 probabilities at flat indices of [h, w]; 0 for what is no number."""
+        """[M] float32 probabilities at flat indices of [h, w]; 0 in place of NaN."""
         with np.errstate(invalid="ignore"):
             raised = self.flat.take(categories * self.flat.shape[1] + places)
             raised -= self.highest.take(places)
