@@ -1,4 +1,4 @@
-"""Centers, groups and votes on maps small enough to check by eye."""
+"""From perfect outputs to the scene that they were made of."""
 
 from __future__ import annotations
 
@@ -6,92 +6,9 @@ import numpy as np
 import paddle
 import pytest
 
-from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.postprocess import CenterGrouping, find_centers, group_pixels, plain
+from panoptic_deeplab.postprocess import CenterGrouping
 from panoptic_deeplab.structures import Frame, Segment
 from panoptic_deeplab.targets import CenterOffsetTargets
-
-
-def heat(*peaks: tuple[int, int, float], size: tuple[int, int] = (6, 6)) -> np.ndarray:
-    values = np.zeros(size, np.float32)
-    for y, x, value in peaks:
-        values[y, x] = value
-    return values
-
-
-def test_a_center_is_the_hottest_of_its_window() -> None:
-    found = find_centers(heat((1, 1, 0.9), (1, 2, 0.8), (5, 5, 0.5)), nms_kernel=3)
-    assert found.tolist() == [[1, 1], [5, 5]]
-
-
-def test_the_threshold_must_be_exceeded() -> None:
-    at = np.float32(0.1)
-    above = np.nextafter(at, np.float32(1))
-    found = find_centers(heat((0, 0, at), (3, 3, above)), threshold=float(at), nms_kernel=3)
-    assert found.tolist() == [[3, 3]]
-
-
-def test_a_plateau_is_one_center() -> None:
-    """The reference returns one center a pixel here: two instances instead of one."""
-    found = find_centers(heat((2, 2, 0.5), (2, 3, 0.5), (3, 2, 0.5)), nms_kernel=3)
-    assert found.tolist() == [[2, 2]]
-
-
-def test_equal_heat_at_the_left_below_counts_as_later() -> None:
-    assert find_centers(heat((2, 3, 0.5), (3, 2, 0.5)), nms_kernel=3).tolist() == [[2, 3]]
-
-
-def test_top_k_keeps_k_centers() -> None:
-    """The reference keeps what is strictly above the k-th: with k candidates it loses one."""
-    found = find_centers(heat((0, 0, 0.5), (0, 4, 0.9), (4, 0, 0.7)), nms_kernel=3, top_k=2)
-    assert found.tolist() == [[0, 4], [4, 0]]
-
-
-def test_top_k_on_ties_keeps_the_earlier() -> None:
-    """The reference loses all of them."""
-    found = find_centers(heat((0, 0, 0.5), (0, 4, 0.5), (4, 0, 0.5)), nms_kernel=3, top_k=2)
-    assert found.tolist() == [[0, 0], [0, 4]]
-
-
-def test_no_center() -> None:
-    assert find_centers(heat()).shape == (0, 2)
-
-
-@pytest.mark.parametrize("arguments", [{"nms_kernel": 4}, {"nms_kernel": 0}, {"top_k": 0}])
-def test_wrong_arguments_of_find_centers(arguments: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match=next(iter(arguments))):
-        find_centers(heat(), **arguments)
-
-
-def test_pixels_go_where_their_offset_points() -> None:
-    offsets = np.zeros((2, 2, 4), np.float32)
-    offsets[1, 0, 0] = 3  # points from the left to the right
-    things = np.ones((2, 4), bool)
-    things[1, 3] = False
-    grouped = group_pixels(np.array([[0, 0], [0, 3]]), offsets, things)
-    assert grouped.tolist() == [[2, 1, 2, 2], [1, 1, 2, 0]]
-
-
-def test_of_equally_near_centers_the_first_counts() -> None:
-    grouped = group_pixels(
-        np.array([[0, 0], [0, 2]]), np.zeros((2, 1, 3), np.float32), np.ones((1, 3), bool)
-    )
-    assert grouped.tolist() == [[1, 1, 2]]
-
-
-def test_without_a_center_there_is_no_instance() -> None:
-    grouped = group_pixels(np.zeros((0, 2)), np.zeros((2, 1, 3), np.float32), np.ones((1, 3), bool))
-    assert not grouped.any()
-
-
-def test_grouping_equals_the_full_distance_table() -> None:
-    rng = np.random.default_rng(0)
-    centers = rng.integers(0, 200, (37, 2))
-    offsets = (rng.standard_normal((2, 200, 210)) * 30).astype(np.float32)
-    things = rng.random((200, 210)) < 0.4
-    expected = plain.group_pixels(centers, offsets, things)
-    np.testing.assert_array_equal(group_pixels(centers, offsets, things), expected)
-
 
 ROAD, SKY, CAR, BUS = 0, 1, 2, 3
 THINGS = (CAR, BUS)
