@@ -1,4 +1,4 @@
-"""Where the files of each data set lie."""
+"""Data sets: where the files of each lie, and how they become samples."""
 
 from panoptic_deeplab.datasets.base import PanopticDataset, Record
 from panoptic_deeplab.datasets.bdd100k import Bdd100kPanoptic

@@ -1,4 +1,4 @@
-"""What all data sets share: a list of records, each read into the same sample."""
+"""What all data sets share: a list of records, each read into a sample of one form."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PanopticDataset:
         records: one an image.
         info: the classes.
         transforms: applied in order to each sample.
-        name: how errors call this data set.
+        name: of this data set, for errors.
     """
 
     def __init__(
@@ -62,21 +62,21 @@ class PanopticDataset:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Sample:
-        """The transformed sample with the random draws of epoch 0 and seed 0."""
+        """Load and transform a sample, with the random draws of epoch 0 and seed 0."""
         return self.sample(index, np.random.default_rng((0, 0, index)))
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """The sample after the transforms, all of whose draws come from `rng`."""
+        """Load a sample and transform it; all random draws come from `rng`."""
         return self.transform(self.load(index), rng)
 
     def transform(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """A loaded sample after the transforms."""
+        """Apply the transforms to a loaded sample."""
         for transform in self.transforms:
             sample = transform(sample, rng)
         return sample
 
     def load(self, index: int) -> Sample:
-        """The sample as it is on disk.
+        """Load a sample as it is on disk.
 
         Raises:
             DataError: a file is missing or broken, or image and annotation do not fit.
@@ -102,7 +102,7 @@ class PanopticDataset:
         return sample
 
     def truth(self, index: int) -> PanopticMap:
-        """The annotation in the pixels of the loaded sample.
+        """Read the annotation at the size of the loaded sample.
 
         Raises:
             DataError: there is none, or it is broken.
@@ -116,11 +116,11 @@ class PanopticDataset:
         return self.read_truth(record)
 
     def read_image(self, record: Record) -> np.ndarray:
-        """[H, W, 3] uint8 RGB; a data set whose images are not used as they are overrides it."""
+        """Read the image, [H, W, 3] uint8 RGB; overridden where it is not used as it is."""
         return read_image(record.image_path)
 
     def read_truth(self, record: Record) -> PanopticMap:
-        """The annotation of a record that has one, here in COCO panoptic form."""
+        """Read the annotation of a record that has one, here in COCO panoptic format."""
         return read_panoptic_map(record.label_path, record.segments)
 
     def annotated_boxes(self) -> Mapping[str, np.ndarray]:
@@ -130,10 +130,10 @@ class PanopticDataset:
 
 
 def find_images(folder: Path, suffix: str = "") -> dict[str, Path]:
-    """Image id -> path, for all images below a folder, sorted by their paths.
+    """Find all images below a folder: image id -> path, sorted by path.
 
     Args:
-        folder: searched with all folders below it, links followed; a missing one holds nothing.
+        folder: searched with all folders below it, links followed; a missing folder holds nothing.
         suffix: end of the name, before the dot, that is no part of the id.
 
     Raises:
@@ -159,7 +159,7 @@ def find_images(folder: Path, suffix: str = "") -> dict[str, Path]:
 
 
 def pair(images: Mapping[str, Path], labels: Mapping[str, Path], folder: Path) -> list[Record]:
-    """A record for each annotation with the image of its id.
+    """Make a record of each annotation and the image with its id.
 
     Args:
         images: image id -> path; those without an annotation are skipped.
@@ -201,15 +201,15 @@ def collect_unlabeled(images: Mapping[str, Path], labeled: Mapping[str, Any]) ->
 
 
 def unlabeled_records(images: Mapping[str, Path]) -> list[Record]:
-    """Records of a split without annotations, which can be predicted."""
+    """Make the records of a split without annotations, which can be predicted."""
     return [Record(image_id, path) for image_id, path in images.items()]
 
 
 def existing_folder(path: Path, hint: str) -> Path:
-    """`path`, if such a folder exists.
+    """Return `path` if such a folder exists.
 
     Raises:
-        DataError: there is none; `hint` says what is wanted.
+        DataError: there is none; the message ends with `hint`.
     """
     if not path.is_dir():
         raise DataError(f"{path}: no such folder; {hint}", kind="missing file", file=path)

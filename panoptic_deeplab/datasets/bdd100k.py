@@ -29,8 +29,8 @@ class Bdd100kPanoptic(PanopticDataset):
         dataset_root/labels/pan_seg/bitmasks/{mode}/*.png
         dataset_root/labels/pan_seg/polygons/pan_seg_{mode}.json
 
-    Bitmasks are taken where they lie there, else the JSON (RLE or polygons); a JSON that is named
-    in any case. Without either the split is for prediction: its samples have no truth.
+    Bitmasks are taken where they exist, else the JSON (RLE or polygons); a named JSON always is. A
+    split without either is for prediction: its samples have no ground truth.
 
     Args:
         dataset_root: the folder that holds images and labels.
@@ -76,7 +76,7 @@ class Bdd100kPanoptic(PanopticDataset):
         return BDD100K
 
     def read_truth(self, record: Record) -> PanopticMap:
-        """The annotation, from the bitmask or painted from the labels of the JSON."""
+        """Read the annotation from the bitmask, or paint it from the labels of the JSON."""
         if record.image_id not in self._labels:
             return read_annotation(record.label_path)
         size = self.read_image(record).shape[:2]
@@ -96,7 +96,7 @@ def _read_labels(source: Path) -> dict[str, tuple[Label, ...]]:
         if image_id in labels:
             raise_or_collect(
                 DataError(
-                    f"{source}: frame {frame.name} stands there twice",
+                    f"{source}: frame {frame.name} is listed twice",
                     kind="duplicate image",
                     file=source,
                     image_id=image_id,

@@ -1,4 +1,4 @@
-"""Cityscapes, and whatever lies in its layout."""
+"""Cityscapes, and any data set in its layout."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CityscapesPanoptic(PanopticDataset):
     Args:
         dataset_root: the folder that holds leftImg8bit and gtFine.
         mode: the split: train, val, test or any other that lies there. `test` needs no
-            annotations; its samples then have no truth.
+            annotations; its samples then have no ground truth.
         transforms: applied in order to each sample.
         info: the classes, where they are not Cityscapes' own 19.
 

@@ -1,4 +1,4 @@
-"""Any data set in COCO panoptic form: COCO itself, Mapillary Vistas, IDD, one's own."""
+"""Any data set in COCO panoptic format: COCO itself, Mapillary Vistas, IDD, one's own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from panoptic_deeplab.structures import DatasetInfo
 
 @DATASETS.add_component
 class CocoPanoptic(PanopticDataset):
-    """Images with a COCO panoptic JSON and a folder of PNGs, which is all it needs to know.
+    """Images with a COCO panoptic JSON and a folder of PNGs; nothing else is needed.
 
         dataset_root/images/{mode}/*.jpg
         dataset_root/annotations/panoptic_{mode}.json
@@ -48,7 +48,7 @@ class CocoPanoptic(PanopticDataset):
         annotation_file: the JSON.
         annotation_root: the folder of the PNGs; else the JSON's path without `.json`.
         transforms: applied in order to each sample.
-        info: the classes, where they are to be those of another split: the JSON must agree.
+        info: the classes of another split, which the JSON must agree with.
 
     Raises:
         DataError: a folder or file is missing, the JSON is of another form or has other classes, or

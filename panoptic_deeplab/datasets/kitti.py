@@ -33,13 +33,13 @@ class KittiPanoptic(PanopticDataset):
         dataset_root/{mode}/annotations/*.png
 
     Images of KITTI differ in size by a few pixels, and the annotations are used at 1280 x 384:
-    so both are brought to `size` before anything else, and scores are of that size. A split without
-    the folder `annotations` is for prediction: its samples have no truth.
+    so both are resized to `size` before anything else, and scores are at that size. A split without
+    the folder `annotations` is for prediction: its samples have no ground truth.
 
     Args:
         dataset_root: the folder that holds the splits.
         mode: the split: training, validation or any other that lies there.
-        size: [width, height] that images and annotations are brought to; null leaves them.
+        size: [width, height] that images and annotations are resized to; null keeps theirs.
         transforms: applied in order to each sample.
 
     Raises:
@@ -76,12 +76,12 @@ class KittiPanoptic(PanopticDataset):
         return KITTI
 
     def read_image(self, record: Record) -> np.ndarray:
-        """The image at `size`, bilinear."""
+        """Read the image, resized to `size` bilinearly."""
         image = read_image(record.image_path)
         return image if self.size is None else cv2.resize(image, self.size)
 
     def read_truth(self, record: Record) -> PanopticMap:
-        """The annotation at `size`, each pixel the nearest."""
+        """Read the annotation, resized to `size` by nearest neighbor."""
         annotation = read_annotation(record.label_path)
         if self.size is None:
             return annotation

@@ -1,8 +1,8 @@
-"""How good predictions are, by the rules of the official tools.
+"""Scores of predictions, by the rules of the official tools.
 
-An evaluator counts images one at a time (`update`), hands over what it counted (`state`), takes
-what others counted (`merge`) and says the result (`compute`). The functions `evaluate_..._files`
-score files that any program wrote, by the same evaluators.
+An evaluator counts images one at a time (`update`), returns its counts (`state`), adds the counts
+of other processes (`merge`) and computes the scores (`compute`). The functions `evaluate_..._files`
+score the files of any program with the same evaluators.
 """
 
 from panoptic_deeplab.evaluation.bdd100k import Bdd100kPanopticQuality, evaluate_bdd100k_files

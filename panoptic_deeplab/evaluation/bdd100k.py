@@ -44,10 +44,10 @@ OFFICIAL_GROUPS = {"OVERALL": "All", "STUFF": "Stuff", "THING": "Things"}
 class Bdd100kPanopticQuality(PanopticQuality):
     """PQ, SQ and RQ by the rules of bdd100k's and scalabel's panoptic evaluation.
 
-    Other than panopticapi's: void stays in the unions; crowds, here also what is marked as ignored,
-    neither match nor count, annotated or predicted; an unmatched prediction is no false alarm if
-    more than half of it lies outside the annotated segments that count. The category -1 stands for
-    one that is none of the classes: its segments are there but count for no class.
+    Unlike panopticapi's: void stays in the unions; crowds, here also what is marked as ignored,
+    neither match nor count, annotated or predicted; an unmatched prediction is no false positive if
+    more than half of it lies outside the annotated segments that count. The category -1 means
+    none of the classes: such segments count for no class.
 
     Args:
         info: the classes.
@@ -132,14 +132,14 @@ class Bdd100kPanopticQuality(PanopticQuality):
     def _per_known_class(
         self, categories: np.ndarray, weights: np.ndarray | None = None
     ) -> np.ndarray:
-        """[C] sums; the category -1 falls out."""
+        """[C] sums; the category -1 is left out."""
         return np.bincount(categories + 1, weights, self.info.num_classes + 1)[1:]
 
 
 def evaluate_bdd100k_files(
     gt: str | Path, pred: str | Path, *, num_workers: int = 0, show_progress: bool = False
 ) -> dict[str, Any]:
-    """PQ, SQ and RQ, in percent, as `python -m bdd100k.eval.run -t pan_seg`, of the 40 classes.
+    """Score PQ, SQ and RQ of the 40 classes, in percent, as `bdd100k.eval.run -t pan_seg` does.
 
     Bitmasks are paired by their names without suffix, frames of Scalabel JSON by `name` (where
     names of predictions occur twice, by `videoName` and `name`; of two predictions for a frame the
@@ -147,7 +147,7 @@ def evaluate_bdd100k_files(
     class are one segment, labels without a mask or of an unknown category are left out, and a frame
     in which predicted masks overlap counts as empty.
 
-    Other than the official tools: more than 100 predicted segments, an empty prediction, one of
+    Unlike the official tools: more than 100 predicted segments, an empty prediction, one of
     crowds only, and a frame without annotations are counted by the same rules, where those crash;
     RLE may have its counts as a list; JSON masks of different sizes are refused; annotated polygons
     may differ along their edge (see `formats.scalabel.decode_mask`).
@@ -252,7 +252,7 @@ def _count_frames(
 def _key_of_frames(
     annotated: Sequence[LabeledFrame], predicted: Sequence[LabeledFrame]
 ) -> Callable[[LabeledFrame], Any]:
-    """What pairs two frames: the name, and the video's where that is needed and known."""
+    """The key that pairs frames: the name, with the video's name if needed and known."""
     unique = len({frame.name for frame in predicted}) == len(predicted)
     if unique or not all(frame.video for frame in (*annotated, *predicted)):
         return lambda frame: frame.name
@@ -277,7 +277,7 @@ def _frame_size(*frames: LabeledFrame) -> tuple[int, int]:
 def _annotated_masks(
     frame: LabeledFrame, size: tuple[int, int]
 ) -> Iterator[tuple[np.ndarray, Segment]]:
-    """Each thing, and each stuff class as one mask, by class; crowds are left out."""
+    """Yield each thing, and each stuff class as one mask, by class; crowds are left out."""
     labels = [label for label in _known_labels(frame) if not label.iscrowd]
     for category, name in enumerate(entry.name for entry in BDD100K.categories):
         masks = (_checked_mask(label, size) for label in labels if label.category == name)
@@ -290,7 +290,7 @@ def _annotated_masks(
 
 
 def _predicted_map(frame: LabeledFrame, size: tuple[int, int]) -> Prediction:
-    """The things, and each stuff class as one segment; nothing at all where masks overlap."""
+    """Paint the things, and each stuff class as one segment; nothing if any masks overlap."""
     labels = _known_labels(frame)
     ids = np.zeros(size, np.int32)
     covered = np.zeros(size, bool)

@@ -1,4 +1,4 @@
-"""What scoring files asks for, whatever the form of the files.
+"""What all scorers of files share: reading in threads, finding and pairing files.
 
 Images are counted in chunks, each by an evaluator of its own, and the chunks are added up in their
 order: the number of workers changes nothing in the result, not even its last digit.
@@ -25,7 +25,7 @@ Item = TypeVar("Item")
 
 
 class Evaluator(Protocol):
-    """The part of an evaluator's face that adding up needs."""
+    """The part of an evaluator that adding up counts needs."""
 
     def state(self) -> dict[str, np.ndarray]: ...
 
@@ -42,7 +42,7 @@ def count_all(
     num_workers: int,
     show_progress: bool,
 ) -> AnyEvaluator:
-    """An evaluator that has counted all items.
+    """Count all items with evaluators of their own and add up the counts.
 
     Args:
         make: an evaluator that has counted nothing.
@@ -67,18 +67,18 @@ def count_all(
     pool = ThreadPoolExecutor(max(1, num_workers))
     bar = progress_bar(title="scoring", total=len(items), unit="images", hidden=not show_progress)
     try:
-        # Threads that silence warnings one by one would leave them silenced when they cross.
+        # Threads that each silence warnings would, interleaved, leave them silenced.
         with warnings.catch_warnings(), bar:
             chunks = pool.map(count_chunk, starts) if num_workers > 1 else map(count_chunk, starts)
             for chunk in chunks:
                 whole.merge(chunk.state())
     finally:
-        pool.shutdown(cancel_futures=True)  # after an error the rest is not worth the wait
+        pool.shutdown(cancel_futures=True)  # after an error nobody waits for the rest
     return whole
 
 
 def find_files(folder: str | Path, suffix: str) -> list[Path]:
-    """The files below a folder whose names end with `suffix`, sorted.
+    """Find the files below a folder whose names end with `suffix`, sorted.
 
     Raises:
         DataError: there is no such folder, or no such file in it.
@@ -95,7 +95,7 @@ def find_files(folder: str | Path, suffix: str) -> list[Path]:
 def pair_cityscapes(
     gt_folder: str | Path, gt_suffix: str, pred_folder: str | Path, pred_suffix: str
 ) -> list[tuple[Path, Path]]:
-    """Each annotation with the one prediction whose name begins with its city, sequence and frame.
+    """Pair each annotation with the prediction named like its city, sequence and frame.
 
     Args:
         gt_folder, pred_folder: searched with all folders below.

@@ -18,16 +18,16 @@ from panoptic_deeplab.evaluation.overlaps import (
 from panoptic_deeplab.registry import EVALUATORS
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction, Segment
 
-OVERLAPS = np.arange(0.5, 1.0, 0.05)  # spelt as the official tool does: bit for bit the same
+OVERLAPS = np.arange(0.5, 1.0, 0.05)  # written as in the official tool: the same bits
 MIN_AREA = 100
-IGNORED, FALSE_ALARM, HIT = -1, 0, 1
+IGNORED, FALSE_POSITIVE, HIT = -1, 0, 1
 
 
 @EVALUATORS.add_component
 class InstanceAP:
     """AP and AP50 by the rules of cityscapesscripts' instance-level evaluation.
 
-    Annotated instances under 100 pixels, crowds of the same class and void are ignored: who finds
+    Annotated instances under 100 pixels, crowds of the same class and void are ignored: finding
     them gains nothing, and a prediction mostly on them costs nothing.
 
     Args:
@@ -67,11 +67,11 @@ class InstanceAP:
         self._match(measure_mask_overlaps(masks, truth))
 
     def state(self) -> dict[str, np.ndarray]:
-        """What was counted.
+        """Return the counts.
 
-        `truth_counts` [C], annotated instances to find, adds up. `categories` [N], `scores` [N] and
-        `outcomes` [N, 10] (per overlap 1 hit, 0 false alarm, -1 ignored) of the predictions follow
-        each other.
+        `truth_counts` [C], annotated instances to find, are added up. `categories` [N], `scores`
+        [N] and `outcomes` [N, 10] (per overlap 1 hit, 0 false positive, -1 ignored) of the
+        predictions are concatenated.
         """
         return {
             "truth_counts": self._truth_counts.copy(),
@@ -81,14 +81,14 @@ class InstanceAP:
         }
 
     def merge(self, state: Mapping[str, np.ndarray]) -> None:
-        """Add what another process counted on other images."""
+        """Add the counts of another process, on other images."""
         self._truth_counts += state["truth_counts"]
         self._categories.append(state["categories"])
         self._scores.append(state["scores"])
         self._outcomes.append(state["outcomes"])
 
     def compute(self) -> dict[str, Any]:
-        """The measures of all images so far, 0..1.
+        """Compute the scores of all images so far, 0..1.
 
         Returns:
             `ap`, the mean over the overlaps .5:.05:.95 and the classes that have instances to find;
@@ -159,10 +159,10 @@ def judge_predictions(
     to_find: np.ndarray,
     ignored: np.ndarray,
 ) -> np.ndarray:
-    """Whether each prediction is a hit, a false alarm or ignored, at each overlap.
+    """Judge whether each prediction is a hit, a false positive or ignored, at each overlap.
 
     Annotated instances do not overlap, so a prediction has an IoU above .5 with one of them at
-    most. Of several predictions on one instance the best scored is the hit.
+    most. Of several predictions on one instance the highest-scoring one is the hit.
 
     Args:
         overlaps: the shared pixels of G annotated and P predicted segments.
@@ -172,20 +172,20 @@ def judge_predictions(
         ignored: [P] the fraction of each prediction that lies where nothing counts.
 
     Returns:
-        [P, 10] int8 of HIT, FALSE_ALARM, IGNORED.
+        [P, 10] int8 of HIT, FALSE_POSITIVE, IGNORED.
     """
     if not len(overlaps.truth):
-        return np.where(ignored[:, np.newaxis] > OVERLAPS, IGNORED, FALSE_ALARM).astype(np.int8)
+        return np.where(ignored[:, np.newaxis] > OVERLAPS, IGNORED, FALSE_POSITIVE).astype(np.int8)
     iou = overlaps.shared / overlaps.unions * same_class
     partner = iou.argmax(axis=0)  # [P]
     best_iou = iou.max(axis=0)
     best_first = np.argsort(-scores, kind="stable")
 
     matched = best_iou[:, np.newaxis] > OVERLAPS
-    pardoned = np.where(
+    ignored_at = np.where(
         matched, ~to_find[partner][:, np.newaxis], ignored[:, np.newaxis] > OVERLAPS
     )
-    outcomes = np.where(pardoned, IGNORED, FALSE_ALARM).astype(np.int8)
+    outcomes = np.where(ignored_at, IGNORED, FALSE_POSITIVE).astype(np.int8)
     for index in range(len(OVERLAPS)):
         finders = best_first[(matched[:, index] & to_find[partner])[best_first]]
         _, first = np.unique(partner[finders], return_index=True)
@@ -194,11 +194,11 @@ def judge_predictions(
 
 
 def average_precision(scores: np.ndarray, outcomes: np.ndarray, truth_count: int) -> float:
-    """The area under the precision-recall curve, from recall 0, precision 1, by trapezoids.
+    """Compute the area under the precision-recall curve, from recall 0, precision 1, by trapezoids.
 
     Args:
         scores: [N] of the predictions of one class.
-        outcomes: [N] HIT, FALSE_ALARM or IGNORED.
+        outcomes: [N] HIT, FALSE_POSITIVE or IGNORED.
         truth_count: instances to find, at least 1.
     """
     counted = outcomes != IGNORED

@@ -43,13 +43,13 @@ def evaluate_instance_files(
     num_workers: int = 0,
     show_progress: bool = False,
 ) -> dict[str, Any]:
-    """AP and AP50, 0..1, as csEvalInstanceLevelSemanticLabeling, without distances.
+    """Score AP and AP50, 0..1, as csEvalInstanceLevelSemanticLabeling does, without distances.
 
     Predicted masks may overlap; an empty one, and one whose label has no evaluated instances
     (stuff, caravan), is left out. Ignored regions are the plain ids of ignored labels: an instance
     such as 29001 (a caravan) is neither void nor to be found.
 
-    Other than the official tool: where it crashes because all predictions of a class are ignored,
+    Unlike the official tool: where it crashes because all predictions of a class are ignored,
     the AP is 0. Refused are a mask that NumPy would broadcast to the annotation's size, a score
     that is not finite, and a mask that a link leads out of `pred_folder` to; by an absolute name or
     `..` the official tool refuses it too.
@@ -90,7 +90,7 @@ def _with_official_names(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_truth(path: Path) -> PanopticMap:
-    """The instances, and groups as crowds, of an `*_instanceIds.png`."""
+    """Read the instances, and groups as crowds, of an `*_instanceIds.png`."""
     runs = Runs.of(read_label_map(path))
     segments = []
     for value in np.unique(runs.values).tolist():
@@ -104,7 +104,7 @@ def _read_truth(path: Path) -> PanopticMap:
 
 
 def _read_list(path: Path, root: str | Path) -> list[_PredictedMask]:
-    """The predictions of one image; of two lines for one mask the last counts."""
+    """Read the predictions of one image; of two lines for one mask the last counts."""
     with open_file(path) as file:
         try:
             text = file.read().decode("utf-8")
@@ -132,7 +132,7 @@ def _read_list(path: Path, root: str | Path) -> list[_PredictedMask]:
 def _masks(
     predicted: list[_PredictedMask], truth: np.ndarray
 ) -> Iterator[tuple[np.ndarray, Segment]]:
-    """The masks of evaluated labels, read one at a time."""
+    """Yield the masks of evaluated labels, read one at a time."""
     for number, entry in enumerate(predicted, 1):
         if entry.label_id in _CLASS_OF_LABEL:
             mask = read_mask(entry.path)

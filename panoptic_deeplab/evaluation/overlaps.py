@@ -1,8 +1,7 @@
-"""How many pixels the segments of two maps share, and ratios of such counts.
+"""Pixels that the segments of two maps share, and ratios of such counts.
 
-Segment maps change their value rarely along a row. They are cut into runs where neither map
-changes, and everything else happens on the runs: ids may be as large as they like, and no mask of
-an instance is ever made.
+Both maps are cut into runs where neither changes, and all else is computed on the runs: ids may be
+of any size, and no mask of an instance is ever made.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ def measure_overlaps(prediction: Prediction, truth: PanopticMap) -> Overlaps:
 def measure_mask_overlaps(
     masks: Iterable[tuple[np.ndarray, Segment]], truth: PanopticMap
 ) -> Overlaps:
-    """The same for predictions that may overlap each other, as in Cityscapes' instance files.
+    """Count shared pixels of predicted masks that may overlap, as in Cityscapes' instance files.
 
     Args:
         masks: pairs of an [H, W] mask, true on the segment's pixels, and the segment. They are
@@ -141,12 +140,12 @@ def check_same_size(predicted_map: np.ndarray, truth_map: np.ndarray) -> None:
 
 
 def unique_segments(segments: Iterable[Segment]) -> tuple[Segment, ...]:
-    """The segments with no id twice: the last one of an id stays, at the place of the first."""
+    """Keep one segment per id: the last one listed, at the place of the first."""
     return tuple({segment.id: segment for segment in segments}.values())
 
 
 def find_segments(ids: np.ndarray, segments: Sequence[Segment]) -> np.ndarray:
-    """The position in `segments` (no id twice) of each id, -1 where no segment has it.
+    """Find each id's position in `segments` (unique ids), -1 where no segment has it.
 
     Any shape, any ids; searched rather than looked up, since ids reach 2^24 - 1.
     """
@@ -160,16 +159,16 @@ def find_segments(ids: np.ndarray, segments: Sequence[Segment]) -> np.ndarray:
 
 
 def find_predicted(ids: np.ndarray, segments: Sequence[Segment]) -> np.ndarray:
-    """As `find_segments`, -1 meaning void only.
+    """Find positions as `find_segments`; -1 means void only.
 
     Raises:
         DataError: the map has an id that is not listed.
     """
     positions = find_segments(ids, segments)
-    strangers = np.unique(ids[(positions < 0) & (ids != VOID_ID)])
-    if strangers.size:
+    unlisted = np.unique(ids[(positions < 0) & (ids != VOID_ID)])
+    if unlisted.size:
         raise DataError(
-            f"the predicted map has id {_some(strangers)}, which none of its "
+            f"the predicted map has id {_some(unlisted)}, which none of its "
             f"{len(segments)} segments has"
         )
     return positions
@@ -197,19 +196,19 @@ def crowds_of(segments: Iterable[Segment]) -> np.ndarray:
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, elementwise; NaN where the whole is 0."""
+    """Divide part by whole, elementwise; NaN where the whole is 0."""
     unknown = np.full(np.shape(whole), np.nan)
     return np.divide(part, whole, out=unknown, where=np.asarray(whole) != 0)
 
 
 def mean_of_known(values: np.ndarray) -> float:
-    """The mean of those values that are not NaN; NaN where there is none."""
+    """Average the values that are not NaN; NaN where there is none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
 
 
 def _truth_rows(ids: np.ndarray, segments: Sequence[Segment]) -> np.ndarray:
-    """The row of each annotated id in the table: its segment's, then unlisted, then void."""
+    """The table's row of each annotated id: its segment's, else unlisted, else void."""
     positions = find_segments(ids, segments)
     unlisted, void = len(segments), len(segments) + 1
     return np.where(positions >= 0, positions, np.where(ids == VOID_ID, void, unlisted))

@@ -1,4 +1,4 @@
-"""Panoptic quality of files in COCO panoptic form, as panopticapi reads and scores them."""
+"""Panoptic quality of files in COCO panoptic format, as panopticapi reads and scores them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Entry:
     """What a JSON says of one image, packed: it may list millions of segments.
 
     Attributes:
-        image_id: whatever it is there.
+        image_id: of any type.
         file_name: the PNG of ids, relative to its folder.
         segments: [S, K] float64, the K wanted values of each segment; only areas need not be whole.
     """
@@ -54,7 +54,7 @@ def evaluate_panoptic_files(
     num_workers: int = 0,
     show_progress: bool = False,
 ) -> dict[str, Any]:
-    """PQ, SQ and RQ, 0..1, by the rules of panopticapi's `pq_compute`.
+    """Score PQ, SQ and RQ, 0..1, by the rules of panopticapi's `pq_compute`.
 
     The classes are the `categories` of `gt_json`. Predictions for other images are ignored; of two
     predictions for one image, or two segments of one id, the last counts, while an image that
@@ -62,14 +62,14 @@ def evaluate_panoptic_files(
     not list counts for no class, and its pixels are not void. Annotated areas are those of
     `gt_json`, right or wrong, so that an IoU can exceed 1.
 
-    Other than panopticapi: a prediction that NumPy would broadcast to the annotation's size is
+    Unlike panopticapi: a prediction that NumPy would broadcast to the annotation's size is
     refused, as are file names outside the two folders (absolute, `..`, a link), ids in other
     images than PNGs of 8 bits, an annotated segment that lacks an area or `iscrowd`, ids of
     segments and categories that are not whole numbers, an annotated segment with id 0, and one of
     area 0 or less that a prediction of its class covers (its IoU would be infinite). It goes on
     where no thing or no stuff class ever occurred, and then says NaN for that group.
 
-    The JSONs are read image by image; what is kept takes no more memory than they do on disk.
+    The JSONs are read image by image; what is kept takes no more memory than the files on disk.
 
     Args:
         gt_json, gt_folder: COCO panoptic JSON and the folder of its PNGs.
@@ -179,7 +179,7 @@ def _annotated_segments(packed: np.ndarray, info: DatasetInfo) -> list[Segment]:
 
 
 def _predicted_segments(packed: np.ndarray, info: DatasetInfo) -> list[Segment]:
-    """Unlike a training takes a segment with id 0, which panopticapi counts."""
+    """The segments, also one with id 0, which training refuses and panopticapi counts."""
     segments = []
     for segment_id, category_id in dict(packed.tolist()).items():  # the last one of an id
         if category_id not in info.index_of_official_id:

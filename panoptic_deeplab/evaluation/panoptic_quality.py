@@ -66,7 +66,7 @@ class PanopticQuality:
         self._fp += self._per_class(predicted_categories[wrong])
 
     def state(self) -> dict[str, np.ndarray]:
-        """What was counted, [C] each: the sum of matched IoUs, and tp, fp, fn. To be added up."""
+        """Return the counts, [C] each, to add up: the sum of matched IoUs, and tp, fp, fn."""
         return {
             "iou": self._iou.copy(),
             "tp": self._tp.copy(),
@@ -75,14 +75,14 @@ class PanopticQuality:
         }
 
     def merge(self, state: Mapping[str, np.ndarray]) -> None:
-        """Add what another process counted on other images."""
+        """Add the counts of another process, on other images."""
         self._iou += state["iou"]
         self._tp += state["tp"]
         self._fp += state["fp"]
         self._fn += state["fn"]
 
     def compute(self) -> dict[str, Any]:
-        """The measures of all images so far, 0..1.
+        """Compute the scores of all images so far, 0..1.
 
         Returns:
             `All`, `Things`, `Stuff`: dicts of `pq`, `sq`, `rq`, the means over the `n` classes that

@@ -20,7 +20,7 @@ from panoptic_deeplab.structures import PanopticMap, Prediction, Segment
 
 _LABELS = [label for label in labels if label.id >= 0]  # in the order of their ids
 _EVALUATED = np.array([not label.ignoreInEval for label in _LABELS])
-# Of all values of a byte; a map is looked up whole.
+# For all values of a byte, so that a whole map is looked up at once.
 _CLASS_TABLE = np.full(256, CITYSCAPES.ignore_index, np.uint8)
 _CLASS_TABLE[list(LABEL_IDS)] = range(CITYSCAPES.num_classes)
 _ID_TABLE = np.zeros(256, np.uint8)  # class index + 1, 0 for void
@@ -57,10 +57,10 @@ def evaluate_pixel_files(
     num_workers: int = 0,
     show_progress: bool = False,
 ) -> dict[str, Any]:
-    """IoU of classes and categories, and iIoU, 0..1, as csEvalPixelLevelSemanticLabeling.
+    """Score IoU of classes and categories, and iIoU, as csEvalPixelLevelSemanticLabeling.
 
     Pixels annotated as an ignored label do not count; an ignored label, predicted on a valid pixel,
-    is a miss of the true class and nobody's false alarm.
+    is a false negative of the true class and no class's false positive.
 
     Args:
         gt_folder: holds, at any depth, `{city}_{seq}_{frame}_gtFine_labelIds.png` and, beside each,
@@ -106,7 +106,7 @@ def _read_labels(path: Path) -> np.ndarray:
 
 
 class _PixelCounts:
-    """All that the official tool counts, of label ids and instance ids."""
+    """The evaluator of the official tool's counts, of label ids and instance ids."""
 
     def __init__(self) -> None:
         self._semantic = SemanticIoU(CITYSCAPES)

@@ -26,9 +26,9 @@ class SemanticIoU:
     """mIoU by the rules of cityscapesscripts' pixel-level evaluation.
 
     Pixels whose annotation is void do not count; crowds count as their class. The prediction is
-    what the semantic branch says (`Prediction.labels`), or the classes of the panoptic segments
-    where a method has no such branch. No class, predicted on a valid pixel, is a miss of the true
-    class and nobody's false alarm.
+    the semantic branch's (`Prediction.labels`), or the classes of the panoptic segments for a
+    method without such a branch. No class, predicted on a valid pixel, is a false negative of the
+    true class and no class's false positive.
 
     Args:
         info: the classes.
@@ -60,15 +60,15 @@ class SemanticIoU:
         self._count(truth_categories, predicted, lengths)
 
     def state(self) -> dict[str, np.ndarray]:
-        """What was counted: `confusion` [C, C + 1], truth by prediction, last column no class."""
+        """Return the counts: `confusion` [C, C + 1], true by predicted, last column for none."""
         return {"confusion": self._confusion.copy()}
 
     def merge(self, state: Mapping[str, np.ndarray]) -> None:
-        """Add what another process counted on other images."""
+        """Add the counts of another process, on other images."""
         self._confusion += state["confusion"]
 
     def compute(self) -> dict[str, Any]:
-        """The measures of all images so far, 0..1.
+        """Compute the scores of all images so far, 0..1.
 
         Returns:
             `miou`, the mean over the classes that were annotated or predicted; `fwiou`, weighted by

@@ -156,7 +156,7 @@ def test_annotations_without_images(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"b\.png: annotates an image b\.\* that does not lie"):
         Bdd100kPanoptic(str(root), "val")
     (root / "own.json").write_text(json.dumps([{"name": "a.jpg"}] * 2))
-    with pytest.raises(DataError, match=r"own\.json: frame a\.jpg stands there twice"):
+    with pytest.raises(DataError, match=r"own\.json: frame a\.jpg is listed twice"):
         Bdd100kPanoptic(str(root), "val", annotation_file="own.json")
     with pytest.raises(DataError, match="no such folder; dataset_root must hold BDD100K's images"):
         Bdd100kPanoptic(str(root), "nowhere")

@@ -94,7 +94,7 @@ CORNERS = [[0, 0], [4, 0], [4, 4], [0, 4]]
             lambda f: f.labels.__setitem__(
                 slice(0, 1), [label(QUARTER), label(LEFT & ~QUARTER, number="3")]
             ),
-            # One hit of IoU 3/4, one false alarm: 75 / 1.5
+            # One hit of IoU 3/4, one false positive: 75 / 1.5
             PERFECT | {"car": 50},
         ),
         # A crowd is neither to be found nor a hit.
@@ -215,7 +215,7 @@ def test_more_than_a_hundred_segments_and_nothing_annotated(tmp_path):
     write_bitmask(tmp_path / "gt" / "a.png", rows)
     write_bitmask(tmp_path / "pred" / "a.png", rows)
     write_bitmask(tmp_path / "gt" / "b.png", [[(0, 0, 0)]])
-    write_bitmask(tmp_path / "pred" / "b.png", [[(BUILDING, 0, 10)]])  # outside: no false alarm
+    write_bitmask(tmp_path / "pred" / "b.png", [[(BUILDING, 0, 10)]])  # outside: no false positive
     assert score_bitmasks(tmp_path) == (100, 0)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.evaluation import InstanceAP
 from panoptic_deeplab.evaluation.instance_ap import (
-    FALSE_ALARM,
+    FALSE_POSITIVE,
     HIT,
     IGNORED,
     average_precision,
@@ -78,7 +78,7 @@ def test_half_is_not_enough():
     assert score((prediction_of([[5, 0]], [Segment(5, CAR)]), truth))["ap50"] == 0
 
 
-def test_a_false_alarm_costs_less_the_lower_its_score():
+def test_a_false_positive_costs_less_the_lower_its_score():
     # The person's tile is also called a car. Ranked last, the curve runs at precision 1 first.
     truth = truth_of([[5, 5, 7]], [Segment(5, CAR), Segment(7, PERSON)])
 
@@ -137,7 +137,7 @@ def test_a_car_on_void_or_a_crowd_of_cars_is_ignored(annotated, ignored):
     ("annotated", "ap50"),
     [([[0, 0]], 1), ([[3, 0]], 1 / 4)],  # wholly on void; half on void, half on no segment's id
 )
-def test_an_image_without_segments_can_hold_false_alarms(annotated, ap50):
+def test_an_image_without_segments_can_hold_false_positives(annotated, ap50):
     found = prediction_of([[5]], [Segment(5, CAR, score=0.1)]), truth_of([[5]], [Segment(5, CAR)])
     other = prediction_of([[6, 6]], [Segment(6, CAR, score=0.9)]), truth_of(annotated, [])
     assert score(found, other)["ap50"] == pytest.approx(ap50)
@@ -220,9 +220,9 @@ def test_of_overlapping_masks_the_best_scored_is_the_hit():
         evaluator.update_masks(masks, truth)
         return evaluator.compute()["per_class"]["car"]
 
-    # Hit by the whole first; the part is a false alarm that comes too late to matter.
+    # Hit by the whole first; the part is a false positive that comes too late to matter.
     assert car_ap(0.9, 0.8) == pytest.approx({"ap": 1, "ap50": 1})
-    # Hit by the part where .75 is enough; elsewhere by the whole, after a false alarm.
+    # Hit by the part where .75 is enough; elsewhere by the whole, after a false positive.
     assert car_ap(0.8, 0.9) == pytest.approx({"ap": (5 * 1 + 5 * 1 / 4) / 10, "ap50": 1})
 
 
@@ -257,7 +257,7 @@ def test_masks_of_another_size_are_refused():
 
 def test_average_precision_of_a_ranking_by_hand():
     scores = np.array([0.9, 0.8, 0.7, 0.6])
-    outcomes = np.array([HIT, FALSE_ALARM, IGNORED, HIT])
+    outcomes = np.array([HIT, FALSE_POSITIVE, IGNORED, HIT])
     # Points (recall, precision): (0, 1), (1/2, 1), (1/2, 1/2), (1, 2/3).
     expected = 1 / 2 * 1 + 1 / 2 * (1 / 2 + 2 / 3) / 2
     assert average_precision(scores, outcomes, 2) == pytest.approx(expected)

@@ -404,7 +404,7 @@ def test_merged_results_keep_every_measure_in_its_place():
 
 def test_the_table_of_all_measures():
     _, results = all_results()
-    # A false alarm for cars (PQ 1 / 1.5), a person missed, no instance of 100 pixels for AP.
+    # A false positive for cars (PQ 1 / 1.5), a person missed, no instance of 100 pixels for AP.
     assert format_table(merge_results(results), INFO) == "\n".join(
         [
             "tiny, %      PQ      SQ      RQ     IoU   AP  AP50",
