@@ -53,6 +53,12 @@ MACHINE = {
 # --- implementations for the tests; they run in processes of their own ---
 
 
+@pytest.fixture(autouse=True)
+def threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark sets the threads of the processes that it starts; other tests keep theirs."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 def _log(path, letter):
     with open(path, "a") as file:
         file.write(letter)
