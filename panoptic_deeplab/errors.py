@@ -1,7 +1,7 @@
-"""What a user can mend, told in one line.
+"""Errors that the user can fix, with messages of one line.
 
-Everything that comes from outside (command line, configuration, files) is checked where it enters
-and refused with one of these; any other exception is a defect of ours.
+All input (command line, configuration, files) is checked where it enters and refused with one of
+these errors; any other exception is a defect of this package.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class UserError(Exception):
-    """A mistake the user can mend; the message says what was expected, what came, the way out."""
+    """A mistake the user can fix; the message says what was expected, what came, and a hint."""
 
     exit_code = 1
 
@@ -33,9 +33,9 @@ class DataError(UserError):
     """A file (image, annotation, weights) that cannot be used as it is.
 
     Attributes:
-        kind: what sort of fault it is, in the words of `panoptic-deeplab check --help`.
-        where: what that tool tells apart from the message: any of file, image_id, segment_id and
-            pixel (y, x).
+        kind: the kind of fault, as `panoptic-deeplab check --help` lists them.
+        where: what that command reports beside the message: any of file, image_id, segment_id
+            and pixel (y, x).
     """
 
     def __init__(self, message: str, *, kind: str = "unreadable file", **where: Any) -> None:
@@ -49,7 +49,7 @@ _collected: ContextVar[list[DataError] | None] = ContextVar("collected", default
 
 @contextmanager
 def collecting_errors() -> Iterator[list[DataError]]:
-    """Collect in the list all faults that readers meet within the block, instead of the first."""
+    """Collect all faults that readers find within the block, instead of raising the first."""
     errors: list[DataError] = []
     token = _collected.set(errors)
     try:
@@ -71,7 +71,7 @@ def raise_or_collect(error: DataError) -> None:
 
 
 def collect(error: DataError) -> None:
-    """Add to the list of `collecting_errors`, if any, what a check tells and training ignores."""
+    """Add a fault that training ignores to the list of `collecting_errors`, if there is one."""
     errors = _collected.get()
     if errors is not None:
         errors.append(error)
@@ -87,17 +87,17 @@ def error_context(where: str | Path) -> Iterator[None]:
 
 
 def one_line(text: str) -> str:
-    """The text in a line that any terminal can show, whatever is in a file's name.
+    """Make of a text one line that any terminal can show, whatever a file's name contains.
 
-    White space becomes a blank; what cannot be printed (control characters, bytes of a name that
-    are no text) its escape, such as `\\x1b`.
+    White space becomes a blank; characters that cannot be printed (control characters, undecodable
+    bytes of a name) become their escape, such as `\\x1b`.
     """
     shown = (c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
     return "".join(shown)
 
 
 def reason_of(error: BaseException, limit: int = 200) -> str:
-    """What an exception says, in one line of at most `limit` characters; its type if nothing."""
+    """An exception's message in one line of at most `limit` characters, or else its type."""
     return one_line(str(error))[:limit] or type(error).__name__
 
 

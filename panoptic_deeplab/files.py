@@ -1,4 +1,4 @@
-"""Reading and writing files so that nothing is ever left half-written."""
+"""Reading files safely, and writing them so that nothing is left half-written."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from panoptic_deeplab.errors import DataError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well.
+    """Yield a temporary path beside `path` that replaces it when the block ends without error.
 
-    Killed or failed, the old file (or none) stays. The temporary name keeps the suffix, which
-    image writers go by.
+    If the process is killed or fails, the old file (or none) stays. The temporary name keeps the
+    suffix, by which image writers choose the format.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: str | Path) -> Iterator[Path]:
-    """As `replacing`, for a folder: all its files appear under `path` at once."""
+    """Yield a temporary folder, as `replacing`: all its files appear under `path` at once."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -61,11 +61,11 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
 
 def open_file(path: str | Path) -> BinaryIO:
-    """An ordinary file, opened to be read.
+    """Open an ordinary file for reading.
 
     Raises:
-        DataError: it is missing, cannot be read, or is a folder, or a pipe or device, which could
-            keep one waiting forever.
+        DataError: it is missing, cannot be read, or is a folder, pipe or device; reading from
+            those could block forever.
     """
     try:
         mode = os.stat(path).st_mode
@@ -81,7 +81,7 @@ def open_file(path: str | Path) -> BinaryIO:
 
 
 def inside(folder: str | Path, name: str, root: str | Path, source: str | Path) -> Path:
-    """`folder` / `name`, for which `source` asks, if it lies below `root`.
+    """Return `folder` / `name`, which `source` asks for, if it lies below `root`.
 
     Raises:
         DataError: that file lies elsewhere, whether by an absolute name, `..` or a link.
@@ -101,7 +101,7 @@ def inside(folder: str | Path, name: str, root: str | Path, source: str | Path) 
 
 
 def _is_plain(folder: str | Path, name: str) -> bool:
-    """Whether a name goes down from its folder without a link: a quick look that spares most."""
+    """Whether a name leads down from its folder without a link: a fast check for most names."""
     parts = name.replace("\\", "/").split("/")
     if os.path.isabs(name) or not {"", "..", "\0"}.isdisjoint({*parts, *name}):
         return False
@@ -114,10 +114,10 @@ def _is_plain(folder: str | Path, name: str) -> bool:
 
 
 def files_below(folder: str | Path, suffix: str = "") -> list[Path]:
-    """The files below a folder whose names end with `suffix`, sorted; none where it is missing.
+    """List the files below a folder whose names end with `suffix`, sorted; none if it is missing.
 
-    Links to folders are followed, each folder being entered once: data sets are often put together
-    of links.
+    Links to folders are followed, and each folder is entered once: data sets are often made of
+    links.
     """
     seen, files = set(), []
     for place, below, names in os.walk(folder, followlinks=True):
@@ -126,13 +126,13 @@ def files_below(folder: str | Path, suffix: str = "") -> list[Path]:
             below.clear()
             continue
         seen.add((state.st_dev, state.st_ino))
-        below.sort()  # of two ways into a folder the same is taken everywhere
+        below.sort()  # of two paths to a folder the same is taken on every machine
         files += [Path(place, name) for name in names if name.endswith(suffix)]
     return sorted(path for path in files if path.is_file())
 
 
 def read_json(path: str | Path) -> Any:
-    """The content of a JSON file.
+    """Read a JSON file.
 
     Raises:
         DataError: it is missing, unreadable or not JSON.
@@ -145,13 +145,13 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_json(path: str | Path, content: Any, indent: int | None = None) -> None:
-    """Writes `content`, NaN as null, in place of `path`."""
+    """Write `content` as JSON in place of `path`, NaN as null."""
     with replacing(path) as temporary:
         temporary.write_text(as_json(content, indent) + "\n", "utf-8")
 
 
 def as_json(content: Any, indent: int | None = None) -> str:
-    """The JSON text of `content`, with null for what is NaN or infinite."""
+    """Make the JSON text of `content`, with null for NaN and infinity."""
     return json.dumps(_without_nan(content), indent=indent)
 
 
@@ -166,7 +166,7 @@ def _without_nan(content: Any) -> Any:
 
 
 def usable_folder(path: str | Path) -> Path:
-    """`path` as a folder that exists and can be written to.
+    """Make `path` a folder that exists and can be written to.
 
     Raises:
         DataError: a file stands there, or it cannot be made or written to.

@@ -1,7 +1,7 @@
-"""Maps of ids by their runs: pixels of one id that follow each other in a row.
+"""Run-length views of id maps: a run is a row's consecutive pixels of one id.
 
-A map of ids has a hundred times as many pixels as runs, which is why they are gone by: what is
-constant on segments is looked up or added up for the runs, and only then spread over the pixels.
+A map of ids has a hundred times as many pixels as runs, so what is constant on segments is looked
+up or added up for the runs, and only then spread over the pixels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def run_starts(*maps: np.ndarray) -> np.ndarray:
-    """Where in the flattened maps [H, W] a row or a value of any of them begins, [N] ascending.
+    """Find where a row, or a value of any map, begins in the flattened maps [H, W]: [N] ascending.
 
     >>> run_starts(np.array([[7, 7, 0], [0, 5, 5]])).tolist()
     [0, 2, 3, 4]
@@ -45,7 +45,7 @@ class Runs:
 
     @classmethod
     def of(cls, ids: np.ndarray) -> Runs:
-        """The runs of a map [H, W] of whole numbers.
+        """Cut a map [H, W] of whole numbers into runs.
 
         `[[7, 7, 0], [7, 5, 5]]` has runs that start at 0, 2, 3 and 4, are 2, 1, 1 and 2 long and
         have the values 7, 0, 7 and 5.
@@ -65,18 +65,18 @@ class Runs:
         return self.starts % max(1, self.size[1])
 
     def spread(self, values: np.ndarray) -> np.ndarray:
-        """[H, W] the value [N] of each pixel's run."""
+        """Spread one value per run [N] over its pixels: [H, W]."""
         return np.repeat(values, self.lengths).reshape(self.size)
 
 
 def distinct_ids(ids: np.ndarray) -> list[int]:
-    """The values of a map [H, W], ascending."""
+    """List the values of a map [H, W], ascending."""
     return np.unique(ids.ravel()[run_starts(ids)]).tolist()
 
 
 @dataclass(frozen=True)
 class IdMeasures:
-    """What a map's ids, void among them, cover; N ids, ascending.
+    """The area and the extent of each id of a map, void included; N ids, ascending.
 
     Attributes:
         ids: [N] int64.

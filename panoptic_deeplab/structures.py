@@ -1,4 +1,4 @@
-"""The nouns of panoptic segmentation, shared by every room.
+"""The nouns of panoptic segmentation, shared by all packages.
 
 Segment ids in a map are 0 for void and positive for segments. A category is the contiguous class
 index 0..C-1 everywhere (for Cityscapes the trainId); the ids that a data set writes in its files
@@ -95,7 +95,7 @@ class DatasetInfo:
         return np.array([category.color for category in self.categories], np.uint8)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for `dataset_info.json`; `from_dict` turns it back."""
+        """Plain types, for `dataset_info.json`; `from_dict` is the inverse."""
         return {
             "name": self.name,
             "ignore_index": self.ignore_index,
@@ -145,10 +145,10 @@ class Segment:
     Attributes:
         id: its value in the id map, positive.
         category: class index.
-        iscrowd: an annotated group whose members are not told apart.
-        area: pixels. For truth as the annotation says, which evaluators go by; perhaps a fraction.
+        iscrowd: an annotated group of instances that are not separated.
+        area: pixels; for ground truth as annotated, which evaluators use, perhaps a fraction.
         is_thing: whether its class is a thing (predictions only).
-        score: 0..1, how sure the method is (predictions only).
+        score: 0..1, the method's confidence (predictions only).
     """
 
     id: int
@@ -192,11 +192,11 @@ Sample = dict[str, Any]
 
 @dataclass(frozen=True)
 class PanopticMap:
-    """An annotation: who owns each pixel.
+    """An annotation: the segment of each pixel.
 
     Attributes:
         ids: [H, W] int32, 0 for void, else the id of one of `segments`.
-        segments: what the ids are.
+        segments: one for each id, in any order.
     """
 
     ids: np.ndarray
@@ -216,11 +216,11 @@ class PanopticMap:
 
 @dataclass(frozen=True)
 class Prediction(PanopticMap):
-    """What a method says of an image, in original pixels.
+    """The prediction of a method for an image, in original pixels.
 
     Attributes:
-        labels: [H, W] class indices as the semantic branch alone says, before fusion, or None
-            where a method (or a file of another program) has none.
+        labels: [H, W] class indices of the semantic branch alone, before fusion, or None where a
+            method (or a file of another program) has none.
     """
 
     labels: np.ndarray | None = field(default=None)

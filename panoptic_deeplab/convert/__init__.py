@@ -1,7 +1,7 @@
-"""Annotations of one form made into another.
+"""Conversion of annotations from one format to another.
 
 A source lists the annotated images and reads each into a `PanopticMap`; a target writes such maps
-into a folder and sums them up in a JSON where its form has one. `run.convert` joins the two:
+into a folder, and a JSON of all images if its format has one. `run.convert` joins the two:
 
     from pathlib import Path
     from panoptic_deeplab.convert.classes import classes_of_names

@@ -16,10 +16,10 @@ from panoptic_deeplab.structures import DatasetInfo
 
 
 def classes_of_names(things: str, stuff: str) -> DatasetInfo:
-    """The classes of two comma-separated lists, numbered from 1, things first.
+    """Make the classes of two comma-separated lists, numbered from 1, things first.
 
     Raises:
-        UsageError: both are empty, or a name stands there twice.
+        UsageError: both are empty, or a name is listed twice.
     """
     entries = [
         {"id": number, "name": name, "isthing": is_thing}
@@ -38,10 +38,10 @@ def _names(text: str) -> list[str]:
 
 
 def read_classes(path: Path) -> DatasetInfo:
-    """The classes of a YAML or JSON: a list, or one under `categories`, of `{name, isthing}`.
+    """Read the classes of a YAML or JSON: a list of `{name, isthing}`, perhaps under `categories`.
 
-    A COCO panoptic JSON is such a file. Where they are missing, `id` is the place in the list, from
-    1 on, and `color` one of our own.
+    A COCO panoptic JSON is such a file. A missing `id` is the place in the list, from 1 on; a
+    missing `color` is chosen here.
 
     Raises:
         DataError: the file is unreadable or of another form.
@@ -72,7 +72,7 @@ def _entries_of_yaml(path: Path) -> list[Any]:
 
 
 def with_stuff(info: DatasetInfo, names: Sequence[str]) -> DatasetInfo:
-    """The classes and, numbered after them, those of `names` that are new: as stuff."""
+    """Add the names that are new as stuff classes, numbered after the others."""
     categories: list[dict[str, Any]] = info.to_dict()["categories"]
     new = [name for name in dict.fromkeys(names) if name not in info.index_of_name]
     first = max(category.official_id for category in info.categories) + 1
@@ -83,12 +83,12 @@ def with_stuff(info: DatasetInfo, names: Sequence[str]) -> DatasetInfo:
 
 
 def names_of_values(text: str) -> dict[int, str]:
-    """Value in a semantic PNG -> name, of `road,sky` or of a JSON that holds a list or an object.
+    """Map the values of a semantic PNG to names: from `road,sky` or a JSON list or object.
 
-    In a list the first name is that of the value 0; an object maps values to names.
+    The first name of a list is for the value 0; an object maps values to names.
 
     Raises:
-        DataError: the JSON has another form.
+        DataError: the JSON is neither a list nor an object of names.
     """
     if not text.endswith(".json"):
         return dict(enumerate(_names(text)))

@@ -1,4 +1,4 @@
-"""Names that come out of files from outside."""
+"""Checks of the file names in annotations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from panoptic_deeplab.errors import DataError
 
 
 def checked_name(name: str, source: str | Path) -> str:
-    """An image's name that lies below its folder, with forward slashes.
+    """Check an image's name, which must lie below its folder; return it with forward slashes.
 
     Raises:
         DataError: it is empty, absolute, goes up by `..`, or has control characters.
@@ -17,7 +17,7 @@ def checked_name(name: str, source: str | Path) -> str:
     inside = not (path.drive or path.root or ".." in path.parts) and path.name
     if not inside or not name.isprintable():
         raise DataError(
-            f"{source}: file name {name!r:.200} is none below the folder of images; names must "
-            "be relative and without '..'"
+            f"{source}: file name {name!r:.200} does not lie below the folder of images; "
+            "names must be relative and without '..'"
         )
     return PurePosixPath(*path.parts).as_posix()

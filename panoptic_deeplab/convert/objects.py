@@ -1,4 +1,4 @@
-"""The forms that list objects, which are painted one over the other: COCO instances and labelme."""
+"""Sources that list objects, to be painted over each other: COCO instances and labelme."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Segment
 
 IGNORED_VALUE = 255
 VOID_LABELS = frozenset({"__ignore__", "_background_"})
-"""What labelme's own examples call pixels of no class."""
+"""Labels for pixels of no class in labelme's own examples."""
 
 _GROUP = "group"
 
 
 @dataclass(frozen=True)
 class SemanticFolder:
-    """PNGs of class values, one an image, that tell what lies beneath the objects.
+    """PNGs of class values, one per image, for what lies beneath the objects.
 
     Attributes:
         folder: holds NAME.png for the image NAME.jpg.
@@ -43,7 +43,7 @@ class SemanticFolder:
 
 
 def open_coco_instances(json: Path, overlap: str, semantic: SemanticFolder | None) -> Source:
-    """The objects of a COCO instances JSON, over a semantic map if there is one.
+    """Open the objects of a COCO instances JSON, over a semantic map if there is one.
 
     Raises:
         DataError: the file is broken.
@@ -90,7 +90,7 @@ def _semantic_map(
     info: DatasetInfo,
     semantic: SemanticFolder,
 ) -> PanopticMap:
-    """A segment of id class index + 1 for each class of stuff; things, not told apart, are void."""
+    """Read a segment of id class index + 1 for each stuff class; things have no instances: void."""
     name = Path(image.file_name).with_suffix(".png").as_posix()
     path = inside(semantic.folder, name, semantic.folder, json)
     values = read_label_map(path)
@@ -122,12 +122,12 @@ def _semantic_map(
 def open_labelme(
     folder: Path, image_folder: Path, info: DatasetInfo, overlap: str, ignore_unknown: bool
 ) -> Source:
-    """All labelme JSONs below a folder.
+    """Open all labelme JSONs below a folder.
 
     Args:
         folder: of the JSONs.
         image_folder: the folder of the images, each at the place and with the name of its JSON. The
-            paths within the JSONs are not followed.
+            paths in the JSONs are not used.
         info: the classes.
         overlap: which shape covers which, of `ORDERS`.
         ignore_unknown: shapes of other labels are left out instead of an error.
@@ -138,7 +138,9 @@ def open_labelme(
     """
     reserved = VOID_LABELS & info.index_of_name.keys()
     if reserved:
-        raise UsageError(f"{min(reserved)} cannot be a class: labelme calls pixels of none so")
+        raise UsageError(
+            f"{min(reserved)} cannot be a class: labelme calls pixels without a class so"
+        )
     files = files_below(folder, ".json")
     if not files:
         raise DataError(f"{folder}: expected a folder of labelme's JSONs, found none")
@@ -184,7 +186,7 @@ def _size_of_image(image_path: Path) -> tuple[int, int]:
 def _piece(
     number: int, shape: Shape, size: tuple[int, int], info: DatasetInfo, ignore_unknown: bool
 ) -> Piece | None:
-    """What a shape covers; None for nothing, or for a label that is to be ignored."""
+    """Cut out a shape; None if it covers nothing or its label is ignored."""
     if shape.label in VOID_LABELS:
         return Piece.cut(number, None, False, shape_mask(shape, size))
     index_of, name, iscrowd = info.index_of_name, shape.label, shape.iscrowd
@@ -203,7 +205,7 @@ def _piece(
 
 
 def _owner(number: int, shape: Shape, name: str, iscrowd: bool) -> tuple[object, ...]:
-    """Equal for the shapes of one object; the crowds of a class are one, as in Cityscapes."""
+    """A key that the shapes of one object share; the crowds of a class are one object."""
     if iscrowd:
         return ("crowd", name)
     return ("alone", number) if shape.group_id is None else ("group", name, shape.group_id)

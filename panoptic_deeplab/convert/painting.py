@@ -1,4 +1,4 @@
-"""Objects painted one over the other into a map."""
+"""Painting objects over each other into a map."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Piece:
         owner: equal for the pieces of one object.
         category: the object's class index, or None for pixels to leave void.
         iscrowd: whether it is a group whose members are not told apart.
-        corner: (top, left) of the cutting.
+        corner: (top, left) of the piece.
         mask: [h, w] bool.
     """
 
@@ -33,7 +33,7 @@ class Piece:
     def cut(
         cls, owner: Hashable, category: int | None, iscrowd: bool, mask: np.ndarray
     ) -> Piece | None:
-        """The piece of a mask [H, W] of the whole image; None where it is empty."""
+        """Cut the piece out of a mask [H, W] of the whole image; None if it is empty."""
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if not rows.size:
             return None
@@ -45,17 +45,17 @@ Order = Callable[[Sequence[Piece]], Sequence[Piece]]
 
 
 def last_on_top(pieces: Sequence[Piece]) -> Sequence[Piece]:
-    """As they are listed: what comes later covers."""
+    """Keep the order of the list: the later piece covers."""
     return pieces
 
 
 def first_on_top(pieces: Sequence[Piece]) -> Sequence[Piece]:
-    """What comes earlier covers."""
+    """Reverse the order of the list: the earlier piece covers."""
     return pieces[::-1]
 
 
 def small_on_top(pieces: Sequence[Piece]) -> Sequence[Piece]:
-    """Crowds at the bottom, then the larger objects; of equal ones the later covers."""
+    """Sort crowds to the bottom, then larger objects; among equal ones the later covers."""
     areas: dict[Hashable, int] = {}
     for piece in pieces:
         areas[piece.owner] = areas.get(piece.owner, 0) + int(np.count_nonzero(piece.mask))
@@ -67,11 +67,11 @@ ORDERS: dict[str, Order] = {
     "first": first_on_top,
     "small_on_top": small_on_top,
 }
-"""What `--overlap` can say."""
+"""The values of `--overlap`."""
 
 
 def paint(ids: np.ndarray, pieces: Sequence[Piece], order: Order) -> PanopticMap:
-    """Paints objects over a map.
+    """Paint objects over a map.
 
     Args:
         ids: [H, W] int32, what lies beneath; changed where a piece lies.
@@ -96,7 +96,7 @@ def paint(ids: np.ndarray, pieces: Sequence[Piece], order: Order) -> PanopticMap
 
 
 def stuff_joined(panoptic: PanopticMap, info: DatasetInfo) -> PanopticMap:
-    """The same with one segment for each class of stuff, crowds apart, and with areas.
+    """Join the segments of each stuff class into one, crowds apart, and measure areas.
 
     Ids that no segment has become void; segments without a pixel are left out.
     """
@@ -123,5 +123,5 @@ def _renamed(ids: np.ndarray, names: dict[int, int]) -> np.ndarray:
 
 
 def pieces_of(candidates: Iterable[Piece | None]) -> list[Piece]:
-    """Those that cover a pixel."""
+    """Keep the candidates that cover a pixel."""
     return [piece for piece in candidates if piece is not None]

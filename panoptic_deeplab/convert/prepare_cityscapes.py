@@ -1,4 +1,4 @@
-"""Makes the panoptic annotations of Cityscapes that a training reads, as cityscapesscripts does."""
+"""Making the panoptic annotations of Cityscapes for training, as cityscapesscripts does."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def prepare_cityscapes(
 
 
 def _linked_root(root: Path, output: Path) -> Path:
-    """`output` with a link to the images of `root`."""
+    """Make the folder `output` with a link to the images of `root`."""
     usable_folder(output)
     images, link = (root / "leftImg8bit").resolve(), output / "leftImg8bit"
     if images.exists() and not link.exists():
@@ -77,7 +77,7 @@ def _linked_root(root: Path, output: Path) -> Path:
 
 
 def find_gt_fine(root: Path, splits: Iterable[str]) -> Path:
-    """`root`/gtFine, once it is known to hold annotations of all the splits.
+    """Find `root`/gtFine and check that it holds annotations of all the splits.
 
     Raises:
         DataError: a folder or all of its annotations are missing.
@@ -99,12 +99,12 @@ def find_gt_fine(root: Path, splits: Iterable[str]) -> Path:
 
 
 def instance_files(gt_fine: Path, split: str) -> list[Path]:
-    """The split's `*_instanceIds.png`, in the converter's order."""
+    """List the split's `*_instanceIds.png`, in the converter's order."""
     return sorted((gt_fine / split).glob(f"*/*{_INSTANCES}"), key=str)
 
 
 def panoptic_json(gt_fine: Path, split: str) -> Path:
-    """Where `csCreatePanopticImgs --use-train-id` writes; the folder has the same stem."""
+    """The path that `csCreatePanopticImgs --use-train-id` writes to; the folder has its stem."""
     return gt_fine / f"cityscapes_panoptic_{split}_trainId.json"
 
 
@@ -176,11 +176,11 @@ def make_panoptic(gt_fine: Path, split: str, num_workers: int, output: Path | No
 
 
 def convert_one(instances: Path, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Converts one `*_instanceIds.png`: the PNG goes to `folder`.
+    """Convert one `*_instanceIds.png` to a PNG in `folder`.
 
     Returns:
-        The image's entries of `images` and `annotations`, as cityscapesscripts has them; the
-        `file_name` of an image is that of no file there either.
+        The image's entries of `images` and `annotations`, as cityscapesscripts writes them; there
+        too the `file_name` of an image is not the name of a file.
 
     Raises:
         DataError: the file cannot be read, or holds no instance ids.
@@ -217,7 +217,7 @@ def _official_categories() -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def converter_errors(path: Path) -> Iterator[None]:
-    """Silences a converter and says of its failures which file was at fault."""
+    """Silence a converter and raise its failures as a DataError that names the file."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said):

@@ -1,4 +1,4 @@
-"""From a source to a target: what each must offer, and the loop that joins them."""
+"""Sources, targets, and the loop that converts one to the other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class AnnotatedImage:
     Attributes:
         image_id: what a JSON calls it.
         file_name: its image below the folder of images, with forward slashes.
-        content: what `Source.read` needs to know of it; goes to another process.
+        content: what `Source.read` needs; is sent to another process.
     """
 
     image_id: int | str
@@ -32,12 +32,12 @@ class AnnotatedImage:
 
 @dataclass(frozen=True)
 class Source:
-    """Annotations in some form.
+    """Annotations in some format.
 
     Attributes:
         info: their classes.
         images: the annotated images.
-        read: the map of an image; a function that another process can be sent.
+        read: reads the map of an image; a function that can be sent to another process.
     """
 
     info: DatasetInfo
@@ -46,11 +46,11 @@ class Source:
 
 
 class Target(Protocol):
-    """A form to write. It is sent to other processes.
+    """A format to write. It is sent to other processes.
 
     Attributes:
         folder: where an image's files go; appears when all are written.
-        results: what must not be there yet.
+        results: paths that must not exist yet.
     """
 
     @property
@@ -60,14 +60,14 @@ class Target(Protocol):
     def results(self) -> Sequence[Path]: ...
 
     def write(self, image: AnnotatedImage, panoptic: PanopticMap, folder: Path) -> Any:
-        """Writes an image's files below `folder` and returns what `summarize` needs to know."""
+        """Write an image's files below `folder` and return what `summarize` needs."""
 
     @property
     def summary(self) -> Path | None:
-        """The file that tells of all images, where the form has one."""
+        """The file that lists all images, if the format has one."""
 
     def summarize(self, entries: Sequence[Any], path: Path) -> None:
-        """Writes what that file holds to `path`; not asked of a form without one."""
+        """Write the summary to `path`; not called for a format without one."""
 
 
 def convert(source: Source, target: Target, num_workers: int = 0, overwrite: bool = False) -> None:
@@ -99,8 +99,7 @@ def _check_results(target: Target, overwrite: bool) -> None:
     present = [path for path in target.results if path.exists()]
     if present and not overwrite:
         raise UsageError(
-            f"{present[0]}: is there already; choose another --save_dir or --name, or add "
-            "--overwrite"
+            f"{present[0]}: exists already; choose another --save_dir or --name, or add --overwrite"
         )
     if not target.folder.exists():
         return
@@ -129,7 +128,7 @@ def _check_images(images: Sequence[AnnotatedImage]) -> None:
 
 
 def stem_of(image: AnnotatedImage) -> str:
-    """The image's name, with folders, without its suffix: what an image's files are named by."""
+    """The image's name with folders, without suffix, which its files are named after."""
     return Path(image.file_name).with_suffix("").as_posix()
 
 

@@ -1,4 +1,4 @@
-"""The forms that say of each pixel whose it is: maps that need no painting."""
+"""Sources that are maps of segments already: nothing has to be painted over another."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _POLYGONS = "_gtFine_polygons.json"
 
 
 def open_cityscapes(root: Path, split: str) -> Source:
-    """`root`/gtFine/`split`/{city}: instance ids, or polygons where there are none.
+    """Open `root`/gtFine/`split`/{city}: instance ids, or polygons where there are none.
 
     Raises:
         DataError: there is neither.
@@ -76,7 +76,7 @@ def _painted_polygons(path: Path) -> np.ndarray:
 
 
 def open_bitmasks(folder: Path) -> Source:
-    """The RGBA bitmasks of BDD100K below a folder.
+    """Open the RGBA bitmasks of BDD100K below a folder.
 
     Raises:
         DataError: there is none.
@@ -90,7 +90,7 @@ def _read_bitmask(image: AnnotatedImage) -> PanopticMap:
 
 
 def open_kitti(root: Path, split: str) -> Source:
-    """`root`/`split`/annotations.
+    """Open KITTI's `root`/`split`/annotations.
 
     Raises:
         DataError: there is none.
@@ -107,7 +107,7 @@ def _read_kitti(image: AnnotatedImage) -> PanopticMap:
 
 
 def _pngs(folder: Path, kind: str) -> list[tuple[str, Path]]:
-    """Name below the folder without suffix, and file."""
+    """List (name below the folder without suffix, file)."""
     found = files_below(folder, ".png")
     if not found:
         raise DataError(f"{folder}: expected a folder that holds a {kind} *.png, found none")
@@ -115,10 +115,10 @@ def _pngs(folder: Path, kind: str) -> list[tuple[str, Path]]:
 
 
 def open_scalabel(json: Path, size: tuple[int, int], ignore_unknown: bool) -> Source:
-    """A Scalabel JSON, or a folder of them, with BDD100K's panoptic classes.
+    """Open a Scalabel JSON, or a folder of them, with BDD100K's panoptic classes.
 
     Args:
-        json: where.
+        json: the file or folder.
         size: (height, width) of frames that have polygons; an RLE has its own.
         ignore_unknown: labels of other categories, and without a mask, become void.
 
@@ -157,7 +157,7 @@ def _size_of(labels: tuple[Label, ...]) -> tuple[int, int] | None:
 
 
 def open_coco_panoptic(json: Path, folder: Path | None, info: DatasetInfo | None) -> Source:
-    """A COCO panoptic JSON and its PNGs.
+    """Open a COCO panoptic JSON and its PNGs.
 
     Args:
         json: the file.
@@ -171,7 +171,7 @@ def open_coco_panoptic(json: Path, folder: Path | None, info: DatasetInfo | None
     content = read_panoptic_file(json, info)
     folder = json.with_suffix("") if folder is None else folder
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; --png_folder names the one of the PNGs")
+        raise DataError(f"{folder}: no such folder; --png_folder names the folder of the PNGs")
     images = [
         AnnotatedImage(
             annotation.image_id,

@@ -1,4 +1,4 @@
-"""The forms that a conversion writes."""
+"""The formats that a conversion writes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class CocoPanopticTarget:
         return [self.summary, self.folder]
 
     def write(self, image: AnnotatedImage, panoptic: PanopticMap, folder: Path) -> tuple[str, str]:
-        """The image's entries of `images` and `annotations`: as text they are a tenth as large."""
+        """Return the entries of `images` and `annotations` as text, a tenth as large as objects."""
         name = f"{stem_of(image)}.png"
         write_ids(folder / name, panoptic.ids)
         height, width = panoptic.ids.shape
@@ -79,7 +79,7 @@ def _separated(items: Iterable[str]) -> Iterator[str]:
 class CityscapesTarget:
     """`output`/gtFine/`name`/{city}/{image}_gtFine_{labelIds,instanceIds}.png.
 
-    The city is what stands before the first `_` of a name in Cityscapes' manner, else `images`.
+    The city is the part of a Cityscapes name before the first `_`; else `images`.
 
     Attributes:
         output: the folder to write to.
@@ -170,17 +170,17 @@ def _with_known_classes(
     is_known: Sequence[bool],
     ignore_unknown: bool,
 ) -> PanopticMap:
-    """The map without the segments of other classes, which so become void.
+    """Make the segments of other classes void.
 
     Raises:
         DataError: there are such segments and they may not be ignored.
     """
-    strangers = [segment for segment in panoptic.segments if not is_known[segment.category]]
-    if strangers and not ignore_unknown:
-        name = info.categories[strangers[0].category].name
+    unknown = [segment for segment in panoptic.segments if not is_known[segment.category]]
+    if unknown and not ignore_unknown:
+        name = info.categories[unknown[0].category].name
         raise DataError(
-            f"{image.file_name}: segment {strangers[0].id} is of the class {name!r}, which the "
-            "form to write lacks; rename the class in the source, or --ignore_unknown makes it void"
+            f"{image.file_name}: segment {unknown[0].id} is of the class {name!r}, which the "
+            "format lacks; rename the class in the source, or --ignore_unknown makes it void"
         )
     kept = [segment for segment in panoptic.segments if is_known[segment.category]]
     return PanopticMap(panoptic.ids, kept)

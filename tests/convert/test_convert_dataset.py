@@ -453,7 +453,7 @@ def test_nothing_is_overwritten_unless_asked(
     arguments = ("to-bdd100k", "--json", coco, "--save_dir", tmp_path / "out")
     assert convert(*arguments) == 0
     assert convert(*arguments) == 2
-    assert "is there already; choose another --save_dir or --name" in capsys.readouterr().err
+    assert "exists already; choose another --save_dir or --name" in capsys.readouterr().err
     assert convert(*arguments, "--overwrite") == 0
     (tmp_path / "out/labels/pan_seg/bitmasks/val/notes.txt").write_text("mine")
     assert convert(*arguments, "--overwrite") == 2
