@@ -1,4 +1,4 @@
-"""What is wrong with a data set before one trains on it, and what is in it.
+"""Find what is wrong with a data set before training on it, and count what is in it.
 
     from panoptic_deeplab.check import check_dataset
     from panoptic_deeplab.config import Config
@@ -6,8 +6,8 @@
     report = check_dataset(Config("own_data.yml"), num_workers=4)
     print(report.to_text())
 
-findings (what can be wrong) <- images (one image) <- splits (a data set, train beside val)
-statistics (what is there) -> tables (text), chart and samples (images) -> report
+findings (kinds of faults) <- images (one image) <- splits (a data set, train beside val)
+statistics (counts) -> tables (text), chart and samples (images) -> report
 """
 
 from __future__ import annotations

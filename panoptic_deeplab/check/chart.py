@@ -1,4 +1,4 @@
-"""The statistics as an image: for each class its fraction of the pixels and its segments."""
+"""The statistics as a chart: for each class its fraction of the pixels and its segments."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from panoptic_deeplab.errors import one_line
 from panoptic_deeplab.visualization.text import shortened
 
 _PAPER, _INK, _FAINT, _GRID, _BAR = "#fcfcfa", "#222228", "#84848c", "#e2e2de", "#7a92b2"
-_DPI, _WIDTH, _ROW, _FRAME = 100, 13.6, 0.27, 4.3  # inches: of the image, of a class, of the rest
+_DPI, _WIDTH, _ROW, _FRAME = (
+    100,
+    13.6,
+    0.27,
+    4.3,
+)  # inches: image width, row of a class, everything else
 _MAX_BINS, _MAX_NAME = 12, 190
-_BAR_HEIGHTS, _BAR_OFFSETS = (0.54, 0.22), (-0.12, 0.28)  # of the first split, and of the second
+_BAR_HEIGHTS, _BAR_OFFSETS = (0.54, 0.22), (-0.12, 0.28)  # in rows: first split, second split
 _STRENGTHS = (1.0, 0.55)
 
 
 def draw_statistics(checks: Sequence[SplitCheck]) -> np.ndarray | None:
-    """[H, W, 3] uint8 RGB; None where nothing is annotated.
+    """Draw the statistics of one or two splits: [H, W, 3] uint8 RGB; None without annotations.
 
     Things first, then stuff, each by its fraction of the pixels. The second split has a thin bar
     below the first one's.
@@ -38,7 +43,7 @@ def draw_statistics(checks: Sequence[SplitCheck]) -> np.ndarray | None:
     canvas = FigureCanvasAgg(figure)
     (pixels, segments), histograms = _axes(figure, len(rows))
     _draw_head(figure, checks)
-    _draw_bars(pixels, splits, rows, lambda split, i: 100 * split.share(i), "{:.3g}%")
+    _draw_bars(pixels, splits, rows, lambda split, i: 100 * split.pixel_fraction(i), "{:.3g}%")
     pixels.set_title("fraction of the annotated pixels", loc="left", size=11, color=_INK)
     pixels.set_yticks(range(len(rows)), [_row_name(splits[0], row) for row in rows])
     for label, row in zip(pixels.get_yticklabels(), rows, strict=True):
@@ -52,10 +57,10 @@ def draw_statistics(checks: Sequence[SplitCheck]) -> np.ndarray | None:
 
 
 def _rows(splits: Sequence[Statistics]) -> list[int | str]:
-    """The classes that occur, the largest first, under the name of their kind."""
+    """The classes that occur, largest first, each group after its name (things, stuff)."""
     info = splits[0].info
     present = [i for i in range(info.num_classes) if any(s.classes[i].images for s in splits)]
-    present.sort(key=lambda i: -max(split.share(i) for split in splits))
+    present.sort(key=lambda i: -max(split.pixel_fraction(i) for split in splits))
     rows: list[int | str] = []
     for kind, is_thing in (("things", True), ("stuff", False)):
         classes = [i for i in present if info.categories[i].is_thing == is_thing]
@@ -101,7 +106,7 @@ def _draw_head(figure: Figure, checks: Sequence[SplitCheck]) -> None:
 
 def _split_name(check: SplitCheck) -> str:
     held = check.statistics
-    return f"{check.name}: {held.images} images, {100 * held.void_share:.1f}% void"
+    return f"{check.name}: {held.images} images, {100 * held.void_fraction:.1f}% void"
 
 
 def _row_name(split: Statistics, row: int | str) -> str:
@@ -118,7 +123,7 @@ def _draw_bars(
     value_of: Callable[[Statistics, int], float],
     form: str,
 ) -> None:
-    """One bar a split in each class's row on a logarithmic axis, the first one's value behind."""
+    """Draw a bar for each split in each class's row, followed by the first split's value."""
     values = {
         y: [value_of(split, row) for split in splits]
         for y, row in enumerate(rows)
@@ -131,7 +136,7 @@ def _draw_bars(
             amounts, _BAR_HEIGHTS, _BAR_OFFSETS, _STRENGTHS, strict=False
         ):
             if value > 0:
-                end = max(value, low * (high / low) ** 0.01)  # what there is at all is seen
+                end = max(value, low * (high / low) ** 0.01)  # anything above 0 is visible
                 fill = strength * color + (1 - strength)
                 axis.barh(y + offset, end - low, height, low, color=fill, ec=0.75 * color, lw=0.8)
         place = (max(*amounts, low), y - 0.1)
@@ -141,26 +146,26 @@ def _draw_bars(
         )
     axis.set(xscale="log", xlim=(low, high), ylim=(len(rows) - 0.4, -0.6))
     axis.xaxis.set(major_locator=LogLocator(10), minor_locator=NullLocator())
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _told(value, form)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick_label(value, form)))
     axis.xaxis.tick_top()
     axis.xaxis.grid(True, color=_GRID)
     axis.set_axisbelow(True)
 
 
-def _told(value: float, form: str) -> str:
-    """A tick's label; none where the form rounds a part of a segment to 0."""
+def _tick_label(value: float, form: str) -> str:
+    """The label of a tick; none where a fraction of a segment is rounded to 0."""
     text = form.format(value)
     return "" if text == "0" else text
 
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:
-    """Ends of a logarithmic axis on which the smallest value has a bar and the largest has room."""
+    """Limits of a logarithmic axis that show the smallest value and leave room for labels."""
     exponents = np.log10(values) if values else np.zeros(1)
     return 10.0 ** max(-5, np.floor(exponents.min() - 0.3)), 10.0 ** (exponents.max() + 0.4)
 
 
 def _draw_histograms(axes: Sequence[Axes], check: SplitCheck) -> None:
-    """How many instances an image has, and how large they are."""
+    """Draw histograms of the instances per image and of their sizes."""
     held = check.statistics
     _draw_histogram(axes[0], held.instance_bins(_MAX_BINS))
     axes[0].set_title(

@@ -1,4 +1,4 @@
-"""What can be wrong with a data set, how bad that is, and what helps."""
+"""Kinds of faults of a data set with their severity and fix, and the findings of a check."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from panoptic_deeplab.errors import DataError
 
 ERROR, WARNING = "error", "warning"
 
-MOST_KEPT = 100_000
-"""Findings of a kind that are kept, so that a large data set all of which is wrong fits."""
+MAX_KEPT = 100_000
+"""Maximum number of findings kept of each kind, to bound the memory of a bad data set."""
 
 _PREPARE = "panoptic-deeplab convert prepare-cityscapes (Cityscapes) or panoptic-deeplab convert"
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A sort of fault: whether it spoils a training or a score, and what to do."""
+    """A kind of fault: its severity (ERROR or WARNING) and how to fix it."""
 
     severity: str
-    cure: str
+    fix: str
 
 
 KINDS = {
@@ -39,23 +39,25 @@ KINDS = {
         "(csCreatePanopticImgs --use-train-id)",
     ),
     "class table": Kind(ERROR, "give both splits the same categories (id, name, isthing)"),
-    "duplicate image": Kind(ERROR, "keep one entry and one picture for each image id"),
-    "annotation without picture": Kind(ERROR, "put the picture there, or take the entry out"),
-    "size mismatch": Kind(ERROR, "scale the annotation (nearest neighbour) to the picture's size"),
+    "duplicate image": Kind(ERROR, "keep one entry and one image for each image id"),
+    "annotation without picture": Kind(ERROR, "put the image there, or take the entry out"),
+    "size mismatch": Kind(ERROR, "scale the annotation (nearest neighbor) to the image's size"),
     "duplicate segment": Kind(ERROR, "give each segment of an image an id of its own"),
-    "id not in JSON": Kind(ERROR, f"PNG and JSON are not of one run; write both again: {_PREPARE}"),
+    "id not in JSON": Kind(
+        ERROR, f"PNG and JSON are from different runs; write both again: {_PREPARE}"
+    ),
     "segment without pixels": Kind(
         ERROR, "take the segment out of the JSON, or write the PNG again"
     ),
     "wrong area": Kind(
         ERROR, "write the number of pixels counted; scores go by the annotated area"
     ),
-    "shared picture": Kind(ERROR, "take the picture out of one split; a score on it says nothing"),
+    "shared picture": Kind(ERROR, "take the image out of one split; a score on it says nothing"),
     "wrong box": Kind(WARNING, "write the box counted (x, y, width, height); other tools go by it"),
     "overlap": Kind(WARNING, "cut the masks if the order is wrong; later ones are painted on top"),
-    "empty mask": Kind(WARNING, "take the label out or draw it larger; it is passed over"),
+    "empty mask": Kind(WARNING, "take the label out or draw it larger; it is skipped"),
     "crowd of stuff": Kind(WARNING, "set iscrowd to 0; stuff has no instances to tell apart"),
-    "picture without annotation": Kind(WARNING, "annotate it or move it away; it is passed over"),
+    "picture without annotation": Kind(WARNING, "annotate it or move it away; it is skipped"),
     "repeated picture": Kind(WARNING, "keep one of them; it weighs twice"),
     "shared image id": Kind(WARNING, "harmless if each split numbers its images from the start"),
     "nothing annotated": Kind(WARNING, "annotate it or leave it out; there is nothing to learn"),
@@ -71,16 +73,16 @@ _PLACES = ("file", "image_id", "segment_id", "pixel")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """One fault.
 
     Attributes:
         kind: a key of KINDS.
         split: train or val.
-        cause: in a line, with the file.
-        file: where to look.
-        image_id: as the data set says.
+        cause: one line that names the file.
+        file: the faulty file.
+        image_id: as in the data set.
         segment_id: in the map of ids.
-        pixel: (y, x), the first one concerned.
+        pixel: (y, x) of the first pixel concerned.
     """
 
     kind: str
@@ -93,41 +95,41 @@ class Finding:
 
     @classmethod
     def of(cls, error: DataError, cause: str, *, split: str, **where: Any) -> Finding:
-        """What a reader refused; its own word about the place goes before `where`."""
+        """Make a finding of a reader's error, whose own place overrides `where`."""
         where |= {name: value for name, value in error.where.items() if name in _PLACES}
         if "file" in where:
             where["file"] = str(where["file"])
         return cls(error.kind, split, cause, **where)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, without what is not known."""
+        """Plain types, unknown fields left out."""
         named = {name: getattr(self, name) for name in ("kind", "split", "file", "image_id")}
         where = {"segment_id": self.segment_id, "pixel_yx": self.pixel}
-        told = {"cause": self.cause, "cure": KINDS[self.kind].cure}
+        description = {"cause": self.cause, "cure": KINDS[self.kind].fix}
         known = {key: value for key, value in (named | where).items() if value is not None}
-        return {"severity": KINDS[self.kind].severity} | known | told
+        return {"severity": KINDS[self.kind].severity} | known | description
 
 
 @dataclass
 class Findings:
-    """All findings, counted by kind; of each kind the first MOST_KEPT are kept."""
+    """All findings, counted by kind; of each kind the first MAX_KEPT are kept."""
 
     counts: Counter[str] = field(default_factory=Counter)
     kept: defaultdict[str, list[Finding]] = field(default_factory=lambda: defaultdict(list))
 
     def extend(self, findings: Iterable[Finding]) -> None:
-        """Adds more."""
+        """Add findings."""
         for finding in findings:
             self.counts[finding.kind] += 1
-            if len(self.kept[finding.kind]) < MOST_KEPT:
+            if len(self.kept[finding.kind]) < MAX_KEPT:
                 self.kept[finding.kind].append(finding)
 
     def total(self, severity: str) -> int:
-        """How many there are of errors or of warnings."""
+        """Number of errors or of warnings."""
         return sum(n for kind, n in self.counts.items() if KINDS[kind].severity == severity)
 
     def by_kind(self) -> list[tuple[str, Kind, list[Finding]]]:
-        """Those that occurred, in the order of KINDS: errors first."""
+        """The kinds that occurred with their findings, in the order of KINDS: errors first."""
         return [(kind, KINDS[kind], self.kept[kind]) for kind in KINDS if kind in self.kept]
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One picture and its annotation: whether they can be read and agree, and what they hold."""
+"""Check one image and its annotation: readable, consistent, and what they contain."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from panoptic_deeplab.structures import VOID_ID, DatasetInfo, Segment
 
 @dataclass(frozen=True)
 class ImageReport:
-    """What one image has to say.
+    """The outcome of checking one image.
 
     Attributes:
-        image_id: as the data set says.
+        image_id: as in the data set.
         findings: what is wrong with it.
-        digest: of the picture file's bytes, None where it cannot be read.
-        size: (height, width) of the picture, None where it cannot be read.
+        digest: of the image file's bytes, None where it cannot be read.
+        size: (height, width) of the image, None where it cannot be read.
         segments: (segment, pixels counted) of each segment that has pixels.
         pixels: of the annotation, 0 without one.
     """
@@ -42,12 +42,12 @@ class ImageReport:
 def check_image(
     dataset: PanopticDataset, index: int, split: str, boxes: np.ndarray | None = None
 ) -> ImageReport:
-    """Reads an image as a training would, and looks at all that it reads.
+    """Read an image as a training would, and check all that is read.
 
     Args:
-        dataset: only what it loads counts, not its transforms.
+        dataset: its transforms are not applied.
         index: of the image.
-        split: how findings call the data set.
+        split: train or val, for the findings.
         boxes: [N, 5] (segment id, x, y, width, height) as annotated, where the format has them.
     """
     record = dataset.records[index]
@@ -55,7 +55,7 @@ def check_image(
         sample = _read(dataset, index)
     place = {"split": split, "image_id": record.image_id}
     findings = [
-        Finding.of(error, _told(error, record), file=_file_of(error, record), **place)
+        Finding.of(error, _message(error, record), file=_file_of(error, record), **place)
         for error in {str(error): error for error in errors}.values()
     ]
     size = sample["image"].shape[:2] if "image" in sample else None
@@ -63,8 +63,8 @@ def check_image(
     if "panoptic" not in sample:
         return ImageReport(record.image_id, findings, digest, size)
     measures = measure_ids(sample["panoptic"])
-    claimed = {} if boxes is None else {int(row[0]): row[1:].tolist() for row in boxes}
-    check = _AnnotationCheck(record, sample["segments"], measures, claimed, dataset.info)
+    annotated = {} if boxes is None else {int(row[0]): row[1:].tolist() for row in boxes}
+    check = _AnnotationCheck(record, sample["segments"], measures, annotated, dataset.info)
     findings += [
         Finding(kind, cause=f"{check.source}: {cause}", file=check.source, **place, **where)
         for kind, cause, where in check.faults()
@@ -75,7 +75,7 @@ def check_image(
 
 
 def _read(dataset: PanopticDataset, index: int) -> dict[str, Any]:
-    """As much of a sample as can be read: a broken picture does not hide its annotation."""
+    """Read as much of a sample as possible: a broken image does not hide its annotation."""
     try:
         return dataset.load(index)
     except DataError as error:
@@ -90,14 +90,14 @@ def _read(dataset: PanopticDataset, index: int) -> dict[str, Any]:
     return {"panoptic": truth.ids, "segments": truth.segments}
 
 
-def _told(error: DataError, record: Record) -> str:
-    """What an error says, with the file if it leaves that to its caller."""
+def _message(error: DataError, record: Record) -> str:
+    """The text of an error, preceded by the file if the error does not name it."""
     file = _file_of(error, record)
     return str(error) if file in str(error) else f"{file}: image {record.image_id}: {error}"
 
 
 def _file_of(error: DataError, record: Record) -> str:
-    """The one of an image's two files that an error speaks of."""
+    """The file that an error names: the image, else the annotation."""
     paths = [record.image_path, record.label_path or record.image_path]
     return str(next((path for path in paths if str(error).startswith(f"{path}:")), paths[-1]))
 
@@ -112,7 +112,7 @@ def _digest(path: Path) -> bytes | None:
 
 @dataclass(frozen=True)
 class _AnnotationCheck:
-    """Compares the segments that are listed with the pixels that are there."""
+    """Compares the listed segments with the pixels of the map."""
 
     record: Record
     segments: Sequence[Segment]
@@ -125,12 +125,12 @@ class _AnnotationCheck:
         return str(self.record.label_path or self.record.image_path)
 
     def present(self) -> list[tuple[Segment, int]]:
-        """The segments that have pixels, and how many."""
+        """The segments that have pixels, with their pixel counts."""
         areas = dict(zip(self.measures.ids.tolist(), self.measures.areas.tolist(), strict=True))
         return [(segment, areas[segment.id]) for segment in self.segments if segment.id in areas]
 
     def faults(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Kind, cause and place of each."""
+        """Kind, cause and place of each fault."""
         places = {i: place for place, i in enumerate(self.measures.ids.tolist())}
         for segment in self.segments:
             if segment.iscrowd and not self.info.categories[segment.category].is_thing:
@@ -157,14 +157,15 @@ class _AnnotationCheck:
             yield "wrong area", cause, where
         top, left, bottom, right = self.measures.boxes[place].tolist()
         counted = [left, top, right - left, bottom - top]
-        claimed = self.boxes.get(segment.id)
-        if claimed is not None and claimed != counted:
-            cause = f"{self._name(segment)} has box {_shown(claimed)}, the map {_shown(counted)}"
+        annotated = self.boxes.get(segment.id)
+        if annotated is not None and annotated != counted:
+            boxes = f"box {_box_text(annotated)}, the map {_box_text(counted)}"
+            cause = f"{self._name(segment)} has {boxes}"
             yield "wrong box", cause, where
 
     def _name(self, segment: Segment) -> str:
         return f"segment {segment.id} ({self.info.categories[segment.category].name})"
 
 
-def _shown(box: Sequence[float]) -> str:
+def _box_text(box: Sequence[float]) -> str:
     return "[" + ", ".join(f"{value:g}" for value in box) + "]"

@@ -1,4 +1,4 @@
-"""All that a check of a data set tells: as text, as plain data, as images."""
+"""The outcome of a check: as text, as plain data, as images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Some annotations drawn over their pictures: people would rather look."""
+"""A sheet of annotations drawn over their images, for people to look at."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from panoptic_deeplab.structures import PanopticMap
 from panoptic_deeplab.visualization import draw_panoptic, side_by_side
 
 _LONGEST_SIDE = 960
-_HEIGHT, _WIDTH = 640, 900  # that a picture on the sheet fits into
+_HEIGHT, _WIDTH = 640, 900  # maximum size of an image on the sheet
 _COLUMNS = 2
 
 
 def draw_samples(checks: Sequence[SplitCheck], count: int) -> np.ndarray | None:
-    """[H, W, 3] uint8 RGB: up to `count` faultless images from all over the splits, two in a row.
+    """Draw up to `count` images without errors, spread over the splits, two in a row.
 
-    None where there is none.
+    Returns:
+        [H, W, 3] uint8 RGB, or None where there is no such image.
     """
     panels = []
     for place, check in enumerate(checks):
         wanted = count // len(checks) + (place < count % len(checks))
-        for index in _spread(check, wanted):
+        for index in _spread_indices(check, wanted):
             panels.extend(_drawn(check, index))
     if not panels:
         return None
@@ -34,15 +35,15 @@ def draw_samples(checks: Sequence[SplitCheck], count: int) -> np.ndarray | None:
     return np.concatenate([_padded(row, row.shape[0], width) for row in rows])
 
 
-def _spread(check: SplitCheck, count: int) -> list[int]:
-    """Places of faultless images, evenly over the split."""
-    faultless = np.flatnonzero(np.frombuffer(bytes(check.faultless), np.uint8))
-    picked = np.linspace(0, len(faultless) - 1, min(count, len(faultless)))
-    return faultless[np.rint(picked).astype(int)].tolist()
+def _spread_indices(check: SplitCheck, count: int) -> list[int]:
+    """Indices of images without errors, evenly spread over the split."""
+    without_errors = np.flatnonzero(np.frombuffer(bytes(check.without_errors), np.uint8))
+    picked = np.linspace(0, len(without_errors) - 1, min(count, len(without_errors)))
+    return without_errors[np.rint(picked).astype(int)].tolist()
 
 
 def _drawn(check: SplitCheck, index: int) -> Iterator[tuple[str, np.ndarray]]:
-    """The title and the picture of an image; nothing without an annotation."""
+    """The title and the overlay of an image; nothing without an annotation."""
     try:
         sample = check.dataset.load(index)
     except DataError:  # changed since it was read
@@ -50,14 +51,14 @@ def _drawn(check: SplitCheck, index: int) -> Iterator[tuple[str, np.ndarray]]:
     if "panoptic" in sample:
         image, ids = _reduced(sample["image"], sample["panoptic"])
         truth = PanopticMap(ids, sample["segments"])
-        picture = draw_panoptic(image, truth, check.dataset.info)
-        factor = min(_HEIGHT / picture.shape[0], _WIDTH / picture.shape[1])
-        picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        yield f"{check.name}: {check.dataset.records[index].image_id}", picture
+        overlay = draw_panoptic(image, truth, check.dataset.info)
+        factor = min(_HEIGHT / overlay.shape[0], _WIDTH / overlay.shape[1])
+        overlay = cv2.resize(overlay, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        yield f"{check.name}: {check.dataset.records[index].image_id}", overlay
 
 
 def _reduced(image: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both made small enough to look at several, the ids by nearest neighbour."""
+    """Shrink both to the longest side shown, the ids by nearest neighbor."""
     factor = _LONGEST_SIDE / max(ids.shape)
     if factor >= 1:
         return image, ids
@@ -67,13 +68,13 @@ def _reduced(image: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _row(panels: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
-    """Panels beside each other, white below the shorter ones."""
-    height = max(len(picture) for _, picture in panels)
-    filled = [_padded(picture, height, _WIDTH) for _, picture in panels]
+    """The panels side by side, white below the shorter ones."""
+    height = max(len(image) for _, image in panels)
+    filled = [_padded(image, height, _WIDTH) for _, image in panels]
     return side_by_side(filled, [title for title, _ in panels])
 
 
-def _padded(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The picture with white below and to the right."""
-    below, right = height - picture.shape[0], width - picture.shape[1]
-    return np.pad(picture, ((0, below), (0, right), (0, 0)), constant_values=255)
+def _padded(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The image with white below and to the right."""
+    below, right = height - image.shape[0], width - image.shape[1]
+    return np.pad(image, ((0, below), (0, right), (0, 0)), constant_values=255)

@@ -20,7 +20,7 @@ from panoptic_deeplab.structures import Category
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
 
-_UNLABELLED = "picture without annotation"
+_UNLABELED = "picture without annotation"
 
 
 @dataclass
@@ -30,25 +30,25 @@ class SplitCheck:
     Attributes:
         name: train or val.
         dataset: what was read.
-        statistics: of what could be read.
-        index_of_digest: content of a picture file -> its place in the data set.
-        faultless: one a record, 1 where its image has no error.
+        statistics: of the images that could be read.
+        index_of_digest: digest of an image file -> its index in the data set.
+        without_errors: one byte per record, 1 where its image has no error.
     """
 
     name: str
     dataset: PanopticDataset
     statistics: Statistics
     index_of_digest: dict[bytes, int] = field(default_factory=dict)
-    faultless: bytearray = field(default_factory=bytearray)
+    without_errors: bytearray = field(default_factory=bytearray)
 
     def path(self, digest: bytes) -> str:
-        """The picture with that content."""
+        """The path of the image with that digest."""
         return str(self.dataset.records[self.index_of_digest[digest]].image_path)
 
     def add(self, index: int, report: ImageReport) -> Iterator[Finding]:
-        """Counts an image and passes on what is wrong with it."""
+        """Count an image and yield what is wrong with it."""
         self.statistics.add(report)
-        self.faultless.append(
+        self.without_errors.append(
             all(KINDS[finding.kind].severity != ERROR for finding in report.findings)
         )
         yield from report.findings
@@ -63,9 +63,9 @@ class SplitCheck:
 def check_splits(
     config: Config, names: Sequence[str], workers: int
 ) -> tuple[Findings, list[SplitCheck]]:
-    """What is wrong with the splits, and what is known of those that could be opened.
+    """Find what is wrong with the splits and count what is in those that can be opened.
 
-    As `check_dataset`, which is called from outside.
+    Arguments and errors are those of `check_dataset`.
     """
     present = [name for name in names if f"{name}_dataset" in config.tree]
     if not present:
@@ -128,17 +128,17 @@ def _check_split(
         findings.extend(check.add(index, report))
     findings.extend(_absent_classes(check))
     if len(dataset) and all(record.label_path is None for record in dataset.records):
-        # Without annotations one can predict, and so only a training is spoiled.
+        # A split without annotations serves for prediction, but not for training.
         kind = "missing file" if name == SPLITS[0] else "nothing annotated"
-        findings.extend([Finding(kind, name, f"{dataset.name}: no picture is annotated")])
+        findings.extend([Finding(kind, name, f"{dataset.name}: no image is annotated")])
     return check
 
 
 def _without_consequences(errors: Sequence[DataError]) -> Iterator[DataError]:
-    """Without the remarks on pictures that only lack the annotation because it was refused."""
-    refused = {error.where.get("image_id") for error in errors if error.kind != _UNLABELLED}
+    """The errors, without images reported as unannotated because their annotation is faulty."""
+    refused = {error.where.get("image_id") for error in errors if error.kind != _UNLABELED}
     for error in errors:
-        if error.kind != _UNLABELLED or error.where.get("image_id") not in refused:
+        if error.kind != _UNLABELED or error.where.get("image_id") not in refused:
             yield error
 
 
@@ -154,13 +154,13 @@ def _absent_classes(check: SplitCheck) -> Iterator[Finding]:
 
 
 def compare_splits(train: SplitCheck, val: SplitCheck) -> Iterator[Finding]:
-    """Pictures that are in both splits, and image ids that are."""
+    """Find images and image ids that are in both splits."""
     index_of_id = {record.image_id: i for i, record in enumerate(train.dataset.records)}
     digest_of_index = {index: digest for digest, index in val.index_of_digest.items()}
     for index, record in enumerate(val.dataset.records):
         digest, path = digest_of_index.get(index), str(record.image_path)
         if digest in train.index_of_digest:
-            cause = f"{path}: is also a training picture, {train.path(digest)}"
+            cause = f"{path}: is also a training image, {train.path(digest)}"
             yield Finding("shared picture", val.name, cause, path, record.image_id)
         elif record.image_id in index_of_id:
             other = train.dataset.records[index_of_id[record.image_id]].image_path
@@ -169,11 +169,11 @@ def compare_splits(train: SplitCheck, val: SplitCheck) -> Iterator[Finding]:
 
 
 def compare_class_tables(config: Config) -> Iterator[Finding]:
-    """Classes that one split's files list and the other's lack by name and by number.
+    """Find classes that one split's files list and the other's lack by name and by number.
 
-    Those that differ in one of both are told when the second split is read with the first's.
+    Classes that differ in name or number alone are reported when the second split is read.
     """
-    tables = {name: _described(config, name) for name in SPLITS}
+    tables = {name: _own_classes(config, name) for name in SPLITS}
     for name, other in (SPLITS, SPLITS[::-1]):
         names = {category.name for category in tables[other]}
         numbers = {category.official_id for category in tables[other]}
@@ -183,8 +183,8 @@ def compare_class_tables(config: Config) -> Iterator[Finding]:
                 yield Finding("class table", name, cause)
 
 
-def _described(config: Config, name: str) -> tuple[Category, ...]:
-    """The classes as the split's own files say."""
+def _own_classes(config: Config, name: str) -> tuple[Category, ...]:
+    """The classes that the split's own files list."""
     node = config.tree[f"{name}_dataset"]
     arguments = {key: value for key, value in node.items() if key != "type"}
     return DATASETS[node["type"]].describe(**arguments).categories

@@ -1,4 +1,4 @@
-"""What a split holds: segments, pixels and sizes, class by class."""
+"""Statistics of a split: segments, pixels and sizes by class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from panoptic_deeplab.structures import DatasetInfo
 
 @dataclass
 class ClassStatistics:
-    """One class: `areas` are of its segments but the crowds, 4 bytes each for the median's sake."""
+    """One class.
+
+    Attributes:
+        areas: pixels of each segment that is no crowd; all are kept for the median.
+        crowds: segments that are crowds.
+        images: that have a segment of the class.
+        pixels: of all its segments.
+    """
 
     areas: array[int] = field(default_factory=lambda: array("I"))
     crowds: int = 0
@@ -43,16 +50,16 @@ class ClassStatistics:
 
 @dataclass
 class Statistics:
-    """A split, added up image by image.
+    """Counts of a split, image by image.
 
     Attributes:
         info: the classes.
-        images: all, with or without annotation.
-        annotated: those whose annotation could be read.
-        pixels: of the annotations.
-        sizes: (height, width) -> pictures.
-        instances: things of an image -> images.
-        classes: one a class.
+        images: number of images, with or without annotation.
+        annotated: number of images whose annotation could be read.
+        pixels: number of pixels of the annotations.
+        sizes: (height, width) -> number of images.
+        instances: instances of things per image -> number of images.
+        classes: one entry per class.
     """
 
     info: DatasetInfo
@@ -67,7 +74,7 @@ class Statistics:
         self.classes = [ClassStatistics() for _ in self.info.categories]
 
     def add(self, report: ImageReport) -> None:
-        """Counts one image."""
+        """Count one image."""
         self.images += 1
         if report.size is not None:
             self.sizes[report.size] += 1
@@ -92,18 +99,22 @@ class Statistics:
             entry.areas.append(area)
 
     @property
-    def void_share(self) -> float:
-        """Pixels that no segment owns, of all annotated ones."""
+    def void_fraction(self) -> float:
+        """The fraction of the annotated pixels that no segment owns."""
         return 1 - sum(entry.pixels for entry in self.classes) / max(1, self.pixels)
 
-    def share(self, category: int) -> float:
-        """The class's pixels of all annotated ones."""
+    def pixel_fraction(self, category: int) -> float:
+        """The class's fraction of the annotated pixels."""
         return self.classes[category].pixels / max(1, self.pixels)
 
-    def instance_bins(self, most: int) -> list[tuple[str, int]]:
-        """Images by their instances of things: at most `most` bins such as ("4-7", images)."""
+    def instance_bins(self, max_bins: int) -> list[tuple[str, int]]:
+        """A histogram of the instances of things per image.
+
+        Returns:
+            At most `max_bins` bins, each with its number of images, such as ("4-7", 12).
+        """
         low, high = min(self.instances, default=0), max(self.instances, default=0)
-        step = -(-(high - low + 1) // most)
+        step = -(-(high - low + 1) // max_bins)
         images: Counter[int] = Counter()
         for number, count in self.instances.items():
             images[(number - low) // step] += count
@@ -114,7 +125,7 @@ class Statistics:
         ]
 
     def absent(self) -> list[int]:
-        """Classes without a segment, crowds not counted."""
+        """Indices of the classes without a segment, crowds not counted."""
         return [i for i, entry in enumerate(self.classes) if not entry.segments]
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,7 +134,7 @@ class Statistics:
             "images": self.images,
             "annotated": self.annotated,
             "pixels": self.pixels,
-            "void_share": self.void_share if self.annotated else None,
+            "void_share": self.void_fraction if self.annotated else None,
             "sizes": [
                 {"height": height, "width": width, "images": count}
                 for (height, width), count in self.sizes.most_common()
@@ -134,7 +145,7 @@ class Statistics:
                     "official_id": category.official_id,
                     "is_thing": category.is_thing,
                     **entry.to_dict(),
-                    "pixel_share": self.share(i),
+                    "pixel_share": self.pixel_fraction(i),
                 }
                 for i, (category, entry) in enumerate(
                     zip(self.info.categories, self.classes, strict=True)

@@ -11,8 +11,8 @@ from panoptic_deeplab.check.statistics import Statistics
 from panoptic_deeplab.errors import one_line
 from panoptic_deeplab.evaluation.report import align
 
-_SIZES_SHOWN = 5
-_MOST_BINS = 12
+_MAX_SIZES = 5
+_MAX_BINS = 12
 _BAR = 30
 _WIDTH = 100
 _AREAS = ("smallest", "median", "largest")
@@ -20,20 +20,20 @@ _COLUMNS = ("class", "id", "kind", "segments", "crowds", "images", "pixels", *_A
 
 
 def findings_text(findings: Findings, examples: int) -> str:
-    """Each kind with its number, the first examples and the cure."""
+    """List each kind of fault with its count, the first examples and the fix."""
     lines = []
     for kind, about, kept in findings.by_kind():
         lines.append(f"{about.severity}: {kind}: {findings.counts[kind]}")
         lines += [f"    {finding.split}: {one_line(finding.cause)}" for finding in kept[:examples]]
         if findings.counts[kind] > examples:
             lines.append(f"    and {findings.counts[kind] - examples} more (--examples, --json)")
-        lines.append(f"    -> {about.cure}")
+        lines.append(f"    -> {about.fix}")
     totals = f"{findings.total(ERROR)} error(s), {findings.total(WARNING)} warning(s)"
     return "\n".join([*lines, totals])
 
 
 def statistics_text(statistics: Statistics, title: str) -> str:
-    """A split in numbers."""
+    """Describe a split in numbers."""
     return "\n".join([_overview(statistics, title), "", _class_table(statistics)])
 
 
@@ -41,22 +41,22 @@ def _overview(statistics: Statistics, title: str) -> str:
     lines = [f"{title}: {statistics.images} images, {statistics.annotated} annotated"]
     lines.append(f"  sizes (height x width): {_sizes(statistics.sizes)}")
     if statistics.annotated:
-        lines.append(f"  void: {_percent(statistics.void_share)} of the pixels")
+        lines.append(f"  void: {_percent(statistics.void_fraction)} of the pixels")
         lines.append("  instances of things in an image (crowds not counted):")
-        lines += [f"    {line}" for line in _histogram(statistics.instance_bins(_MOST_BINS))]
+        lines += [f"    {line}" for line in _histogram(statistics.instance_bins(_MAX_BINS))]
     return "\n".join(lines)
 
 
 def _sizes(sizes: Counter[tuple[int, int]]) -> str:
-    shown = [f"{h} x {w}: {count}" for (h, w), count in sizes.most_common(_SIZES_SHOWN)]
+    shown = [f"{h} x {w}: {count}" for (h, w), count in sizes.most_common(_MAX_SIZES)]
     rest = len(sizes) - len(shown)
     return ", ".join(shown) + (f", and {rest} other sizes" if rest else "") or "none"
 
 
 def _histogram(bins: Sequence[tuple[str, int]]) -> Iterator[str]:
-    most = max(images for _, images in bins)
+    largest = max(images for _, images in bins)
     for name, images in bins:
-        yield f"{name:>9} {images:>7} {'#' * -(-_BAR * images // most)}".rstrip()
+        yield f"{name:>9} {images:>7} {'#' * -(-_BAR * images // largest)}".rstrip()
 
 
 def _class_table(statistics: Statistics) -> str:
@@ -73,7 +73,7 @@ def _class_table(statistics: Statistics) -> str:
                 str(category.official_id),
                 "thing" if category.is_thing else "stuff",
                 *(str(entry[key]) for key in ("segments", "crowds", "images")),
-                _percent(statistics.share(index)),
+                _percent(statistics.pixel_fraction(index)),
                 *("-" if area is None else f"{area:.0f}" for area in areas),
             ]
         )
@@ -84,5 +84,5 @@ def _class_table(statistics: Statistics) -> str:
     return table + "\n" + textwrap.fill(names, _WIDTH, subsequent_indent="  ")
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}%"
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}%"

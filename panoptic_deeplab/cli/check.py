@@ -1,4 +1,4 @@
-"""Read everything that a training would, and tell what is wrong with it and what is in it.
+"""Read everything that a training would; report what is wrong with it and what is in it.
 
 Every image and annotation is decoded; nothing stops at the first fault. Each finding names the
 file, the pixel (y, x) or the id, the cause and the fix; then come statistics, as a table and, with
@@ -74,7 +74,7 @@ def _kinds(severity: str) -> str:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Check the data set and tell what was found."""
+    """Check the data set and print the report."""
     from panoptic_deeplab.config import Config
 
     config = Config(args.config, args.opts)

@@ -1,7 +1,7 @@
-"""Pictures of what a method sees: overlays, class and instance maps, heat maps, offset fields.
+"""Images of predictions and outputs: overlays, class and instance maps, heatmaps, offsets.
 
-Arrays in, arrays out: every picture is [H, W, 3] uint8 RGB. Nothing here is random, so that two
-pictures of one result agree in every colour.
+Arrays in, arrays out: every image is [H, W, 3] uint8 RGB. Nothing here is random, so that two
+images of one result agree in every color.
 """
 
 from panoptic_deeplab.visualization.fields import draw_field, draw_heatmap, draw_offsets

@@ -1,4 +1,4 @@
-"""What the two instance branches put out: centre heat and offsets."""
+"""Outputs of the two instance heads: center heatmaps and offsets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from panoptic_deeplab.errors import DataError
 
 
 def draw_field(field: np.ndarray) -> np.ndarray:
-    """[H, W, 3]: a scalar field [H, W] as a heat map, vectors [2, H, W] as a colour wheel."""
+    """Draw a scalar field [H, W] as a heatmap, vectors [2, H, W] on the color wheel."""
     return draw_heatmap(field) if field.ndim == 2 else draw_offsets(field)
 
 
 def draw_heatmap(center_heatmap: np.ndarray) -> np.ndarray:
-    """Heat from black over red to light yellow; the scale is fixed, so that pictures compare.
+    """Draw a center heatmap from black over red to light yellow, on a fixed scale.
 
     Args:
         center_heatmap: [H, W] floats, clipped to 0..1.
@@ -26,24 +26,24 @@ def draw_heatmap(center_heatmap: np.ndarray) -> np.ndarray:
         DataError: another shape.
     """
     if center_heatmap.ndim != 2 or not center_heatmap.size:
-        raise DataError(f"expected a heat map [H, W], got {list(center_heatmap.shape)}")
-    heat = np.clip(np.nan_to_num(center_heatmap.astype(np.float32)), 0, 1)
-    colored = cv2.applyColorMap(np.rint(255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)
+        raise DataError(f"expected a center heatmap [H, W], got {list(center_heatmap.shape)}")
+    values = np.clip(np.nan_to_num(center_heatmap.astype(np.float32)), 0, 1)
+    colored = cv2.applyColorMap(np.rint(255 * values).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return cv2.cvtColor(colored, cv2.COLOR_BGR2RGB)
 
 
 def draw_offsets(
     offsets: np.ndarray, thing_mask: np.ndarray | None = None, *, max_length: float | None = None
 ) -> np.ndarray:
-    """Offsets on the colour wheel: hue is the direction, saturation the length.
+    """Draw offsets on the color wheel: hue is the direction, saturation the length.
 
-    To the right is red, down yellow-green, to the left cyan, up violet; no offset is white. An
-    instance thus shows a full wheel around its centre.
+    Right is red, down yellow-green, left cyan, up violet; a zero offset is white. An instance thus
+    shows a full wheel around its center.
 
     Args:
         offsets: [2, H, W] floats, (y, x) in pixels.
-        thing_mask: [H, W] bool; pixels outside are black. None draws all.
-        max_length: length in pixels of full saturation; None takes the longest drawn.
+        thing_mask: [H, W] bool; pixels outside are black. None draws all pixels.
+        max_length: length in pixels at full saturation; None takes the longest one drawn.
 
     Returns:
         [H, W, 3] uint8 RGB.

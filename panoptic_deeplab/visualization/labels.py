@@ -1,4 +1,4 @@
-"""Names on segments: which get one, and where it lies."""
+"""Names on segments: which segments get one, and where it stands."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from PIL import Image, ImageDraw
 from panoptic_deeplab.errors import one_line
 from panoptic_deeplab.id_maps import measure_ids
 from panoptic_deeplab.visualization.regions import Region, RegionMap
-from panoptic_deeplab.visualization.text import SMALLEST_FONT, font_of, text_width
+from panoptic_deeplab.visualization.text import MIN_FONT_SIZE, font_of, text_width
 
-_LAYOUT_SIDE = 256  # names are laid out on a grid about this fine, whatever the picture's size
-_SMALL_TEXT = 0.75  # of the usual size, for instances that are small
-_STUFF_SHARE = 0.008  # of the picture: smaller stuff is told by the legend alone
-_OWN_SHARE = {True: 0.4, False: 0.6}  # by is_thing: part of a name's box that its segment fills
+_LAYOUT_SIDE = 256  # names are laid out on a grid about this fine, whatever the image's size
+_SMALL_TEXT = 0.75  # of the usual font size, for small instances
+_MIN_STUFF_FRACTION = 0.008  # of the image: smaller stuff is named by the legend alone
+_MIN_OWN = {True: 0.4, False: 0.6}  # by is_thing: fraction of a name's box on its own segment
 _PLATE = (18, 18, 22, 185)
 _LIGHT, _DARK = (255, 255, 255), (18, 18, 22)
 
 
 @dataclass(frozen=True)
 class Label:
-    """A name in the picture.
+    """A name drawn on the image.
 
     Attributes:
-        text: what it says.
+        text: the name, perhaps with a score.
         center: (y, x) of its box, a pixel of its segment.
         size: (height, width) of its box.
         font_size: pixels.
@@ -43,9 +43,9 @@ class Label:
 
 
 def place_labels(region_map: RegionMap, font_size: int) -> list[Label]:
-    """Names for the segments with room for one, none over another.
+    """Place names on the segments that have room for one, without overlap.
 
-    Large ones choose first and things before stuff, which has more room to give way.
+    Things come before stuff, which has more room, and large segments before small ones.
     """
     layout = _Layout(region_map.index)
     labels = (
@@ -55,9 +55,9 @@ def place_labels(region_map: RegionMap, font_size: int) -> list[Label]:
     return [label for label in labels if label is not None]
 
 
-def draw_labels(picture: np.ndarray, labels: list[Label]) -> np.ndarray:
-    """A copy of the [H, W, 3] RGB picture with the labels."""
-    canvas = Image.fromarray(picture)
+def draw_labels(image: np.ndarray, labels: list[Label]) -> np.ndarray:
+    """Draw the labels on a copy of the [H, W, 3] RGB image."""
+    canvas = Image.fromarray(image)
     draw = ImageDraw.Draw(canvas, "RGBA")
     for label in labels:
         (y, x), (height, width) = label.center, label.size
@@ -79,7 +79,7 @@ class _Extent(NamedTuple):
 
     Attributes:
         number: of the region in its map.
-        area: cells.
+        area: in grid points.
         box: (top, left, bottom, right), end exclusive.
     """
 
@@ -89,30 +89,30 @@ class _Extent(NamedTuple):
 
 
 def _in_order(region_map: RegionMap, layout: _Layout) -> list[tuple[Region, _Extent]]:
-    """The regions that get a name if there is room, those that choose first in front."""
+    """The regions to name, in the order in which they are placed."""
     pairs = [(region_map.regions[extent.number - 1], extent) for extent in layout.extents()]
-    min_stuff = _STUFF_SHARE * region_map.index.size / layout.stride**2
+    min_stuff = _MIN_STUFF_FRACTION * region_map.index.size / layout.stride**2
     shown = [(region, e) for region, e in pairs if region.is_thing or e.area >= min_stuff]
     return sorted(shown, key=lambda pair: (not pair[0].is_thing, -pair[1].area, pair[1].number))
 
 
 def _placed(layout: _Layout, region: Region, extent: _Extent, font_size: int) -> Label | None:
-    """The first wording for which there is room, its place taken."""
+    """Place the first wording for which there is room, if any."""
     for text, size in _wordings(region, font_size):
         box_size = _box_size(text, size)
-        center = layout.take(extent, box_size, _OWN_SHARE[region.is_thing])
+        center = layout.take(extent, box_size, _MIN_OWN[region.is_thing])
         if center is not None:
             return Label(text, center, box_size, size, region.is_thing)
     return None
 
 
 def _wordings(region: Region, font_size: int) -> Iterator[tuple[str, int]]:
-    """What to write and how large, the best first."""
+    """Texts with their font sizes, in order of preference."""
     name = one_line(region.name)
     if not region.is_thing:
         yield name, font_size
         return
-    small = max(SMALLEST_FONT, round(_SMALL_TEXT * font_size))
+    small = max(MIN_FONT_SIZE, round(_SMALL_TEXT * font_size))
     full = f"{name} group" if region.iscrowd else name
     if region.score is not None:
         full = f"{full} {region.score:.2f}"
@@ -122,12 +122,12 @@ def _wordings(region: Region, font_size: int) -> Iterator[tuple[str, int]]:
 
 
 def _box_size(text: str, font_size: int) -> tuple[int, int]:
-    """(height, width) of a text with its margins."""
+    """(height, width) of a text with its margins, in pixels."""
     return round(1.3 * font_size), text_width(text, font_size) + round(0.6 * font_size)
 
 
 class _Layout:
-    """A coarse grid of the regions, and which of its cells names have taken.
+    """A coarse grid of the regions, and the part of it that names occupy.
 
     Args:
         index: [H, W] number of each pixel's region, 0 for none.
@@ -135,12 +135,12 @@ class _Layout:
 
     def __init__(self, index: np.ndarray) -> None:
         self.stride = max(1, min(index.shape) // _LAYOUT_SIDE)
-        # Samples, not averages: a cell of the grid is a pixel of its region.
+        # Samples, not averages: a point of the grid is a pixel of its region.
         self.grid = index[:: self.stride, :: self.stride]
         self._taken = np.zeros(self.grid.shape, np.uint8)
 
     def extents(self) -> list[_Extent]:
-        """Of each region on the grid, by its number."""
+        """The extent of each region on the grid, by its number."""
         measures = measure_ids(self.grid)
         columns = (measures.ids.tolist(), measures.areas.tolist(), measures.boxes.tolist())
         return [_Extent(*values) for values in zip(*columns, strict=True) if values[0]]
@@ -160,7 +160,7 @@ class _Layout:
         """
         if not self._has_room(extent, box_size):
             return None
-        # Cells, odd so that there is a middle one, with a margin.
+        # In grid points: odd, so that there is a center, and with a margin.
         height, width = (-(-side // self.stride) + 1 | 1 for side in box_size)
         spot = self._free_spot(extent, height, width, min_own)
         if spot is None:
@@ -170,7 +170,7 @@ class _Layout:
         return y * self.stride, x * self.stride
 
     def _has_room(self, extent: _Extent, box_size: tuple[int, int]) -> bool:
-        """Whether a region is large enough for a box, which may stand out a little sideways."""
+        """Whether a region is large enough for a box, which may be a little wider."""
         height, width = (side / self.stride for side in box_size)
         top, left, bottom, right = extent.box
         return (
@@ -182,9 +182,10 @@ class _Layout:
     def _free_spot(
         self, extent: _Extent, height: int, width: int, min_own: float
     ) -> tuple[int, int] | None:
-        """The (y, x) cell of a region where a box covers most of it and nothing taken, or None.
+        """The best (y, x) grid point of a region for a box, or None.
 
-        Of equal ones the nearest to the middle of the region's bounding box.
+        The box must be free and inside the image; preferred are points where it covers most of the
+        region, and near the middle of the region's bounding box.
         """
         top, left, bottom, right = extent.box
         first_y, first_x = max(0, top - height), max(0, left - width)
@@ -200,18 +201,18 @@ class _Layout:
             return None
         away_y = (y - (top + bottom - 1) / 2) / self.grid.shape[0]
         away_x = (x - (left + right - 1) / 2) / self.grid.shape[1]
-        merit = np.where(allowed, covered - np.hypot(away_y[:, None], away_x), -np.inf)
-        row, column = np.unravel_index(merit.argmax(), merit.shape)
+        preference = np.where(allowed, covered - np.hypot(away_y[:, None], away_x), -np.inf)
+        row, column = np.unravel_index(preference.argmax(), preference.shape)
         return int(y[row]), int(x[column])
 
 
-def _box_sum(cells: np.ndarray, height: int, width: int) -> np.ndarray:
-    """[h, w] float32: the sum over the box around each cell, 0 beyond the rim."""
+def _box_sum(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[h, w] float32: the sum over the box around each point, 0 beyond the border."""
     return cv2.boxFilter(
-        cells, cv2.CV_32F, (width, height), normalize=False, borderType=cv2.BORDER_CONSTANT
+        values, cv2.CV_32F, (width, height), normalize=False, borderType=cv2.BORDER_CONSTANT
     )
 
 
 def _within(positions: np.ndarray, reach: int, side: int) -> np.ndarray:
-    """Whether a box that reaches so far to both sides lies in 0..side-1."""
+    """Whether a box that extends by `reach` to both sides lies in 0..side-1."""
     return (positions >= reach) & (positions + reach < side)

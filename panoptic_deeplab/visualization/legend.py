@@ -1,4 +1,4 @@
-"""The strip that says what the colours mean."""
+"""The legend: the strip that names the colors."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from panoptic_deeplab.visualization.text import font_of, shortened, text_width
 
 PAPER = (250, 250, 250)
 _INK, _FAINT_INK = (30, 30, 34), (120, 120, 128)
-_SHADES = 4  # of a class's instances, shown side by side in its swatch
+_MAX_SHADES = 4  # maximum number of instance colors in a swatch
 
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """A class that occurs.
+    """The legend's entry of a class that occurs.
 
     Attributes:
-        name: as the data set says.
-        amount: "x5" instances for things, "35%" of the picture for stuff and void.
+        name: as in the data set.
+        amount: "x5" instances for things, "35%" of the image for stuff and void.
         colors: one for stuff, the first few shades for things.
     """
 
@@ -39,41 +39,41 @@ def legend_entries(region_map: RegionMap) -> dict[str, list[LegendEntry]]:
     Groups without an entry are left out.
     """
     areas = region_map.areas()
-    shares = areas / areas.sum()
-    things, stuff, stuff_shares = defaultdict(list), {}, defaultdict(float)
-    for region, share in zip(region_map.regions, shares[1:], strict=True):
-        if share and region.is_thing:
+    fractions = areas / areas.sum()
+    things, stuff, stuff_fractions = defaultdict(list), {}, defaultdict(float)
+    for region, fraction in zip(region_map.regions, fractions[1:], strict=True):
+        if fraction and region.is_thing:
             things[region.category].append(region)
-        elif share:
+        elif fraction:
             stuff[region.category] = region
-            stuff_shares[region.category] += share
+            stuff_fractions[region.category] += fraction
     groups = {
         "things": [_thing_entry(things[category]) for category in sorted(things)],
         "stuff": [
             LegendEntry(
-                stuff[category].name, _percent(stuff_shares[category]), (stuff[category].color,)
+                stuff[category].name, _percent(stuff_fractions[category]), (stuff[category].color,)
             )
             for category in sorted(stuff)
         ],
-        "void": [LegendEntry("", _percent(shares[0]), (VOID_COLOR,))] if shares[0] else [],
+        "void": [LegendEntry("", _percent(fractions[0]), (VOID_COLOR,))] if fractions[0] else [],
     }
     return {title: entries for title, entries in groups.items() if entries}
 
 
 def _thing_entry(regions: list[Region]) -> LegendEntry:
-    """'car', 'x5'; with a group that is not told apart 'x5 + group'."""
+    """Such as 'car', 'x5', or 'x5 + group' where instances are annotated as a crowd too."""
     count = sum(not region.iscrowd for region in regions)
     parts = [f"x{count}"] * (count > 0) + ["group"] * (count < len(regions))
     colors = dict.fromkeys(region.color for region in regions)
-    return LegendEntry(regions[0].name, " + ".join(parts), tuple(colors)[:_SHADES])
+    return LegendEntry(regions[0].name, " + ".join(parts), tuple(colors)[:_MAX_SHADES])
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}%" if share >= 0.01 else "<1%"
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.0f}%" if fraction >= 0.01 else "<1%"
 
 
 def draw_legend(entries: dict[str, list[LegendEntry]], width: int, font_size: int) -> np.ndarray:
-    """The entries in rows that break at the width: [h, width, 3] uint8 RGB."""
+    """Draw the entries in rows that break at the width: [h, width, 3] uint8 RGB."""
     margin, row_height = round(0.7 * font_size), round(1.7 * font_size)
     swatch, gap = round(1.5 * font_size), round(0.4 * font_size)
     indent = margin + max(text_width(title, font_size) for title in entries) + margin
@@ -109,7 +109,7 @@ def _draw_swatch(
     box: tuple[int, int, int, int],
     colors: tuple[tuple[int, int, int], ...],
 ) -> None:
-    """The colours side by side in a thin frame; box is (left, top, right, bottom), inclusive."""
+    """Draw the colors side by side in a thin frame (left, top, right, bottom), inclusive."""
     left, top, right, bottom = box
     rims = np.linspace(left, right + 1, len(colors) + 1).round().astype(int).tolist()
     for start, end, color in zip(rims[:-1], rims[1:], colors, strict=True):

@@ -1,4 +1,4 @@
-"""Plain maps: one colour a class, one colour an instance."""
+"""Plain maps: one color per class, one color per instance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OUTLINE = (255, 255, 255)
 
 
 def draw_semantic(labels: np.ndarray, info: DatasetInfo) -> np.ndarray:
-    """Class indices in the colours of their classes, void in black.
+    """Draw class indices in the colors of their classes, void in black.
 
     Args:
         labels: [H, W] integers, 0..C-1 or `info.ignore_index`.
@@ -42,10 +42,10 @@ def draw_semantic(labels: np.ndarray, info: DatasetInfo) -> np.ndarray:
 
 
 def draw_instances(prediction: PanopticMap, info: DatasetInfo) -> np.ndarray:
-    """Things in their shades with white outlines, all else black.
+    """Draw things in their shades with white outlines, everything else black.
 
     Args:
-        prediction: what to draw; annotations do too.
+        prediction: a prediction or an annotation.
         info: the classes.
 
     Returns:
@@ -56,6 +56,6 @@ def draw_instances(prediction: PanopticMap, info: DatasetInfo) -> np.ndarray:
     """
     region_map = RegionMap.of(prediction, info)
     colors = np.where(region_map.is_thing[:, None], region_map.colors, np.uint8(0))
-    picture = colors[region_map.index]
-    picture[thing_outlines(region_map)] = _OUTLINE
-    return picture
+    image = colors[region_map.index]
+    image[thing_outlines(region_map)] = _OUTLINE
+    return image

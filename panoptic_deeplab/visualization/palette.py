@@ -1,4 +1,4 @@
-"""The colour of every class and instance."""
+"""The color of every class and instance."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from panoptic_deeplab.structures import Category, DatasetInfo
 
 VOID_COLOR = (0, 0, 0)
 
-_LIGHTNESS = (0.32, 0.74)  # darker shades drown in the photograph, lighter ones in the outlines
-_HUE_REACH = 0.045  # a fraction of the circle: far enough to differ, near enough to stay the class
+_LIGHTNESS = (0.32, 0.74)  # darker shades vanish in the image, lighter ones in the outlines
+_HUE_RANGE = 0.045  # a fraction of the color circle: instances differ, but keep the class's color
 # Multiples of these, modulo 1, fill the square evenly however many are taken:
 # M. Roberts, "The unreasonable effectiveness of quasirandom sequences" (R2).
 _STEPS = (0.7548776662466927, 0.5698402909980532)
 
 
 def instance_color(category: int, index: int, info: DatasetInfo) -> tuple[int, int, int]:
-    """The colour of the `index`-th instance (from 0) of a class.
+    """The color of the `index`-th instance (from 0) of a class.
 
-    The first has the class's own colour, the others are shades of it: lightness and hue walk
-    along a low-discrepancy sequence, so that neighbours in number lie far apart.
+    The first has the class's own color, the others are shades of it: lightness and hue walk
+    along a low-discrepancy sequence, so that consecutive instances differ clearly.
 
     Raises:
         DataError: `info` has no such category.
@@ -32,9 +32,9 @@ def instance_color(category: int, index: int, info: DatasetInfo) -> tuple[int, i
     darkest, lightest = _LIGHTNESS
     start = (lightness - darkest) / (lightest - darkest)
     position = (min(max(start, 0.0), 1.0) + index * _STEPS[0]) % 1
-    turn = _HUE_REACH * (2 * ((0.5 + index * _STEPS[1]) % 1) - 1)
+    hue_shift = _HUE_RANGE * (2 * ((0.5 + index * _STEPS[1]) % 1) - 1)
     shade = colorsys.hls_to_rgb(
-        (hue + turn) % 1, darkest + position * (lightest - darkest), saturation
+        (hue + hue_shift) % 1, darkest + position * (lightest - darkest), saturation
     )
     red, green, blue = (round(255 * value) for value in shade)
     return red, green, blue

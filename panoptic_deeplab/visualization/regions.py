@@ -1,4 +1,4 @@
-"""A panoptic map made ready for drawing."""
+"""A panoptic map prepared for drawing."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from panoptic_deeplab.visualization.palette import VOID_COLOR, category_of, inst
 
 @dataclass(frozen=True)
 class Region:
-    """One segment as it is drawn.
+    """A segment as it is drawn.
 
     Attributes:
         name: of its class.
         category: class index.
         is_thing: as the segment says, else as its class.
-        iscrowd: a group of instances that are not told apart.
+        iscrowd: a group of instances annotated as one segment.
         score: 0..1 or None.
         color: (r, g, b): the class's, for instances a shade of it.
     """
@@ -36,7 +36,7 @@ class Region:
 
 @dataclass(frozen=True)
 class RegionMap:
-    """Who owns each pixel, numbered without gaps.
+    """The region of each pixel, numbered without gaps.
 
     Attributes:
         index: [H, W] int32, 0 for void, n for `regions[n - 1]`.
@@ -81,7 +81,7 @@ class RegionMap:
         return np.bincount(self.index.ravel(), minlength=len(self.regions) + 1)
 
     def enlarged(self, factor: int) -> RegionMap:
-        """Each pixel made a square of `factor` by `factor`."""
+        """The map with each pixel repeated `factor` times in both directions."""
         return replace(self, index=self.index.repeat(factor, axis=0).repeat(factor, axis=1))
 
 
@@ -97,9 +97,9 @@ def _without_gaps(ids: np.ndarray, known: list[int]) -> np.ndarray:
     table = np.zeros(max([int(ids.max()), *known]) + 1, np.int32)
     table[known] = np.arange(1, len(known) + 1)
     index = table[ids]
-    lost = (index == 0) & (ids != VOID_ID)
-    if lost.any():
-        y, x = np.argwhere(lost)[0]
+    unknown = (index == 0) & (ids != VOID_ID)
+    if unknown.any():
+        y, x = np.argwhere(unknown)[0]
         raise DataError(f"id {ids[y, x]} at pixel (y {y}, x {x}) has no segment")
     return index
 
@@ -107,21 +107,21 @@ def _without_gaps(ids: np.ndarray, known: list[int]) -> np.ndarray:
 def _region(segment: Segment, instance: int, info: DatasetInfo) -> Region:
     category = category_of(segment.category, info)
     is_thing = category.is_thing if segment.is_thing is None else segment.is_thing
-    told_apart = is_thing and not segment.iscrowd
+    is_instance = is_thing and not segment.iscrowd
     return Region(
         category.name,
         segment.category,
         is_thing,
         segment.iscrowd,
         segment.score,
-        instance_color(segment.category, instance, info) if told_apart else category.color,
+        instance_color(segment.category, instance, info) if is_instance else category.color,
     )
 
 
 def thing_outlines(region_map: RegionMap, thickness: int = 1) -> np.ndarray:
-    """[H, W] bool: the pixels of things beside another region, made `thickness` wide.
+    """[H, W] bool: the pixels of things beside another region, dilated to `thickness`.
 
-    Each of two touching instances has its own line; the rim of the picture has none.
+    Each of two touching instances has its own line; the border of the image has none.
     """
     index = region_map.index
     edge = np.zeros(index.shape, bool)

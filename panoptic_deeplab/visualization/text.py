@@ -1,4 +1,4 @@
-"""Lettering: the font, its measures, and texts that fit."""
+"""The font, the width of texts, and texts shortened to fit."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from functools import lru_cache
 
 from PIL import ImageFont
 
-SMALLEST_FONT = 11
-"""Pixels; below that letters run together."""
+MIN_FONT_SIZE = 11
+"""In pixels; smaller letters cannot be read."""
 
 
 @lru_cache(maxsize=32)
 def font_of(size: int) -> ImageFont.FreeTypeFont:
-    """The font that Pillow brings along (letters of ASCII only), `size` pixels high."""
+    """The font that comes with Pillow (ASCII letters only), `size` pixels high."""
     return ImageFont.load_default(size)
 
 
 @lru_cache(maxsize=1024)
 def text_width(text: str, size: int) -> int:
-    """Pixels that a line takes."""
+    """The width of a line in pixels."""
     return round(font_of(size).getlength(text) + 0.5)
 
 
 def shortened(text: str, size: int, width: int) -> str:
-    """The text, cut and dotted if it is wider than `width` pixels."""
+    """The text, cut and ended by dots if it is wider than `width` pixels."""
     if text_width(text, size) <= width:
         return text
     kept = next(

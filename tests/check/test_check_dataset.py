@@ -67,9 +67,9 @@ def coco(tmp_path: Path) -> Path:
     for split, numbers in SPLITS.items():
         for number in numbers:
             noise = np.random.default_rng(int(number)).integers(0, 256, (4, 6, 3), np.uint8)
-            picture = picture_of(root, number)
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(noise).save(picture)
+            image = image_of(root, number)
+            image.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(noise).save(image)
             write_ids(label_of(root, number), IDS)
         content = {
             "images": [{"id": int(n), "file_name": f"{n}.png"} for n in numbers],
@@ -87,7 +87,7 @@ def split_of(number: str) -> str:
     return "train" if number in SPLITS["train"] else "val"
 
 
-def picture_of(root: Path, number: str) -> Path:
+def image_of(root: Path, number: str) -> Path:
     return root / "images" / split_of(number) / f"{number}.png"
 
 
@@ -156,7 +156,7 @@ def as_image_1(content: dict[str, Any]) -> None:
 
 
 TRAIN_JSON, VAL_JSON = "annotations/panoptic_train.json", "annotations/panoptic_val.json"
-LABEL_1, PICTURE_1 = "annotations/panoptic_train/1.png", "images/train/1.png"
+LABEL_1, IMAGE_1 = "annotations/panoptic_train/1.png", "images/train/1.png"
 
 DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
     "a category that the table lacks": (
@@ -213,14 +213,14 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
         {"file": TRAIN_JSON, "image_id": "1"},
         "expected an entry with a whole number 'id', got {'id': 10000",
     ),
-    "a picture of another size": (
-        lambda root: Image.new("RGB", (6, 5)).save(picture_of(root, "1")),
+    "an image of another size": (
+        lambda root: Image.new("RGB", (6, 5)).save(image_of(root, "1")),
         "size mismatch",
         {"file": LABEL_1, "image_id": "1"},
         "the annotation is 6 x 4 pixels, its image",
     ),
-    "no picture": (
-        lambda root: picture_of(root, "1").unlink(),
+    "no image": (
+        lambda root: image_of(root, "1").unlink(),
         "annotation without picture",
         {"file": TRAIN_JSON, "image_id": "1"},
         "image 1 is annotated, but no image 1.png",
@@ -231,10 +231,10 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
         {"file": LABEL_1, "image_id": "1"},
         "no such file",
     ),
-    "a picture cut short": (
-        lambda root: cut_short(picture_of(root, "1")),
+    "an image cut short": (
+        lambda root: cut_short(image_of(root, "1")),
         "unreadable file",
-        {"file": PICTURE_1, "image_id": "1"},
+        {"file": IMAGE_1, "image_id": "1"},
         "not a readable image",
     ),
     "a PNG of ids cut short": (
@@ -243,7 +243,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
         {"file": LABEL_1, "image_id": "1"},
         "not a readable image",
     ),
-    "a PNG of grey values": (
+    "a PNG of gray values": (
         lambda root: Image.fromarray(IDS.astype(np.uint8)).save(label_of(root, "1")),
         "unreadable file",
         {"file": LABEL_1, "image_id": "1"},
@@ -302,11 +302,11 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
         {},
         "category 'dog' (id 40) is not in train",
     ),
-    "a training picture to validate on": (
-        lambda root: shutil.copy(picture_of(root, "1"), picture_of(root, "3")),
+    "a training image to validate on": (
+        lambda root: shutil.copy(image_of(root, "1"), image_of(root, "3")),
         "shared picture",
         {"file": "images/val/3.png", "image_id": "3"},
-        "is also a training picture",
+        "is also a training image",
     ),
     "one id for two images": (
         lambda root: edit(json_of(root, "val"), as_image_1),
@@ -314,8 +314,8 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
         {"file": "images/val/3.png", "image_id": "1"},
         "has the image id 1, and so has",
     ),
-    "a picture twice": (
-        lambda root: shutil.copy(picture_of(root, "1"), picture_of(root, "2")),
+    "an image twice": (
+        lambda root: shutil.copy(image_of(root, "1"), image_of(root, "2")),
         "repeated picture",
         {"file": "images/train/2.png", "image_id": "2"},
         "has the same content as",
@@ -342,13 +342,13 @@ def test_a_defect_is_the_one_finding(
         place = place | {"file": str(coco / place["file"])}
     assert {key: finding.get(key) for key in place} == place
     assert cause in finding["cause"]
-    assert finding["cure"] == KINDS[kind].cure
+    assert finding["cure"] == KINDS[kind].fix
     assert finding["severity"] == KINDS[kind].severity
     assert code == (KINDS[kind].severity == ERROR)
     shown = capsys.readouterr().out
     assert f"{KINDS[kind].severity}: {kind}: 1\n" in shown
     assert cause in shown
-    assert KINDS[kind].cure in shown
+    assert KINDS[kind].fix in shown
 
 
 def test_nothing_is_found_where_nothing_is_wrong(
@@ -388,7 +388,7 @@ def test_the_statistics_counted_by_hand(coco: Path) -> None:
 
 def test_all_at_once(coco: Path) -> None:
     """Not one defect hides another, however many there are."""
-    cut_short(picture_of(coco, "1"))
+    cut_short(image_of(coco, "1"))
     in_segment(1, area=99)(coco)
     in_segment(2, bbox=[0, 0, 1, 1])(coco)
     label_of(coco, "2").unlink()
@@ -438,7 +438,7 @@ def test_one_split_alone(coco: Path) -> None:
     assert check(config_of(coco), "--split", "train")[0] == 1
 
 
-def test_pictures_to_look_at(coco: Path, tmp_path: Path) -> None:
+def test_images_to_look_at(coco: Path, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     assert check(config_of(coco), "--save_dir", str(folder))[0] == 0
     assert {path.name for path in folder.iterdir()} == {"statistics.png", "samples.jpg"}
@@ -456,9 +456,9 @@ def test_without_annotations_one_cannot_train_and_has_nothing_to_draw(
         edit(json_of(coco, split), lambda content: content["annotations"].clear())
     folder = tmp_path / "pictures"
     code, report = check(config_of(coco), "--save_dir", str(folder))
-    told = [(f["split"], f["severity"]) for f in report["findings"]]
-    assert (code, told) == (1, [("train", "error"), ("val", "warning")])
-    assert all("no picture is annotated" in finding["cause"] for finding in report["findings"])
+    found = [(f["split"], f["severity"]) for f in report["findings"]]
+    assert (code, found) == (1, [("train", "error"), ("val", "warning")])
+    assert all("no image is annotated" in finding["cause"] for finding in report["findings"])
     assert report["statistics"]["val"]["annotated"] == 0
     assert list(folder.iterdir()) == []
 
@@ -486,7 +486,7 @@ def test_in_python_one_split_that_is_there(coco: Path) -> None:
 WRONG_USE = {
     "no such configuration": (["--config", "nowhere.yml"], "nowhere.yml"),
     "no such section": (["--split", "train", "--opts", "train_dataset=null"], "train_dataset"),
-    "an unknown key": (["--opts", "val_dataset.colour=1"], "colour"),
+    "an unknown key": (["--opts", "val_dataset.color=1"], "color"),
 }
 
 
@@ -556,11 +556,11 @@ def bdd_bitmask(category: int = 35, attributes: int = 0) -> np.ndarray:
 def bdd(tmp_path: Path, bitmask: np.ndarray) -> Path:
     root = tmp_path / "data"
     for number, split in enumerate(SPLITS):
-        pictures = root / "images" / "10k" / split
+        images = root / "images" / "10k" / split
         bitmasks = root / "labels" / "pan_seg" / "bitmasks" / split
-        for folder in (pictures, bitmasks):
+        for folder in (images, bitmasks):
             folder.mkdir(parents=True)
-        Image.new("RGB", (6, 4), (200 * number, 0, 0)).save(pictures / f"{split}.jpg")
+        Image.new("RGB", (6, 4), (200 * number, 0, 0)).save(images / f"{split}.jpg")
         Image.fromarray(bdd_bitmask()).save(bitmasks / f"{split}.png")
     Image.fromarray(bitmask).save(bitmasks / "val.png")
     return root
@@ -675,12 +675,12 @@ def test_kitti(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="names of files are bytes there")
 def test_names_that_no_terminal_can_show(coco: Path, capsys: pytest.CaptureFixture) -> None:
     images = coco / "images" / "train"
-    shutil.copy(picture_of(coco, "1"), os.fsencode(images) + b"/\xff\x1b.png")
+    shutil.copy(image_of(coco, "1"), os.fsencode(images) + b"/\xff\x1b.png")
     entry = {"id": 99, "file_name": os.fsdecode(b"\xff\x1b.png")}
     edit(json_of(coco, "train"), lambda content: content["images"].append(entry))
     assert check(config_of(coco))[0] == 0
-    told = capsys.readouterr().out
-    assert "image 99 (\\udcff\\x1b.png) has no annotation" in told
+    shown = capsys.readouterr().out
+    assert "image 99 (\\udcff\\x1b.png) has no annotation" in shown
 
 
 def test_ids_measured_by_eye() -> None:
@@ -710,7 +710,7 @@ def test_a_constructor_raises_what_a_check_collects(coco: Path) -> None:
         assert [r.image_id for r in CocoPanoptic(str(coco), "train").records] == ["2"]
 
 
-def test_every_kind_that_a_reader_tells_has_a_cure() -> None:
+def test_every_kind_that_a_reader_raises_has_a_fix() -> None:
     used = {
         kind
         for path in PACKAGE.rglob("*.py")
@@ -720,7 +720,7 @@ def test_every_kind_that_a_reader_tells_has_a_cure() -> None:
 
 
 def test_findings_beyond_the_limit_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("panoptic_deeplab.check.findings.MOST_KEPT", 2)
+    monkeypatch.setattr("panoptic_deeplab.check.findings.MAX_KEPT", 2)
     findings = Findings()
     findings.extend(Finding("wrong area", "val", f"number {n}") for n in range(5))
     assert findings.total(ERROR) == 5

@@ -1,4 +1,4 @@
-"""Pictures are checked pixel by pixel on maps small enough to draw by hand."""
+"""Images are checked pixel by pixel on maps small enough to draw by hand."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def touching_cars() -> Prediction:
 
 
 def street(height: int, width: int) -> Prediction:
-    """Sky over road with a row of five cars, the last cut by the rim."""
+    """Sky over road with a row of five cars, the last cut by the border."""
     ids = np.full((height, width), 1, np.int32)
     ids[height // 2 :] = 2
     segments = [Segment(1, SKY, score=0.9), Segment(2, ROAD)]
@@ -60,7 +60,7 @@ def street(height: int, width: int) -> Prediction:
     return Prediction(ids, segments)
 
 
-def grey(height: int, width: int) -> np.ndarray:
+def gray(height: int, width: int) -> np.ndarray:
     return np.full((height, width, 3), 100, np.uint8)
 
 
@@ -72,16 +72,16 @@ def test_first_instance_has_the_class_color_and_others_are_different_shades() ->
     assert shades == [instance_color(CAR, n, INFO) for n in range(300)]
 
 
-def test_instances_next_in_number_are_easily_told_apart() -> None:
+def test_instances_next_in_number_differ_clearly() -> None:
     shades = np.array([instance_color(CAR, n, INFO) for n in range(50)], float)
     steps = np.linalg.norm(np.diff(shades, axis=0), axis=1)
     assert steps.min() > 40
 
 
 def test_semantic_map_has_class_colors_and_black_void() -> None:
-    picture = draw_semantic(np.array([[ROAD, CAR], [SKY, 255]], np.uint8), INFO)
-    assert picture.dtype == np.uint8
-    assert picture.tolist() == [[[128, 64, 128], [0, 0, 142]], [[70, 130, 180], BLACK]]
+    image = draw_semantic(np.array([[ROAD, CAR], [SKY, 255]], np.uint8), INFO)
+    assert image.dtype == np.uint8
+    assert image.tolist() == [[[128, 64, 128], [0, 0, 142]], [[70, 130, 180], BLACK]]
 
 
 @pytest.mark.parametrize("ignore_index", [-1, 3, 65535])
@@ -91,7 +91,7 @@ def test_semantic_map_takes_any_ignore_index(ignore_index: int) -> None:
     assert draw_semantic(labels, info).tolist() == [[[0, 0, 142], BLACK]]
 
 
-def test_outlines_run_inside_things_and_not_along_the_rim() -> None:
+def test_outlines_run_inside_things_and_not_along_the_border() -> None:
     outlines = thing_outlines(RegionMap.of(touching_cars(), INFO))
     # Each car is 3x3: all but its middle borders on another region.
     assert outlines.astype(int).tolist() == [
@@ -107,21 +107,23 @@ def test_outlines_run_inside_things_and_not_along_the_rim() -> None:
 
 
 def test_instance_map_colors_things_only() -> None:
-    picture = draw_instances(touching_cars(), INFO)
-    assert picture[3, 2].tolist() == list(instance_color(CAR, 0, INFO))
-    assert picture[3, 5].tolist() == list(instance_color(CAR, 1, INFO))
-    assert picture[3, 2].tolist() != picture[3, 5].tolist()
-    assert picture[3, 3].tolist() == WHITE  # outline between the two
-    assert picture[0, 0].tolist() == picture[5, 0].tolist() == picture[0, 8].tolist() == BLACK
+    image = draw_instances(touching_cars(), INFO)
+    assert image[3, 2].tolist() == list(instance_color(CAR, 0, INFO))
+    assert image[3, 5].tolist() == list(instance_color(CAR, 1, INFO))
+    assert image[3, 2].tolist() != image[3, 5].tolist()
+    assert image[3, 3].tolist() == WHITE  # outline between the two
+    assert image[0, 0].tolist() == image[5, 0].tolist() == image[0, 8].tolist() == BLACK
 
 
 def test_order_of_segments_changes_nothing() -> None:
     prediction = touching_cars()
-    turned = Prediction(prediction.ids, prediction.segments[::-1])
-    image = grey(6, 9)
-    np.testing.assert_array_equal(draw_instances(prediction, INFO), draw_instances(turned, INFO))
+    reversed_order = Prediction(prediction.ids, prediction.segments[::-1])
+    image = gray(6, 9)
     np.testing.assert_array_equal(
-        draw_panoptic(image, prediction, INFO), draw_panoptic(image, turned, INFO)
+        draw_instances(prediction, INFO), draw_instances(reversed_order, INFO)
+    )
+    np.testing.assert_array_equal(
+        draw_panoptic(image, prediction, INFO), draw_panoptic(image, reversed_order, INFO)
     )
 
 
@@ -134,39 +136,39 @@ def test_thing_flag_of_the_segment_comes_before_its_class() -> None:
 
 
 def test_overlay_blends_each_segment_with_its_color() -> None:
-    """Large enough that pixels without a name or an outline can be told; not enlarged."""
-    prediction, image = street(480, 960), grey(480, 960)
+    """Large enough that pixels without a name or an outline exist; not enlarged."""
+    prediction, image = street(480, 960), gray(480, 960)
     image_before = image.copy()
-    picture = draw_panoptic(image, prediction, INFO)
-    assert picture.shape[1:] == (960, 3)
-    assert picture.shape[0] > 480, "a legend is below"
-    sky, road = picture[5, 5], picture[475, 5]
-    assert sky.tolist() == [85, 115, 140]  # half of (70, 130, 180), half of grey 100
+    overlay = draw_panoptic(image, prediction, INFO)
+    assert overlay.shape[1:] == (960, 3)
+    assert overlay.shape[0] > 480, "a legend is below"
+    sky, road = overlay[5, 5], overlay[475, 5]
+    assert sky.tolist() == [85, 115, 140]  # half of (70, 130, 180), half of gray 100
     assert road.tolist() == [114, 82, 114]
-    first, second = picture[170, 10], picture[170, 202]
+    first, second = overlay[170, 10], overlay[170, 202]
     assert first.tolist() == [50, 50, 121]
     np.testing.assert_allclose(
         second, (np.array(instance_color(CAR, 1, INFO)) + 100) / 2, atol=1, rtol=0
     )
-    assert picture[200, 159].tolist() == WHITE  # the last column of the first car
-    assert picture[200, 160].tolist() == (picture[100, 160] // 2).tolist()  # dark line outside
+    assert overlay[200, 159].tolist() == WHITE  # the last column of the first car
+    assert overlay[200, 160].tolist() == (overlay[100, 160] // 2).tolist()  # dark line outside
     np.testing.assert_array_equal(image, image_before)
 
 
 def test_void_is_darkened() -> None:
     prediction = Prediction(np.zeros((480, 480), np.int32), [])
-    picture = draw_panoptic(grey(480, 480), prediction, INFO)
-    assert np.unique(picture[:480]).tolist() == [50]
+    image = draw_panoptic(gray(480, 480), prediction, INFO)
+    assert np.unique(image[:480]).tolist() == [50]
 
 
 def test_two_drawings_are_equal() -> None:
-    drawings = [draw_panoptic(grey(256, 512), street(256, 512), INFO) for _ in range(2)]
+    drawings = [draw_panoptic(gray(256, 512), street(256, 512), INFO) for _ in range(2)]
     np.testing.assert_array_equal(*drawings)
 
 
 def test_small_pictures_are_enlarged_by_a_whole_factor() -> None:
-    assert draw_panoptic(grey(256, 512), street(256, 512), INFO).shape[1] == 1024
-    assert draw_panoptic(grey(480, 640), street(480, 640), INFO).shape[1] == 640
+    assert draw_panoptic(gray(256, 512), street(256, 512), INFO).shape[1] == 1024
+    assert draw_panoptic(gray(480, 640), street(480, 640), INFO).shape[1] == 640
 
 
 @pytest.mark.parametrize(
@@ -174,17 +176,17 @@ def test_small_pictures_are_enlarged_by_a_whole_factor() -> None:
     [(1, 1), (1, 9), (9, 1), (7, 5), (33, 47), (20, 900), (900, 20), (101, 333), (31, 5000)],
 )
 def test_odd_sizes(size: tuple[int, int]) -> None:
-    picture = draw_panoptic(grey(*size), street(*size), INFO)
-    assert picture.dtype == np.uint8
-    assert picture.shape[0] >= size[0]
-    assert picture.shape[1] >= size[1]
+    image = draw_panoptic(gray(*size), street(*size), INFO)
+    assert image.dtype == np.uint8
+    assert image.shape[0] >= size[0]
+    assert image.shape[1] >= size[1]
     assert draw_instances(street(*size), INFO).shape == (*size, 3)
 
 
 def test_tall_pictures_have_the_legend_beside() -> None:
-    picture = draw_panoptic(grey(960, 480), street(960, 480), INFO)
-    assert picture.shape[0] == 960
-    assert picture.shape[1] > 480
+    image = draw_panoptic(gray(960, 480), street(960, 480), INFO)
+    assert image.shape[0] == 960
+    assert image.shape[1] > 480
 
 
 def test_names_stand_on_their_segments_and_on_no_other_name() -> None:
@@ -230,7 +232,7 @@ def test_three_hundred_instances_are_drawn_and_counted() -> None:
     prediction = Prediction(ids, [Segment(n, CAR, score=1.0) for n in range(1, 301)])
     (entry,) = legend_entries(RegionMap.of(prediction, INFO))["things"]
     assert entry.amount == "x300"
-    assert draw_panoptic(grey(*ids.shape), prediction, INFO).shape[1] == 640
+    assert draw_panoptic(gray(*ids.shape), prediction, INFO).shape[1] == 640
 
 
 def test_legend_tells_things_stuff_and_void_apart() -> None:
@@ -252,7 +254,7 @@ def test_legend_leaves_out_what_does_not_occur() -> None:
     assert list(groups) == ["stuff"]
 
 
-def test_groups_that_are_not_told_apart_are_no_instances() -> None:
+def test_crowds_are_not_counted_as_instances() -> None:
     ids = np.array([[1, 2, 3]], np.int32)
     segments = [Segment(1, CAR, iscrowd=True), Segment(2, CAR), Segment(3, CAR)]
     region_map = RegionMap.of(PanopticMap(ids, segments), INFO)
@@ -281,16 +283,16 @@ def test_long_names_are_cut() -> None:
 def test_names_with_line_breaks_and_foreign_letters_are_drawn() -> None:
     info = DatasetInfo("toy", (Category("two\nlines 汽车", True, (9, 9, 9), 1),))
     prediction = Prediction(np.ones((480, 640), np.int32), [Segment(1, 0)])
-    assert draw_panoptic(grey(480, 640), prediction, info).shape[1] == 640
+    assert draw_panoptic(gray(480, 640), prediction, info).shape[1] == 640
 
 
-def test_heat_map_is_brighter_where_hotter_on_a_fixed_scale() -> None:
-    picture = draw_heatmap(np.array([[0, 0.25, 0.5, 1, 7, np.nan]], np.float32)).astype(int)
-    brightness = picture.sum(axis=2)[0]
+def test_a_heatmap_is_brighter_for_higher_values_on_a_fixed_scale() -> None:
+    image = draw_heatmap(np.array([[0, 0.25, 0.5, 1, 7, np.nan]], np.float32)).astype(int)
+    brightness = image.sum(axis=2)[0]
     assert (np.diff(brightness[:4]) > 0).all()
-    assert picture[0, 4].tolist() == picture[0, 3].tolist()
-    assert picture[0, 5].tolist() == picture[0, 0].tolist()
-    red, _, blue = picture[0, 2]
+    assert image[0, 4].tolist() == image[0, 3].tolist()
+    assert image[0, 5].tolist() == image[0, 0].tolist()
+    red, _, blue = image[0, 2]
     assert red > blue, "RGB, not BGR: the middle of the scale is red"
 
 
@@ -315,8 +317,8 @@ def test_offset_saturation_is_the_length() -> None:
 
 def test_offsets_outside_the_mask_are_black_and_set_no_scale() -> None:
     offsets = np.array([[[0, 0]], [[2, 100]]], np.float32)
-    picture = draw_offsets(offsets, np.array([[True, False]]))
-    assert picture.tolist() == [[[255, 0, 0], BLACK]]
+    image = draw_offsets(offsets, np.array([[True, False]]))
+    assert image.tolist() == [[[255, 0, 0], BLACK]]
 
 
 def test_views_are_drawn_as_their_copies() -> None:
@@ -352,17 +354,17 @@ CAR_1 = [Segment(1, CAR)]
 @pytest.mark.parametrize(
     ("image", "ids", "segments", "said"),
     [
-        (grey(4, 5), IDS, CAR_1, r"the image is \[4, 5\].*its prediction \[4, 4\]"),
-        (grey(4, 4)[..., 0], IDS, CAR_1, r"expected an image \[H, W, 3\] uint8.*\[4, 4\]"),
-        (grey(4, 4) / 255, IDS, CAR_1, "float64"),
-        (grey(0, 4), IDS[:0], CAR_1, r"\[0, 4, 3\]"),
-        (grey(4, 4), IDS, [Segment(1, 3)], r"category 3 is unknown to toy.*0\.\.2"),
-        (grey(4, 4), IDS, [Segment(1, -1)], "category -1 is unknown"),
-        (grey(4, 4), IDS, [], r"id 1 at pixel \(y 0, x 0\) has no segment"),
-        (grey(4, 4), -IDS, CAR_1, "got -1"),
-        (grey(4, 4), IDS * 1.0, CAR_1, "whole numbers, got float64"),
-        (grey(4, 4), IDS, CAR_1 * 2, "ids of their own"),
-        (grey(4, 4), IDS, [*CAR_1, Segment(0, CAR)], "above 0"),
+        (gray(4, 5), IDS, CAR_1, r"the image is \[4, 5\].*its prediction \[4, 4\]"),
+        (gray(4, 4)[..., 0], IDS, CAR_1, r"expected an image \[H, W, 3\] uint8.*\[4, 4\]"),
+        (gray(4, 4) / 255, IDS, CAR_1, "float64"),
+        (gray(0, 4), IDS[:0], CAR_1, r"\[0, 4, 3\]"),
+        (gray(4, 4), IDS, [Segment(1, 3)], r"category 3 is unknown to toy.*0\.\.2"),
+        (gray(4, 4), IDS, [Segment(1, -1)], "category -1 is unknown"),
+        (gray(4, 4), IDS, [], r"id 1 at pixel \(y 0, x 0\) has no segment"),
+        (gray(4, 4), -IDS, CAR_1, "got -1"),
+        (gray(4, 4), IDS * 1.0, CAR_1, "whole numbers, got float64"),
+        (gray(4, 4), IDS, CAR_1 * 2, "ids of their own"),
+        (gray(4, 4), IDS, [*CAR_1, Segment(0, CAR)], "above 0"),
     ],
 )
 def test_bad_predictions(image: np.ndarray, ids: np.ndarray, segments: list, said: str) -> None:
@@ -382,9 +384,9 @@ def test_bad_predictions(image: np.ndarray, ids: np.ndarray, segments: list, sai
         (draw_offsets, (np.zeros((2, 2)),), r"\[2, H, W\]"),
         (draw_offsets, (np.zeros((3, 2, 2)),), r"\[3, 2, 2\]"),
         (draw_offsets, (np.zeros((2, 2, 2)), np.ones((2, 3), bool)), "thing mask"),
-        (side_by_side, ([], []), "got 0 pictures"),
-        (side_by_side, ([grey(2, 2)], []), "1 pictures and 0 titles"),
-        (side_by_side, ([grey(2, 2)[..., 0]], ["a"]), "'a'.*uint8"),
+        (side_by_side, ([], []), "got 0 images"),
+        (side_by_side, ([gray(2, 2)], []), "1 images and 0 titles"),
+        (side_by_side, ([gray(2, 2)[..., 0]], ["a"]), "'a'.*uint8"),
     ],
 )
 def test_bad_arguments(draw, arguments: tuple, said: str) -> None:
