@@ -15,23 +15,19 @@ import numpy as np
 import paddle
 import pytest
 from conftest import TINY_CONFIG
-from paddle import nn
+from same_predictions import assert_equal
 
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.engine.checkpoint import INFO_FILE
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.export import exporting
-from panoptic_deeplab.export.description import Deployment, read_deployment
-from panoptic_deeplab.export.parity import Agreement, deviations, fraction_of_others
+from panoptic_deeplab.export.description import PANOPTIC_OUTPUTS, Deployment, read_deployment
 from panoptic_deeplab.export.plan import ExportPlan
-from panoptic_deeplab.export.program import NetworkProgram, save_program
 from panoptic_deeplab.formats.images import read_ids, read_image, write_image
 from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.inference.sessions import usable_threads
 from panoptic_deeplab.normalization import Normalization
-from panoptic_deeplab.postprocess import CenterGrouping
-from panoptic_deeplab.structures import Frame, Prediction
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -39,10 +35,8 @@ pytest.importorskip("paddle2onnx")
 
 from panoptic_deeplab.cli import export as export_tool  # noqa: E402
 from panoptic_deeplab.cli import predict as predict_tool  # noqa: E402
-from panoptic_deeplab.export.onnx_file import unsupported_operators  # noqa: E402
 from panoptic_deeplab.export.onnx_grouping import grouping, preparation  # noqa: E402
-from panoptic_deeplab.export.quantization import last_convolutions, quantized  # noqa: E402
-from panoptic_deeplab.export.trial import judge  # noqa: E402
+from panoptic_deeplab.export.quantization import quantized  # noqa: E402
 from panoptic_deeplab.inference.exported import ExportedModel, prediction_of  # noqa: E402
 
 RUNNER = Path(__file__).parents[2] / "tools" / "deploy" / "run_onnx.py"
@@ -115,119 +109,6 @@ def drawn_image(size: tuple[int, int], seed: int = 0) -> np.ndarray:
     return np.kron(coarse, np.ones((8, 8, 1)))[: size[0], : size[1]].astype(np.uint8)
 
 
-def assert_equal(found: Prediction, expected: Prediction, tolerance: float = 1e-4) -> None:
-    assert (found.ids != expected.ids).mean() <= tolerance
-    assert (found.labels != expected.labels).mean() <= tolerance
-    assert len(found.segments) == len(expected.segments)
-    for mine, theirs in zip(found.segments, expected.segments, strict=True):
-        assert (mine.id, mine.category, mine.is_thing) == (
-            theirs.id,
-            theirs.category,
-            theirs.is_thing,
-        )
-        assert abs(mine.area - theirs.area) <= tolerance * found.ids.size
-        assert mine.score == pytest.approx(theirs.score, abs=1e-3)
-
-
-# --- the graph by itself ---------------------------------------------------------------------
-
-
-def drawn_outputs(rng: np.random.Generator, batch: int, size: tuple[int, int], classes: int):
-    """Outputs at stride 4 with heat in steps of a quarter: plateaus and ties."""
-    h, w = (size[0] + 3) // 4, (size[1] + 3) // 4
-    return {
-        "semantic": rng.normal(size=(batch, classes, h, w)).astype(np.float32),
-        "center": rng.integers(0, 5, (batch, 1, h, w)).astype(np.float32) / 4,
-        "offset": rng.normal(scale=8, size=(batch, 2, h, w)).astype(np.float32),
-    }
-
-
-SETTINGS = {
-    "num_classes": 5,
-    "thing_ids": [1, 3],
-    "threshold": 0.1,
-    "nms_kernel": 7,
-    "top_k": 200,
-    "min_stuff_area": 64,
-    "align_corners": True,
-}
-CASES = {
-    "one image": ({}, 1, (65, 97), (65, 97)),
-    "three images, padded": ({}, 3, (50, 61), (65, 97)),
-    "more peaks than top_k, with ties": ({"top_k": 4}, 2, (65, 97), (65, 97)),
-    "no center": ({"threshold": 9.0}, 1, (65, 97), (65, 97)),
-    "no thing": ({"thing_ids": []}, 1, (65, 97), (65, 97)),
-    "no stuff": ({"thing_ids": [0, 1, 2, 3, 4]}, 1, (65, 97), (65, 97)),
-    "every pixel a center of its own": ({"nms_kernel": 1, "top_k": 9}, 1, (33, 33), (33, 33)),
-    "small window": ({"nms_kernel": 3, "min_stuff_area": 0}, 2, (33, 49), (33, 49)),
-    "pixels as areas": ({"align_corners": False}, 1, (64, 96), (64, 96)),
-    "more classes than uint8 holds": ({"num_classes": 300}, 1, (17, 17), (17, 17)),
-    "smaller than the window": ({}, 1, (2, 3), (5, 5)),
-    "blocks that end with an image": ({}, 3, (97, 129), (97, 129)),
-}
-
-
-def reference(settings: GroupingSettings, outputs, size, input_size) -> list[Prediction]:
-    postprocessor = CenterGrouping(**vars(settings))
-    frames = [Frame(size, input_size, (1.0, 1.0), (0, 0, *size))] * len(outputs["center"])
-    return postprocessor({k: paddle.to_tensor(v) for k, v in outputs.items()}, frames)
-
-
-def described(settings: GroupingSettings, whole: Path) -> Deployment:
-    """A deployment whose classes are as many as the settings have."""
-    content = read_deployment(whole).to_dict()
-    categories = [
-        {"id": i, "name": str(i), "isthing": int(i in settings.thing_ids), "color": [i % 256, 0, 0]}
-        for i in range(settings.num_classes)
-    ]
-    content["classes"] = {"name": "drawn", "ignore_index": 999, "categories": categories}
-    content["grouping"] = dict(vars(settings))
-    return Deployment.from_dict(content, "test")
-
-
-NAMES = ("panoptic", "segment_class", "segment_score", "segment_area", "segment_count")
-
-
-@pytest.mark.parametrize(
-    ("name", "opset"), [*((name, 17) for name in CASES), ("three images, padded", 21)]
-)
-def test_the_graph_gives_the_ids_of_the_numpy_form(name: str, opset: int, whole: Path) -> None:
-    changes, batch, size, input_size = CASES[name]
-    settings = GroupingSettings(**(SETTINGS | changes))
-    outputs = drawn_outputs(np.random.default_rng(7), batch, input_size, settings.num_classes)
-    model = grouping(settings, opset)
-    onnx.checker.check_model(model, full_check=True)
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    sizes = {"image_size": np.array(size), "input_size": np.array(input_size)}
-    values = session.run(None, outputs | sizes)
-    found = dict(zip((*NAMES, "semantic_map"), values, strict=True))
-    deployment = described(settings, whole)
-    for i, expected in enumerate(reference(settings, outputs, size, input_size)):
-        # noise leaves some pixel of the small maps to the last bit of the interpolation
-        assert_equal(prediction_of(found, i, deployment, "graph"), expected, tolerance=1e-3)
-
-
-def test_openvino_runs_the_graph_too(whole: Path, tmp_path: Path) -> None:
-    openvino = pytest.importorskip("openvino")
-    settings = GroupingSettings(**SETTINGS)
-    path = tmp_path / "graph.onnx"
-    onnx.save(grouping(settings, 17), str(path))
-    model = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    # more images and blocks than before, and fewer: the weak side of its loops
-    for batch, size in [(1, (49, 33)), (3, (64, 128)), (2, (9, 9)), (4, (129, 150))]:
-        rng = np.random.default_rng(3)
-        outputs = drawn_outputs(rng, batch, size, settings.num_classes)
-        outputs["semantic"][:1, [1, 3]] += size[0] % 2  # things are not as many in each
-        # it rounds the interpolation otherwise, which moves the peak of a plateau
-        outputs["center"] = rng.random(outputs["center"].shape, np.float32)
-        sizes = {"image_size": np.array(size), "input_size": np.array(size)}
-        values = list(model(outputs | sizes).values())
-        found = dict(zip((*NAMES, "semantic_map"), values, strict=True))
-        deployment = described(settings, whole)
-        for i, expected in enumerate(reference(settings, outputs, size, size)):
-            assert_equal(prediction_of(found, i, deployment, "graph"), expected, tolerance=1e-3)
-
-
 # --- files -----------------------------------------------------------------------------------
 
 
@@ -290,7 +171,7 @@ def test_a_paddle_program_with_the_grouping(
     assert run_export(checkpoint, tmp_path / "program", "--with_postprocess") == 0
     program = paddle.jit.load(str(tmp_path / "program" / "inference"))
     values = [value.numpy() for value in program(paddle.to_tensor(drawn_image(SIZES[1])[None]))]
-    outputs = dict(zip((*NAMES, "semantic_map"), values, strict=True))
+    outputs = dict(zip(PANOPTIC_OUTPUTS, values, strict=True))
     deployment = read_deployment(tmp_path / "program")
     found = prediction_of(outputs, 0, deployment, "program")
     assert_equal(found, predictor.predict([drawn_image(SIZES[1])])[0])
@@ -346,44 +227,6 @@ def test_the_runner_does_without_opencv(whole: Path, tmp_path: Path) -> None:
         assert (ours == theirs).all()
 
 
-# --- what the export says of its own file ----------------------------------------------------
-
-
-def test_ids_are_equal_up_to_a_renaming() -> None:
-    first = np.array([[0, 1, 1, 2]])
-    assert fraction_of_others(first, np.array([[0, 2, 2, 1]])) == 0
-    assert fraction_of_others(first, np.array([[0, 2, 2, 2]])) == 0.25
-    assert fraction_of_others(first, np.array([[5, 1, 1, 2]])) == 0.25  # void is void
-
-
-def test_deviations_are_of_the_highest_value() -> None:
-    expected = {"center": np.array([0.0, -4.0])}
-    assert deviations(expected, {"center": np.array([0.002, -4.0])}) == {"center": 0.0005}
-    assert np.isnan(deviations(expected, {"center": np.array([np.nan, 0])})["center"])
-    assert deviations(expected, {"center": np.zeros(3)}) == {"center": float("inf")}
-
-
-JUDGED = {
-    "rounding": (Agreement({"center": 9e-4}, 9e-5, 9e-5, 0.0), True, []),
-    "another network": (Agreement({"center": 2e-3}, 0.0, 0.0, 0.0), True, ["center differs"]),
-    "no numbers": (Agreement({"center": float("nan")}), True, ["center differs by nan"]),
-    "another grouping": (Agreement({"center": 0.0}, 0.0, 0.0, 2e-4), True, ["its grouping gives"]),
-    "weights of noise": (Agreement({"center": 9e-4}, 0.5, 0.5, 0.0), True, []),
-    "inside unknown": (Agreement({}, 2e-4, 0.0, None), True, ["0.02 % of the pixels"]),
-    "other classes": (Agreement({}, 0.0, 2e-4, None), True, ["0.02 % another class"]),
-    "8 bits": (Agreement({"center": 0.3}, 0.2, 0.2, 0.0), False, []),
-    "8 bits, another grouping": (Agreement({}, 0.2, 0.2, 2e-4), False, ["its grouping gives"]),
-}
-
-
-@pytest.mark.parametrize("name", JUDGED)
-def test_what_is_more_than_rounding(name: str) -> None:
-    agreement, exact, expected = JUDGED[name]
-    found = agreement.reasons(exact=exact)
-    assert len(found) == len(expected)
-    assert all(part in reason for part, reason in zip(expected, found, strict=True))
-
-
 def dark(normalization: Normalization, *rest: Any) -> Any:
     first, *others = normalization.mean
     return preparation(Normalization((first - 0.4, *others), normalization.std), *rest)
@@ -425,63 +268,7 @@ def test_a_file_that_does_not_agree_is_not_written(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["deploy.yaml"]
 
 
-def test_rounding_that_decides_is_a_warning(capsys: pytest.CaptureFixture) -> None:
-    judge(Agreement({"center": 1e-4}, 2e-4, 0.0, 0.0), Path("out"), ExportPlan())
-    assert "warning: the network and the grouping each agree" in capsys.readouterr().err
-    judge(Agreement({"center": 1e-4}, 1e-5, 0.0, 0.0), Path("out"), ExportPlan())
-    assert capsys.readouterr().err == ""
-
-
-def test_the_last_convolutions_are_found() -> None:
-    """stem -> body -> head -> offset: the head is one convolution away from its output."""
-    text = """<ir_version: 8, opset_import: ["" : 17]>
-    g (float[1, 1, 4, 4] image, float[1, 1, 1, 1] w) => (float[1, 1, 4, 4] offset) {
-        a = Conv(image, w)  b = Conv(a, w)  c = Relu(b)  d = Conv(c, w)  offset = Mul(d, w) }"""
-    graph = onnx.parser.parse_model(text).graph
-    for node, name in zip(graph.node, ["stem", "body", "relu", "head", "times"], strict=True):
-        node.name = name
-    assert last_convolutions(graph, 0) == []
-    assert last_convolutions(graph, 1) == ["head"]
-    assert last_convolutions(graph, 2) == ["body", "head"]
-
-
 # --- what goes wrong -------------------------------------------------------------------------
-
-
-class Stubborn(nn.Layer):
-    """A layer whose way depends on the values it sees."""
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return x if [False, True][int(x.sum())] else -x
-
-
-class Network(nn.Layer):
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2D(3, 1, 1)
-        self.gate = Stubborn()
-
-    def forward(self, x: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        return dict.fromkeys(("semantic", "center", "offset"), self.gate(self.stem(x)))
-
-
-def test_a_part_that_cannot_be_traced_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"model\.gate \(Stubborn\) cannot be exported"):
-        save_program(NetworkProgram(Network()), tmp_path)
-
-
-def test_operators_without_an_onnx_form_are_named() -> None:
-    operators = [
-        "1.data",
-        "1.conv2d",
-        "1.histogram",
-        "1.add",
-        "1.a_dtype",
-        "1.bincount",
-        "0.combine",
-    ]
-    program = ", ".join(f'{{"#":"{name}"}}' for name in operators)
-    assert unsupported_operators(program) == ["bincount", "histogram"]
 
 
 BAD_EXPORTS = {
@@ -553,6 +340,10 @@ def with_damaged_copy(folder: Path) -> None:
     (folder / "deploy.yaml").unlink()
 
 
+def replace_text(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
+
+
 BAD_FILES = {
     "corrupt": (lambda f: (f / "model.onnx").write_bytes(b"\x08\x08garbage"), "cannot load it"),
     "empty": (lambda f: (f / "model.onnx").write_bytes(b""), "model.onnx"),
@@ -561,6 +352,10 @@ BAD_FILES = {
     "a damaged description inside": (with_damaged_copy, "its description is damaged"),
     "no YAML": (lambda f: (f / "deploy.yaml").write_text("a: [b"), "not valid YAML"),
     "other YAML": (lambda f: (f / "deploy.yaml").write_text("Deploy: 1"), "expected the descript"),
+    "an even window": (
+        lambda f: replace_text(f / "deploy.yaml", "nms_kernel: 7", "nms_kernel: 4"),
+        "nms_kernel must be odd",
+    ),
     "no mapping": (lambda f: (f / "deploy.yaml").write_text("- 1"), "expected the descript"),
 }
 
