@@ -27,6 +27,14 @@ def test_runs_are_spread_over_their_pixels() -> None:
     np.testing.assert_array_equal(runs.spread(runs.values), ids)
 
 
+def test_ids_measured_by_eye() -> None:
+    measures = measure_ids(np.array([[5, 5, 0], [5, 9, 9], [5, 9, 9]]))
+    assert measures.ids.tolist() == [0, 5, 9]
+    assert measures.areas.tolist() == [1, 4, 4]
+    assert measures.boxes.tolist() == [[0, 2, 1, 3], [0, 0, 3, 2], [1, 1, 3, 3]]
+    assert measures.first.tolist() == [[0, 2], [0, 0], [1, 1]]
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
 def test_measures_are_those_of_masks(dtype: type) -> None:
     ids = np.random.default_rng(0).integers(0, 6, (9, 14)).astype(dtype)

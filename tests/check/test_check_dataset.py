@@ -27,13 +27,10 @@ from panoptic_deeplab.datasets import CocoPanoptic
 from panoptic_deeplab.errors import (
     DataError,
     UsageError,
-    collect,
     collecting_errors,
-    raise_or_collect,
 )
 from panoptic_deeplab.formats.cityscapes import LABEL_IDS
 from panoptic_deeplab.formats.images import read_image, write_ids
-from panoptic_deeplab.id_maps import measure_ids
 
 PACKAGE = Path(__file__).parents[2] / "panoptic_deeplab"
 
@@ -681,25 +678,6 @@ def test_names_that_no_terminal_can_show(coco: Path, capsys: pytest.CaptureFixtu
     assert check(config_of(coco))[0] == 0
     shown = capsys.readouterr().out
     assert "image 99 (\\udcff\\x1b.png) has no annotation" in shown
-
-
-def test_ids_measured_by_eye() -> None:
-    measures = measure_ids(IDS)
-    assert measures.ids.tolist() == [0, ROAD, SKY, CAR]
-    assert measures.areas.tolist() == [1, 8, 10, 5]
-    assert measures.boxes.tolist() == [[3, 5, 4, 6], [2, 0, 4, 6], [0, 0, 2, 6], [1, 2, 3, 5]]
-    assert measures.first.tolist() == [[3, 5], [2, 0], [0, 0], [1, 3]]
-
-
-def test_collecting_ends_with_its_block() -> None:
-    with collecting_errors() as errors:
-        raise_or_collect(DataError("one"))
-        collect(DataError("two"))
-    assert [str(error) for error in errors] == ["one", "two"]
-    collect(DataError("three"))  # nobody listens
-    assert len(errors) == 2
-    with pytest.raises(DataError, match="four"):
-        raise_or_collect(DataError("four"))
 
 
 def test_a_constructor_raises_what_a_check_collects(coco: Path) -> None:
