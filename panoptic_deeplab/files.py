@@ -169,7 +169,7 @@ def usable_folder(path: str | Path) -> Path:
     """Make `path` a folder that exists and can be written to.
 
     Raises:
-        DataError: a file stands there, or it cannot be made or written to.
+        DataError: a file of that name exists, or it cannot be made or written to.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():

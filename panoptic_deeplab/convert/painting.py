@@ -18,7 +18,7 @@ class Piece:
     Attributes:
         owner: equal for the pieces of one object.
         category: the object's class index, or None for pixels to leave void.
-        iscrowd: whether it is a group whose members are not told apart.
+        iscrowd: whether it is a group of instances that are not separated.
         corner: (top, left) of the piece.
         mask: [h, w] bool.
     """

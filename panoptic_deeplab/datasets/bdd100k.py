@@ -66,7 +66,7 @@ class Bdd100kPanoptic(PanopticDataset):
             self._labels = _read_labels(source)
             records = pair(images, dict.fromkeys(self._labels, source), folder)
         else:
-            name += f", for which neither {bitmasks} nor {polygons} lies there,"
+            name += f", which has neither {bitmasks} nor {polygons},"
             records = unlabeled_records(images)
         super().__init__(records, BDD100K, transforms, name)
 

@@ -40,7 +40,7 @@ class CityscapesPanoptic(PanopticDataset):
 
     Args:
         dataset_root: the folder that holds leftImg8bit and gtFine.
-        mode: the split: train, val, test or any other that lies there. `test` needs no
+        mode: the split: train, val, test or any other that exists. `test` needs no
             annotations; its samples then have no ground truth.
         transforms: applied in order to each sample.
         info: the classes, where they are not Cityscapes' own 19.

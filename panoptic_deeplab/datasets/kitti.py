@@ -38,7 +38,7 @@ class KittiPanoptic(PanopticDataset):
 
     Args:
         dataset_root: the folder that holds the splits.
-        mode: the split: training, validation or any other that lies there.
+        mode: the split: training, validation or any other folder.
         size: [width, height] that images and annotations are resized to; null keeps theirs.
         transforms: applied in order to each sample.
 

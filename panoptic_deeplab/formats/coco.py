@@ -116,7 +116,7 @@ def _own_color(entry: Any) -> Color | None:
 
 
 def _distinct_colors() -> Iterator[Color]:
-    """Yield colors that are easily told apart."""
+    """Yield colors that are easy to distinguish."""
     for index in itertools.count():
         hue = (index * _GOLDEN_ANGLE) % 1
         saturation, value = _SHADES[index % len(_SHADES)]

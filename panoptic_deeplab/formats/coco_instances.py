@@ -26,7 +26,7 @@ class Instance:
     Attributes:
         id: as in the file, for errors.
         category: class index.
-        iscrowd: a group whose members are not told apart.
+        iscrowd: a group of instances that are not separated.
         outlines: [N, 2] float64 (x, y) polygons, together one object; or None.
         rle: `{size, counts}` where there are no outlines.
     """

@@ -22,7 +22,7 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")  # Pillow's names; some others run programs
 _OPENCV_ORDER = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 _TO_RGB = {2: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_RGBA2RGB}  # by the number of dimensions
-_PNG_DEPTH = 24  # where the first chunk of a PNG tells the bits of a channel
+_PNG_DEPTH = 24  # offset of the bits per channel in the first chunk of a PNG
 
 
 def read_image(path: str | Path) -> np.ndarray:

@@ -36,7 +36,7 @@ def iterate_items(
 
     For `{"images": [1, 2], "info": {}, "annotations": [3]}` the keys `images` and `annotations`
     give `("images", 1)`, `("images", 2)`, `("annotations", 3)`: in the order of the file, which
-    need not be that of the keys.
+    need not be the order of the keys.
 
     Args:
         path: the file.

@@ -52,7 +52,7 @@ class LabelmeFile:
     """What a JSON says.
 
     Attributes:
-        size: (height, width), or None where the file does not tell.
+        size: (height, width), or None where the file gives none.
         shapes: in the order in which they are drawn.
     """
 

@@ -22,9 +22,9 @@ class PanopticEntry:
     """What a JSON's `annotations` say of one image.
 
     Attributes:
-        image_id: as it stands there, a text or a number.
+        image_id: as in the file, a text or a number.
         file_name: the PNG of ids, relative to its folder.
-        segments: the entries of `segments_info`, as they stand there.
+        segments: the entries of `segments_info`, as in the file.
     """
 
     image_id: Any

@@ -145,7 +145,7 @@ def test_labels_that_are_refused(tmp_path: Path, kind: str) -> None:
 def test_a_split_without_labels_predicts(tmp_path: Path) -> None:
     dataset = Bdd100kPanoptic(str(make_split(tmp_path, mode="test")), "test")
     assert "panoptic" not in dataset[0]
-    with pytest.raises(DataError, match=r"has no annotation; .* for which neither"):
+    with pytest.raises(DataError, match=r"has no annotation; .* which has neither"):
         dataset.truth(0)
 
 

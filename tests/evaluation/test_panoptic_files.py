@@ -220,7 +220,7 @@ def link_outside(case):
     (case.files[3] / "a.png").symlink_to(case.folder / "outside.png")
 
 
-GREY = Image.fromarray(TRUTH_IDS.astype(np.uint8))
+GRAY = Image.fromarray(TRUTH_IDS.astype(np.uint8))
 ROW = Image.fromarray(np.repeat(TRUTH_IDS[:1, :, None] & 255, 3, 2).astype(np.uint8))
 
 
@@ -256,9 +256,9 @@ ROW = Image.fromarray(np.repeat(TRUTH_IDS[:1, :, None] & 255, 3, 2).astype(np.ui
         (change_segment("pred", id=float("inf")), "whole number 'id'"),
         (change_segment("pred", id=10**30), "whole number 'id'"),
         (change_segment("pred", category_id=99), "segment 7 has unknown category_id 99"),
-        (save("pred", GREY), "a.png: expected an RGB panoptic PNG"),
-        (save("pred", GREY.convert("P")), "a.png: expected an RGB panoptic PNG"),
-        (save("gt", GREY.convert("LA")), "a.png: expected an RGB panoptic PNG"),
+        (save("pred", GRAY), "a.png: expected an RGB panoptic PNG"),
+        (save("pred", GRAY.convert("P")), "a.png: expected an RGB panoptic PNG"),
+        (save("gt", GRAY.convert("LA")), "a.png: expected an RGB panoptic PNG"),
         (save("pred", Image.fromarray(TRUTH_IDS.astype(np.uint16))), "expected an RGB panoptic"),
         (save("pred", ROW), "the prediction is 1x8 but the annotation is 4x8"),
         (save("gt", ROW), "the prediction is 4x8 but the annotation is 1x8"),

@@ -51,17 +51,17 @@ def encoded(image, **options):
     return file.getvalue()
 
 
-GREY = Image.fromarray(VALUES[..., 0])
-WHOLE = encoded(GREY)
+GRAY = Image.fromarray(VALUES[..., 0])
+WHOLE = encoded(GRAY)
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        encoded(GREY.convert("P")),
-        encoded(GREY.convert("1")),
-        encoded(GREY.convert("LA")),
-        encoded(GREY, transparency=3),
+        encoded(GRAY.convert("P")),
+        encoded(GRAY.convert("1")),
+        encoded(GRAY.convert("LA")),
+        encoded(GRAY, transparency=3),
         png(7, 1, 8, 0, b"\0" + bytes(7), chunk(b"tEXt", b"Raw profile type exif\0...")),
         png(7, 1, 8, 0, b"\0" + bytes(7), interlaced=1),
         png(7, 1, 8, 0, b"\0" + bytes(7), chunk(b"acTL", bytes(8))),
