@@ -79,10 +79,10 @@ def add_arguments(parser: Parser) -> None:
 
 
 def benchmark(arguments: argparse.Namespace) -> None:
-    """Measures, prints and writes.
+    """Measure, print and write the results.
 
     Raises:
-        UsageError: a result could not be written in the end.
+        UsageError: a result could not be written.
     """
     check_outputs(arguments)
     threads = arguments.threads or usable_cores()
@@ -101,7 +101,7 @@ def benchmark(arguments: argparse.Namespace) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)  # of the measured processes
     print(format_machine(machine), flush=True)
     if arguments.quick:
-        print("quick: a trial of the program; times and goals mean nothing at this size")
+        print("quick: a trial run; times and goals mean nothing at this size")
     chosen = [name for name in SUBJECTS if name not in WITHIN_OTHERS]
     names = chosen if arguments.subject == ALL else [arguments.subject]
     measured = []
@@ -124,7 +124,7 @@ def benchmark(arguments: argparse.Namespace) -> None:
 
 
 def check_outputs(arguments: argparse.Namespace) -> None:
-    """Refuses, before anything is measured, files that could not be written.
+    """Refuse, before anything is measured, files that cannot be written.
 
     Raises:
         UsageError: the image's name has another suffix.
@@ -161,7 +161,7 @@ def results_of(name: str, arguments: argparse.Namespace) -> Iterator[Result]:
 
 
 def usable_cores() -> int:
-    """Those this process may use."""
+    """The number of cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

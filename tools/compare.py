@@ -36,7 +36,7 @@ EXAMPLE = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line and return the exit code."""
     return run_script(add_arguments, compare, argv)
 
 
@@ -44,7 +44,7 @@ def add_arguments(parser: Parser) -> None:
     """Describe the command and its flags."""
     parser.describe(__doc__, EXAMPLE)
     parser.add_argument(
-        "--configs", nargs="+", required=True, metavar="YAML", help="one of each method"
+        "--configs", nargs="+", required=True, metavar="YAML", help="one configuration per method"
     )
     parser.add_argument(
         "--model_paths",
@@ -56,24 +56,32 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--train_seconds", type=positive, metavar="S", help="train each for S seconds instead"
     )
-    parser.add_argument("--dataset_root", type=Path, help="the data set of all (default: theirs)")
-    parser.add_argument("--save_dir", type=Path, required=True, help="where everything goes")
     parser.add_argument(
-        "--device", choices=["cpu", "gpu"], default="cpu", help="(default: %(default)s)"
+        "--dataset_root", type=Path, help="the data set of all methods (default: their own)"
+    )
+    parser.add_argument("--save_dir", type=Path, required=True, help="the folder for all results")
+    parser.add_argument(
+        "--device",
+        choices=["cpu", "gpu"],
+        default="cpu",
+        help="where to compute (default: %(default)s)",
     )
     parser.add_argument(
         "--processes",
         type=positive,
-        help="that train together (default: 2 on a CPU, 1 on a GPU); measuring takes one",
+        help="processes of a training (default: 2 on a CPU, 1 on a GPU); measuring takes one",
     )
     parser.add_argument(
-        "--num_workers", type=not_negative, default=0, help="readers ahead (default: %(default)s)"
+        "--num_workers",
+        type=not_negative,
+        default=0,
+        help="workers that read ahead (default: %(default)s)",
     )
     parser.add_argument(
         "--worst",
         type=positive,
         default=3,
-        help="images shown that each method does worst on (default: %(default)s)",
+        help="number of worst images shown of each method (default: %(default)s)",
     )
     parser.add_argument(
         "--opts", nargs="+", default=[], metavar="A.B=VALUE", help="changes to all configurations"
@@ -82,7 +90,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Trains where asked for, measures, writes."""
+    """Train where asked for, measure, and write the comparison."""
     refuse_contradictions(arguments)
     from comparing.methods import read_methods, refuse_other_data
 
@@ -100,7 +108,7 @@ def compare(arguments: argparse.Namespace) -> None:
 
 
 def refuse_contradictions(arguments: argparse.Namespace) -> None:
-    """What argparse cannot tell."""
+    """Refuse flags that contradict each other."""
     paths, configs = arguments.model_paths, arguments.configs
     if (paths is None) == (arguments.train_seconds is None):
         raise UsageError(
@@ -114,7 +122,7 @@ def refuse_contradictions(arguments: argparse.Namespace) -> None:
 
 
 def measure_method(method: Method, arguments: argparse.Namespace) -> dict[str, Any]:
-    """All figures of one method, trained first where it has no weights."""
+    """Measure one method, trained first where it has no weights."""
     from comparing.training import Recipe, call, told_training, train_for
 
     from panoptic_deeplab.files import read_json
@@ -137,17 +145,17 @@ def measure_method(method: Method, arguments: argparse.Namespace) -> dict[str, A
     call("-m", "comparing.measure", *options, *opts)
     training = told_training(weights)
     about = {"name": method.name, "config": method.config.path, "weights": str(weights)}
-    told = {"training": None if training is None else asdict(training)}
-    return about | told | read_json(folder / "measured.json")
+    trained = {"training": None if training is None else asdict(training)}
+    return about | trained | read_json(folder / "measured.json")
 
 
 def write_comparison(
     methods: Sequence[Method], measured: Sequence[dict[str, Any]], arguments: argparse.Namespace
 ) -> None:
-    """Puts all side by side."""
+    """Write the comparison of the measured methods."""
     from benchmarking.machine import describe_machine
+    from comparing.images import choose_images, draw_images
     from comparing.pages import write_pages
-    from comparing.pictures import choose_images, draw_images
 
     config = methods[0].config
     threads = int(os.environ.get("OMP_NUM_THREADS", 1))

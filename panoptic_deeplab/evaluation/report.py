@@ -1,4 +1,4 @@
-"""Results for people (a table) and for programs (JSON)."""
+"""Results of several evaluators as one dictionary and as a table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ NOT_MEASURED, UNKNOWN = "-", "n/a"
 
 
 def merge_results(results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Make one dict of what the evaluators computed, whichever they are.
+    """Merge the results of the evaluators into one dictionary.
 
-    Everything stays where its evaluator put it; the entries of `per_class` are joined by class
-    name, a bare number there being the class's `iou`.
+    Keys stay as the evaluators name them; the entries of `per_class` are joined by class name,
+    where a bare number is the class's `iou`.
     """
     merged: dict[str, Any] = {}
     per_class: dict[str, dict[str, Any]] = {}
@@ -30,10 +30,10 @@ def merge_results(results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def format_table(results: Mapping[str, Any], info: DatasetInfo) -> str:
-    """A plain-text table of merged results, in percent.
+    """Format merged results as a plain-text table, in percent.
 
-    `n/a` marks what cannot be said (the class never occurred), `-` what does not apply or was not
-    measured; measures that no evaluator gave have no column.
+    `n/a` marks undefined values (the class never occurred), `-` values that do not apply or were
+    not measured; measures that no evaluator computed have no column.
 
     Args:
         results: what `merge_results` returns.
@@ -62,7 +62,7 @@ def _percent(value: float | None) -> str:
 
 
 def align(rows: list[list[str]], rules: tuple[int, ...]) -> str:
-    """First column to the left, others to the right; a rule before the rows numbered in `rules`."""
+    """Align the first column left and the others right; draw a rule before the `rules` rows."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()

@@ -336,8 +336,8 @@ def test_quick_runs(subject: str, comparisons: int, tmp_path: Path, capfd) -> No
         assert entry.keys() >= KEYS
         assert entry["name"].startswith(f"{subject}: ")
         assert min(entry["seconds"], entry["baseline_seconds"]) > 0
-    with Image.open(tmp_path / "r.png") as picture:
-        assert picture.width == 1280
+    with Image.open(tmp_path / "r.png") as image:
+        assert image.width == 1280
     assert subject.upper() in capfd.readouterr().out
 
 

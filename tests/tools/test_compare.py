@@ -15,9 +15,9 @@ import paddle
 import pytest
 from comparing import training
 from comparing.errors import KINDS, ErrorCounts, find_mistakes
+from comparing.images import arrange, choose_images
 from comparing.methods import Method, refuse_other_data, unique_name
 from comparing.pages import render
-from comparing.pictures import arrange, choose_images
 from comparing.report import tables
 from comparing.training import Recipe, schedule_overrides, told_training, train_for
 
@@ -166,7 +166,7 @@ def test_the_kinds_add_up_to_the_false_negatives_of_panoptic_quality() -> None:
     assert set(told["Stuff"]) == {"annotated", "missed", "wrong class", "bad mask", "false"}
 
 
-def test_the_quality_of_an_image_is_panoptic_quality_in_one_pot() -> None:
+def test_the_quality_of_an_image_is_panoptic_quality_with_all_classes_pooled() -> None:
     """Road found with IoU 32 / 48, one car missed: (2 / 3) / (1 + 1 / 2)."""
     truth, result = segment_map(ROADS + "55550000 " * 4), segment_map(ROADS + "11110000 " * 4)
     found = find_mistakes(Prediction(result.ids, result.segments), truth, INFO)
@@ -182,7 +182,7 @@ def metrics(costs: dict[int, float]) -> str:
     return "".join(f"{json.dumps(row)}\n" for row in rows)
 
 
-def test_what_a_run_tells_of_its_training(tmp_path: Path) -> None:
+def test_time_and_images_of_a_training_are_read_from_its_run(tmp_path: Path) -> None:
     """10 steps of 2 s, 10 of 1 s, 10 of 0.5 s."""
     (tmp_path / "metrics.jsonl").write_text(metrics({10: 2.0, 20: 1.0, 30: 0.5}))
     (tmp_path / "iter_30").mkdir()
@@ -307,7 +307,7 @@ def comparison() -> dict[str, Any]:
     }
 
 
-def test_the_worst_images_and_those_that_tell_methods_apart_are_chosen_once() -> None:
+def test_the_worst_images_and_the_largest_differences_are_chosen_once() -> None:
     methods = [method("a", 0.5, [0.1, 0.9, 0.5, 0.6]), method("b", 0.25, [0.3, 0.2, 0.5, 0.7])]
     chosen = choose_images(methods, 1)
     assert [(entry.index, entry.why) for entry in chosen] == [
@@ -318,7 +318,7 @@ def test_the_worst_images_and_those_that_tell_methods_apart_are_chosen_once() ->
     assert chosen[0].mistakes == {"a": {"merged": 2}, "b": {"merged": 2}}
 
 
-def test_tables_stress_what_is_better_and_only_that() -> None:
+def test_tables_highlight_better_values_and_only_those() -> None:
     quality, cost, things, _, classes = tables(comparison())
     assert quality.rows[0] == ["PQ", "50.0", "25.0"]
     assert quality.best[0] == [1]
@@ -376,7 +376,7 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(folder: Path) -> None:
     assert "@import" not in text
     assert "url(" not in text
     assert page.tags.count("table") == 5
-    for title in ("Quality", "Cost", "PQ by class", "What this tells, and what it does not"):
+    for title in ("Quality", "Cost", "PQ by class", "What this shows, and what it does not"):
         assert title in page.texts
     assert "a<script>" in page.texts, "names are text, whatever is in them"
     assert "prefers-color-scheme:dark" in text
@@ -391,12 +391,12 @@ def test_markdown_has_the_same_tables_and_escapes_names(folder: Path) -> None:
         assert line.count("|") == 4
 
 
-def test_pictures_stand_two_in_a_row_without_their_legends() -> None:
+def test_images_stand_two_in_a_row_without_their_legends() -> None:
     """60 x 100, two methods enlarged twice, with a legend of 30 below."""
     image = np.zeros((60, 100, 3), np.uint8)
     panel = np.full((150, 200, 3), 200, np.uint8)
     panel[120:] = 7
-    sheet = arrange(image, {"truth": panel, "a": panel, "b": panel})
+    sheet = arrange(image, {"ground truth": panel, "a": panel, "b": panel})
     assert sheet.shape[1] >= 2 * 200
     assert 2 * 120 < sheet.shape[0] < 2 * 150
     assert not (sheet == 7).all(axis=2).any()
@@ -467,9 +467,9 @@ def test_two_methods_from_weights_to_page(
     options += ["--opts", "val_dataset.transforms=[]"]
     assert compare.main([*options, "--save_dir", str(out), "--worst", "1"]) == 0
 
-    told = json.loads((out / "comparison.json").read_text())
-    assert [m["name"] for m in told["methods"]] == ["tiny", "tiny_top_down"]
-    for measured, config in zip(told["methods"], configs, strict=True):
+    comparison_json = json.loads((out / "comparison.json").read_text())
+    assert [m["name"] for m in comparison_json["methods"]] == ["tiny", "tiny_top_down"]
+    for measured, config in zip(comparison_json["methods"], configs, strict=True):
         model = Config(config).model
         trained = sum(p.size for p in model.parameters() if not p.stop_gradient)
         assert measured["parameters"] == trained
@@ -482,8 +482,8 @@ def test_two_methods_from_weights_to_page(
         for name, counts in kinds.items():
             not_found = sum(n for k, n in counts.items() if k not in ("annotated", "false"))
             assert not_found == per_class[name]["fn"]
-    pictures = sorted((out / "pictures").iterdir())
-    assert len(pictures) == len(told["pictures"]) >= 1
+    images = sorted((out / "pictures").iterdir())
+    assert len(images) == len(comparison_json["pictures"]) >= 1
     page = Page((out / "index.html").read_text())
-    assert page.tags.count("img") == len(pictures)
+    assert page.tags.count("img") == len(images)
     assert "tiny_top_down" in (out / "comparison.md").read_text().replace("\\", "")

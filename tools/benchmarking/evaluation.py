@@ -2,8 +2,8 @@
 
 Both sides use one process, and one thread of ours, for everything: where the official tool spreads
 its work over a pool (PQ), the function that each of its processes runs is timed. Its printing goes
-to /dev/null. The scenes are those of `make_scenes.py`; the predictions are the truth moved by some
-pixels, with some segments of a wrong class.
+to /dev/null. The scenes are those of `make_scenes.py`; the predictions are the annotations moved
+by some pixels, with some segments of a wrong class.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
     linked = [link_many(files, folder / f"times_{count}", count) for count in (many, few)]
     for name, prepare in (("PQ", prepare_pq), ("PQ, IoU, AP", prepare_all_maps)):
         yield Comparison(
-            f"{name}: {many:,} pictures",
+            f"{name}: {many:,} images",
             *(Implementation(partial(prepare, files)) for files in linked),
-            f"ours, {few} pictures",
+            f"ours, {few} images",
             goal_memory=1.2,
             note="the memory compared is what scoring takes beyond the loaded libraries",
         )
@@ -123,7 +123,7 @@ def prepare_pq_maps(files: Files) -> Call:
 
 
 def official_pq_maps(files: Files) -> Call:
-    """The official counting with maps in place of files; colours need no decoding either."""
+    """The official counting with maps in place of files; colors need no decoding either."""
     from panoptic_deeplab.files import read_json
     from panoptic_deeplab.formats.images import read_ids
 
@@ -153,7 +153,7 @@ def _paired(truth: Mapping[str, Any], predicted: Mapping[str, Any]) -> list[tupl
 
 
 def same_pq(ours: Mapping[str, Any], official: Mapping[str, Any]) -> None:
-    """Refuses other PQ, SQ or RQ."""
+    """Refuse other PQ, SQ or RQ."""
     for group in ("All", "Things", "Stuff"):
         for key in ("pq", "sq", "rq"):
             _same(f"{group} {key}", ours[group][key], official[group][key])
@@ -191,15 +191,15 @@ def prepare_ap_maps(files: Files) -> Call:
 
 
 def official_ap_maps(files: Files) -> Call:
-    """The official matching with pictures that are decoded already."""
+    """The official matching with images that are decoded already."""
     from PIL import Image
 
     tool, settings, predicted, annotated = _official_ap(files)
-    pictures = {}
+    images = {}
     for path in [*map(Path, annotated), *files.masks.rglob("*.png")]:
-        pictures[os.path.abspath(path)] = Image.open(path)
-        pictures[os.path.abspath(path)].load()
-    tool.Image = SimpleNamespace(open=lambda path: pictures[os.path.abspath(path)])
+        images[os.path.abspath(path)] = Image.open(path)
+        images[os.path.abspath(path)].load()
+    tool.Image = SimpleNamespace(open=lambda path: images[os.path.abspath(path)])
     return partial(_official_ap_averages, tool, settings, predicted, annotated)
 
 
@@ -228,7 +228,7 @@ def _official_ap_averages(tool: Any, settings: Any, predicted: list, annotated: 
 
 
 def same_ap(ours: Mapping[str, Any], official: Mapping[str, Any]) -> None:
-    """Refuses another AP."""
+    """Refuse another AP."""
     _same("AP", ours["allAp"], official["allAp"])
 
 
@@ -254,7 +254,7 @@ def official_iou(files: Files) -> Call:
 
 
 def same_iou(ours: Mapping[str, Any], official: Mapping[str, Any]) -> None:
-    """Refuses another mean IoU or iIoU."""
+    """Refuse another mean IoU or iIoU."""
     for key in ("averageScoreClasses", "averageScoreInstClasses"):
         _same(key, ours[key], official[key])
 
@@ -298,13 +298,13 @@ def _own_labels(files: Files) -> Path:
 
 
 def _prepared(path: Path) -> dict[str, Any]:
-    """How large the written files are: names and bytes."""
+    """Names of the written files, and their sizes in bytes."""
     files = [path, *sorted(path.with_suffix("").iterdir())]
     return {file.name: file.stat().st_size for file in files}
 
 
 def same_pngs(ours: Mapping[str, int], official: Mapping[str, int]) -> None:
-    """Refuses other files. (That they hold the same is what the tests of the converter hold.)"""
+    """Refuse other files. (That they hold the same is what the tests of the converter hold.)"""
     if ours.keys() != official.keys():
         raise DisagreementError(f"other files: {sorted(ours.keys() ^ official.keys())}")
 

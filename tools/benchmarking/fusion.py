@@ -17,8 +17,7 @@ from benchmarking.processes import Call
 INSTANCES, FEW = 100, 8
 MASK_SIDE = 28
 MIN_STUFF_AREA = 2048
-SURENESS = 6.0
-"""The logit in the middle of a mask."""
+MAX_LOGIT = 6.0  # in the middle of a mask
 
 
 def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
@@ -38,7 +37,7 @@ def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
 
 
 def same_ids(ours: np.ndarray, baseline: np.ndarray) -> None:
-    """Refuses two id maps that differ anywhere."""
+    """Refuse two id maps that differ anywhere."""
     different = int((ours != baseline).sum())
     if different:
         raise DisagreementError(f"{different} of {ours.size} pixels have another id")
@@ -60,7 +59,7 @@ def prepare_ours(size: Size, count: int) -> Call:
 
 
 def prepare_plain(size: Size, count: int) -> Call:
-    """Panoptic ids by the formula as it reads, the upsampling included."""
+    """Panoptic ids by the plain formula, upsampling included."""
     import paddle
     import paddle.nn.functional as F
 
@@ -83,14 +82,14 @@ def prepare_plain(size: Size, count: int) -> Call:
 
 
 def outputs_of(size: Size, count: int) -> dict[str, Any]:
-    """The outputs of EfficientPS for one picture with ellipses on it."""
+    """The outputs of EfficientPS for one image with ellipses on it."""
     things = ellipses(size, count, np.random.default_rng(0))
     boxes = [
         [x - b, y - a, x + b, y + a]
         for (y, x), (a, b) in ((thing.middle, thing.half_axes) for thing in things)
     ]
-    cells = (np.arange(MASK_SIDE) + 0.5) / MASK_SIDE * 2 - 1
-    mask = SURENESS * (1 - cells[:, None] ** 2 - cells**2)
+    positions = (np.arange(MASK_SIDE) + 0.5) / MASK_SIDE * 2 - 1
+    mask = MAX_LOGIT * (1 - positions[:, None] ** 2 - positions**2)
     return {
         "semantic": network_outputs(size, count)["semantic"],
         "boxes": np.array(boxes, np.float32),

@@ -1,4 +1,4 @@
-"""On what it was measured."""
+"""The machine that was measured on."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def describe_machine(threads: int) -> dict[str, str | int | float]:
 
 
 def processor() -> str:
-    """Its name, where the system tells."""
+    """The name of the processor, where the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     except OSError:

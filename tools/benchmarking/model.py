@@ -12,17 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarking import exported
 from benchmarking.comparison import Comparison, DisagreementError, Entry, Implementation
-from benchmarking.exported import (
-    checkpoint,
-    configuration,
-    export,
-    for_one_size,
-    installed_runtimes,
-    load,
-    network_input,
-    sample_image,
-)
 from benchmarking.processes import Call
 from benchmarking.train_step import OWN_CHOICE, QUICK, RESNET, Recipe
 from panoptic_deeplab.normalization import Normalization
@@ -32,16 +23,16 @@ TOLERANCE = 1e-3  # of an output's largest value
 
 
 def comparisons(folder: Path, quick: bool) -> Iterable[Entry]:
-    """One picture through each runtime that is installed."""
-    recipe = for_one_size(QUICK if quick else RESNET)
-    return network_comparisons(recipe, checkpoint(recipe, folder), folder)
+    """One image through each runtime that is installed."""
+    recipe = exported.for_one_size(QUICK if quick else RESNET)
+    return network_comparisons(recipe, exported.checkpoint(recipe, folder), folder)
 
 
 def network_comparisons(recipe: Recipe, weights: Path, folder: Path) -> Iterable[Entry]:
     """The same for weights that are there; exports go to `folder`."""
-    runtimes = installed_runtimes()
+    runtimes = exported.installed_runtimes()
     size = f"{recipe.crop[1]}x{recipe.crop[0]}"
-    path = export(recipe, weights, folder / "network")
+    path = exported.export(recipe, weights, folder / "network")
     dygraph = partial(prepare_dygraph, recipe, weights)
     reference = Implementation(dygraph, OWN_CHOICE)
     yield Comparison(
@@ -59,7 +50,7 @@ def network_comparisons(recipe: Recipe, weights: Path, folder: Path) -> Iterable
             BASELINE,
             goal=5,
             check=same_outputs,
-            note=f"picture {size}, float32 in, three outputs",
+            note=f"image {size}, float32 in, three outputs",
         )
     small = export_in_int8(recipe, weights, folder)
     sizes = [file.stat().st_size / 1e6 for file in (small, path)]
@@ -69,22 +60,22 @@ def network_comparisons(recipe: Recipe, weights: Path, folder: Path) -> Iterable
             Implementation(partial(prepare_exported, runtime, small, recipe)),
             Implementation(partial(prepare_exported, runtime, path, recipe)),
             "the float32 file",
-            note=f"picture {size}; files of {sizes[0]:.1f} and {sizes[1]:.1f} MB",
+            note=f"image {size}; files of {sizes[0]:.1f} and {sizes[1]:.1f} MB",
         )
 
 
 def export_in_int8(recipe: Recipe, weights: Path, folder: Path) -> Path:
-    """The network in 8 bits, calibrated on the picture that is measured."""
+    """The network in 8 bits, calibrated on the image that is measured."""
     from panoptic_deeplab.formats.images import write_image
 
-    pictures = folder / "pictures"
-    pictures.mkdir()
-    write_image(pictures / "picture.png", sample_image(recipe))
-    return export(recipe, weights, folder / "int8", "--int8", "--calibration", str(pictures))
+    images = folder / "images"
+    images.mkdir()
+    write_image(images / "image.png", exported.sample_image(recipe))
+    return exported.export(recipe, weights, folder / "int8", "--int8", "--calibration", str(images))
 
 
 def same_outputs(ours: list[np.ndarray], dygraph: list[np.ndarray]) -> None:
-    """Refuses outputs that differ."""
+    """Refuse outputs that differ."""
     for output, expected in zip(ours, dygraph, strict=True):
         error = np.abs(output - expected).max() / np.abs(expected).max()
         if not error < TOLERANCE:
@@ -94,8 +85,10 @@ def same_outputs(ours: list[np.ndarray], dygraph: list[np.ndarray]) -> None:
 def prepare_exported(runtime: str, path: Path, recipe: Recipe) -> Call:
     """The exported network."""
     normalization = Normalization.of()
-    values = sample_image(recipe) * normalization.scale + normalization.shift
-    return partial(load(runtime, path), np.ascontiguousarray(values.transpose(2, 0, 1)[None]))
+    values = exported.sample_image(recipe) * normalization.scale + normalization.shift
+    return partial(
+        exported.load(runtime, path), np.ascontiguousarray(values.transpose(2, 0, 1)[None])
+    )
 
 
 def prepare_dygraph(recipe: Recipe, weights: Path) -> Call:
@@ -104,8 +97,8 @@ def prepare_dygraph(recipe: Recipe, weights: Path) -> Call:
 
     from panoptic_deeplab.export.description import NETWORK_OUTPUTS
 
-    config = configuration(recipe, weights)
-    images = network_input(config, recipe)
+    config = exported.configuration(recipe, weights)
+    images = exported.network_input(config, recipe)
 
     def run() -> list[np.ndarray]:
         with paddle.no_grad():

@@ -1,4 +1,4 @@
-"""EfficientPS's fusion as its formula reads: a map of the whole image for every instance.
+"""EfficientPS's fusion by its plain formula: a map of the whole image for every instance.
 
 What `panoptic_deeplab.fusion.adaptive` is compared with, in results and in time.
 """
@@ -68,7 +68,7 @@ def plain_fusion(
 
 
 def _paste_everywhere(mask: np.ndarray, box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """[H, W] float32: bilinear from four neighbours each, those outside the mask being 0."""
+    """[H, W] float32: bilinear from four neighbors each, those outside the mask being 0."""
     x0, y0, x1, y1 = box.astype(np.float64)
     height, width = mask.shape
     rows = (np.arange(size[0]) + 0.5 - y0) / (y1 - y0) * height - 0.5

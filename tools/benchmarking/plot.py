@@ -1,4 +1,4 @@
-"""Results as an image: a bar for each, as long as it is many times as fast."""
+"""Results as an image: a bar for each, its length the speedup."""
 
 from __future__ import annotations
 
@@ -20,15 +20,20 @@ COLORS = {True: "#4682b4", False: "#dc143c", None: "#be9999"}
 MEANINGS = {True: "goal reached", False: "goal missed", None: "no goal"}
 INK, FAINT, LINE = "#1e1e22", "#787880", "#e2e2e6"
 
-_DPI, _WIDTH, _ROW, _FRAME = 100, 12.8, 0.52, 2.2  # inches: of the image, of a result, of the rest
+_DPI, _WIDTH, _ROW, _FRAME = (
+    100,
+    12.8,
+    0.52,
+    2.2,
+)  # inches: image width, row of a result, everything else
 
 
 def draw_plot(measured: Sequence[Measured], machine: Mapping[str, Any]) -> np.ndarray:
-    """[H, W, 3] uint8 RGB."""
+    """Draw the results: [H, W, 3] uint8 RGB."""
     height = _FRAME + _ROW * len(measured)
     figure = Figure((_WIDTH, height), dpi=_DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
-    figure.text(0.025, 1 - 0.4 / height, "How many times as fast", size=21, color=INK)
+    figure.text(0.025, 1 - 0.4 / height, "Speedup", size=21, color=INK)
     figure.text(
         0.025, 1 - 0.5 / height, format_machine(machine), size=9, color=FAINT, va="top", wrap=True
     )
@@ -54,14 +59,14 @@ def draw_plot(measured: Sequence[Measured], machine: Mapping[str, Any]) -> np.nd
 
 
 def factors(result: Result) -> list[float]:
-    """The length of its bar and, where there is a goal, the goal's place."""
+    """The length of a result's bar and, where there is a goal, its position."""
     if result.is_of_memory:
         return [result.memory_ratio, result.goal_memory]
     return [result.speedup] if result.goal is None else [result.speedup, result.goal]
 
 
 def _draw_result(axis: Any, y: int, subject: str, result: Result) -> None:
-    """A bar from 1 to the factor, a line at the goal, and what was compared in words."""
+    """Draw a bar from 1 to the factor, a line at the goal, and what was compared in words."""
     factor, *goal = factors(result)
     axis.barh(y, factor - 1, 0.45, 1, color=COLORS[result.reached])
     for place in goal:

@@ -34,7 +34,7 @@ def to_json(measured: Sequence[Measured], machine: Mapping[str, Any]) -> list[di
 
 
 def format_heading(subject: str) -> str:
-    """The heads of the columns."""
+    """The headings of the columns."""
     return "\n".join(["", _line((subject.upper(), *_HEADS[1:])), "-" * _COLUMNS])
 
 
@@ -44,7 +44,7 @@ def format_result(result: Result) -> str:
 
 
 def format_notes(results: Sequence[Result]) -> list[str]:
-    """What else is to be known."""
+    """The notes of the results, wrapped."""
     notes = [f"{result.name}: {result.note}" for result in results if result.note]
     return [line for note in notes for line in wrap(note, _COLUMNS, subsequent_indent="  ")]
 
@@ -72,7 +72,7 @@ def _rows(result: Result) -> list[str]:
 
 
 def memory_in_words(result: Result) -> str:
-    """What memory was aimed at and got, '' where nothing was."""
+    """Memory needed and aimed at, '' where there is no such goal."""
     if result.goal_mb is not None:
         return f"{amount(result.peak_mb)} of {result.goal_mb:g} MB"
     if result.goal_memory is not None:
@@ -104,12 +104,12 @@ def times(factor: float) -> str:
 
 
 def amount(megabytes: float) -> str:
-    """Whole megabytes, '?' where nobody knows."""
+    """Whole megabytes, '?' where unknown."""
     return "?" if math.isnan(megabytes) else f"{megabytes:.0f}"
 
 
 def three_digits(value: float) -> str:
-    """At most three digits that matter, whole numbers whole.
+    """At most three significant digits, integers without a point.
 
     >>> three_digits(8.0), three_digits(0.8512), three_digits(1234.5)
     ('8', '0.85', '1234')
@@ -120,7 +120,7 @@ def three_digits(value: float) -> str:
 
 
 def format_machine(machine: Mapping[str, Any]) -> str:
-    """On what it was measured, in a few lines."""
+    """Describe the machine in a few lines."""
     versions = [
         f"{name} {value}"
         for name, value in machine.items()

@@ -1,4 +1,4 @@
-"""Scenes and made-up predictions of them, in every form that is scored."""
+"""Scenes and synthetic predictions of them, in every form that is scored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from panoptic_deeplab.structures import PanopticMap, Prediction, Segment
 SHIFT = (4, 6)
 """Pixels (y, x) by which a prediction is off."""
 WRONG = 9
-"""Every which segment has the class of another."""
+"""Every ninth segment has a wrong class."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Files:
         labels: Cityscapes' gtFine.
         truth_json, truth_pngs: COCO panoptic form of its `val`.
         predicted_json, predicted_pngs: the same of the predictions.
-        predicted_labels: predicted label ids, a PNG a picture.
+        predicted_labels: predicted label ids, one PNG per image.
         masks: predicted instances, as in a submission to Cityscapes.
     """
 
@@ -67,10 +67,10 @@ class Files:
         )
 
     def read_maps(self) -> Iterator[tuple[Prediction, PanopticMap]]:
-        """Predictions and annotations, one picture at a time."""
+        """Predictions and annotations, one image at a time."""
         for annotation in read_annotations(self.truth_json, CITYSCAPES):
             truth = read_panoptic_map(self.truth_pngs / annotation.file_name, annotation.segments)
-            yield Prediction(*predict_badly(truth)), truth
+            yield Prediction(*with_errors(truth)), truth
 
     def maps(self) -> list[tuple[Prediction, PanopticMap]]:
         """The same, all at once."""
@@ -78,7 +78,7 @@ class Files:
 
 
 def write_files(root: Path, size: tuple[int, int], count: int, workers: int) -> Files:
-    """Makes scenes and predicts them, badly enough."""
+    """Make scenes, and predictions of them with errors."""
     from make_scenes import make_scenes
 
     make_scenes(root, {"val": count}, size, seed=0, workers=workers)
@@ -90,9 +90,9 @@ def write_files(root: Path, size: tuple[int, int], count: int, workers: int) -> 
 
 
 def _write_prediction(files: Files, annotation: Annotation) -> dict[str, Any]:
-    """Writes one picture's predictions and returns its entry of the JSON."""
+    """Write one image's predictions and return its entry of the JSON."""
     truth = read_panoptic_map(files.truth_pngs / annotation.file_name, annotation.segments)
-    ids, segments = predict_badly(truth)
+    ids, segments = with_errors(truth)
     write_ids(files.predicted_pngs / annotation.file_name, ids)
     labels = _table(segments, [LABEL_IDS[segment.category] for segment in segments])[ids]
     write_image(files.predicted_labels / f"{annotation.image_id}.png", labels.astype(np.uint8))
@@ -107,7 +107,7 @@ def _write_prediction(files: Files, annotation: Annotation) -> dict[str, Any]:
     }
 
 
-def predict_badly(truth: PanopticMap) -> tuple[np.ndarray, list[Segment]]:
+def with_errors(truth: PanopticMap) -> tuple[np.ndarray, list[Segment]]:
     """The truth moved by some pixels, some segments taken for the next thing or stuff class."""
     ids = np.roll(truth.ids, SHIFT, (0, 1))
     segments = []
@@ -142,7 +142,7 @@ def _table(segments: Sequence[Segment], values: Sequence[int]) -> np.ndarray:
 
 
 def link_many(files: Files, root: Path, count: int) -> Files:
-    """COCO panoptic files of `count` pictures: the same PNGs again and again, by hard links."""
+    """COCO panoptic files of `count` images: the same PNGs again and again, by hard links."""
     linked = Files.below(root)
     for json, pngs, source_json, source_pngs in (
         (linked.truth_json, linked.truth_pngs, files.truth_json, files.truth_pngs),

@@ -37,9 +37,9 @@ CONFIG = (
 )
 CROP, QUICK_CROP = (2049, 1025), (257, 129)  # width, height
 SCALES = (0.5, 1.0, 1.5, 2.0)
-SAMPLES = [(scale, chance) for scale in SCALES for chance in (0, 1)]
-"""Each at a scale, once neither flipped nor distorted, once both in all ways: chance decides in a
-training, and would decide otherwise for one side than for the other."""
+SAMPLES = [(scale, probability) for scale in SCALES for probability in (0, 1)]
+"""A scale, and the probability of a flip and of distortions: 0 or 1, as random draws would differ
+between the two sides."""
 
 
 def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
@@ -62,7 +62,7 @@ def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
         "PaddleSeg, plain targets",
         goal=5,
         check=same_samples,
-        note="scaled by .5 to 2, half of them flipped and distorted; theirs also normalises, which "
+        note="scaled by .5 to 2, half of them flipped and distorted; theirs also normalizes, which "
         "ours leaves to the network",
     )
 
@@ -76,27 +76,27 @@ def make_training_scenes(root: Path, size: Size, count: int, workers: int) -> Pa
 
 
 def same_targets(ours: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> None:
-    """Refuses maps of other values."""
+    """Refuse maps of other values."""
     for name in MAPS:
         if not np.array_equal(ours[name], plain[name]):
             raise DisagreementError(f"the targets differ in {name}")
 
 
 def same_samples(ours: Sequence[dict[str, Any]], plain: Sequence[dict[str, Any]]) -> None:
-    """Refuses other targets, and pictures that differ by more than a grey value.
+    """Refuse other targets, and images that differ by more than a gray value.
 
-    Of the samples that were made smaller, for there both have no choice of where to cut; a
-    distorted picture is not compared.
+    Only samples scaled down are compared, as both sides then crop the same part; distorted images
+    are not compared.
     """
-    for (scale, chance), sample, expected in zip(SAMPLES, ours, plain, strict=True):
+    for (scale, probability), sample, expected in zip(SAMPLES, ours, plain, strict=True):
         if scale >= 1:
             continue
         same_targets(sample, expected)
         top, left, bottom, right = sample["valid_box"]
-        picture = np.moveaxis(expected["image"], 0, 2)[top:bottom, left:right] * 127.5 + 127.5
-        difference = picture - sample["image"][top:bottom, left:right]
-        if not chance and np.abs(difference).max() > 1.01:
-            raise DisagreementError("the pictures differ by more than a grey value")
+        image = np.moveaxis(expected["image"], 0, 2)[top:bottom, left:right] * 127.5 + 127.5
+        difference = image - sample["image"][top:bottom, left:right]
+        if not probability and np.abs(difference).max() > 1.01:
+            raise DisagreementError("the images differ by more than a gray value")
 
 
 # --- the targets alone ---
@@ -118,13 +118,13 @@ def prepare_ours(size: Size) -> Call:
 
 
 def prepare_plain(size: Size) -> Call:
-    """The same maps, plainly."""
+    """The same maps by the plain statement."""
     sample = annotated_sample(size, INSTANCES)
     return partial(plain_targets, sample["panoptic"], sample["segments"])
 
 
 def plain_targets(ids: np.ndarray, segments: Sequence[Segment]) -> dict[str, np.ndarray]:
-    """The training maps of [H, W] ids: for each segment a mask of the whole picture.
+    """The training maps of [H, W] ids: for each segment a mask of the whole image.
 
     The maps, their types and the steps to them are those of PaddleSeg's contrib/PanopticDeepLab,
     `foreground`, which it makes as well, among them.
@@ -132,7 +132,7 @@ def plain_targets(ids: np.ndarray, segments: Sequence[Segment]) -> dict[str, np.
     from panoptic_deeplab.formats.cityscapes import CITYSCAPES
 
     def where(segment: Segment) -> np.ndarray:
-        return ids == segment.id  # looked for anew for every map, as they do
+        return ids == segment.id  # computed again for every map, as in the reference
 
     semantic = np.full(ids.shape, IGNORED, np.uint8)
     foreground, center_weights, offset_weights = np.zeros((3, *ids.shape), np.uint8)
@@ -168,7 +168,7 @@ def plain_targets(ids: np.ndarray, segments: Sequence[Segment]) -> dict[str, np.
 
 
 def plain_gaussian(heatmap: np.ndarray, middle: Sequence[float]) -> None:
-    """Draws a Gaussian into a heat map [H, W], the larger value where two meet."""
+    """Draw a Gaussian into a center heatmap [H, W], keeping the larger value where two overlap."""
     reach = 3 * SIGMA + 1
     axis = np.arange(-reach, reach + 1, dtype=np.float64)
     window = np.exp(-(axis[:, None] ** 2 + axis**2) / (2 * SIGMA**2)).astype(np.float32)
@@ -188,17 +188,17 @@ def prepare_samples(root: Path, crop: tuple[int, int]) -> Call:
     from panoptic_deeplab.engine.loading import TrainingSamples
 
     sources = []
-    for scale, chance in SAMPLES:
+    for scale, probability in SAMPLES:
         transforms = {
             "0": {"min_scale_factor": scale, "max_scale_factor": scale},
             "1": {"crop_size": f"[{crop[0]},{crop[1]}]"},
-            "2": {"prob": chance},
-            "3": distortion(chance),
+            "2": {"prob": probability},
+            "3": distortion(probability),
         }
         changes = [f"train_dataset.dataset_root={root}"]
         changes += [
-            f"train_dataset.transforms.{place}.{name}={value}"
-            for place, arguments in transforms.items()
+            f"train_dataset.transforms.{index}.{name}={value}"
+            for index, arguments in transforms.items()
             for name, value in arguments.items()
         ]
         config = Config(str(CONFIG), changes)
@@ -206,15 +206,15 @@ def prepare_samples(root: Path, crop: tuple[int, int]) -> Call:
     return lambda: [source[0, number // 2] for number, source in enumerate(sources)]
 
 
-def distortion(chance: int) -> dict[str, float]:
+def distortion(probability: int) -> dict[str, float]:
     """The arguments of `RandomDistort`, ours and theirs: as configured, but always or never."""
     kinds = ("brightness", "contrast", "saturation")
     ranges = {f"{kind}_range": 0.4 for kind in kinds}
-    return ranges | {f"{kind}_prob": chance for kind in (*kinds, "hue")}
+    return ranges | {f"{kind}_prob": probability for kind in (*kinds, "hue")}
 
 
 def prepare_plain_samples(root: Path, crop: tuple[int, int]) -> Call:
-    """The same by PaddleSeg's transforms on float pictures and three-channel annotations."""
+    """The same by PaddleSeg's transforms on float images and three-channel annotations."""
     from paddleseg import transforms as T
 
     from panoptic_deeplab.datasets import CityscapesPanoptic
@@ -225,12 +225,12 @@ def prepare_plain_samples(root: Path, crop: tuple[int, int]) -> Call:
             [
                 T.ResizeStepScaling(scale, scale),
                 T.RandomPaddingCrop(crop, label_padding_value=(0, 0, 0)),
-                T.RandomHorizontalFlip(chance),
-                T.RandomDistort(**distortion(chance)),
+                T.RandomHorizontalFlip(probability),
+                T.RandomDistort(**distortion(probability)),
                 T.Normalize(),
             ]
         )
-        for scale, chance in SAMPLES
+        for scale, probability in SAMPLES
     ]
 
     def run() -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""Two or more methods on one data set: what they score, what they cost, where they go wrong.
+"""Two or more methods on one data set: their scores, costs and mistakes.
 
-`training` trains each for the same time, `measure` takes the figures of one method in a process of
-its own, `errors` sorts mistakes into kinds, `report` puts the figures of all side by side, `pages`
-writes them as Markdown and HTML.
+`methods` reads the configurations, `training` trains each for the same time, `measure` measures one
+method in a process of its own, `errors` sorts mistakes into kinds, `images` chooses and draws
+images, `report` makes tables of all methods, `pages` writes them as Markdown and HTML.
 """

@@ -14,12 +14,12 @@ first that applies:
 - `missed`: none of these.
 
 Predicted segments that are not matched, not mostly on void or crowd of their class, and did not
-give a kind above its reason are `false`: an instance where there is none (or a piece cut off one
+cause a mistake above are `false`: an instance where there is none (or a piece cut off one
 that is found all the same), or stuff where there is none.
 
 The thresholds 0.5 and 0.1 are those of TIDE (Bolya et al., ECCV 2020). So `wrong class` + `merged`
 + `split` + `bad mask` + `missed` is PQ's number of false negatives; `false` are those of its false
-positives that are no reason of another mistake.
+positives that are not the cause of another mistake.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from panoptic_deeplab.evaluation.panoptic_quality import (
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction
 
 TOUCHING_IOU = 0.1
-MOST = 0.5
+MAJORITY = 0.5
 
 KINDS = ("missed", "merged", "split", "wrong class", "bad mask", "false")
-OF_THINGS_ONLY = ("merged", "split")
+THINGS_ONLY = ("merged", "split")
 
 
 @dataclass(frozen=True)
 class Mistakes:
-    """What one image's prediction gets right and wrong.
+    """The mistakes of one image's prediction.
 
     Attributes:
         of_truth: for each annotated segment that is no crowd its class, and its kind or '' if it
             is found.
         false: classes of the predicted segments that are `false`.
-        quality: 0..1, PQ of the image with all classes in one pot; 1 where there is nothing to
-            find and nothing is predicted.
+        quality: 0..1, PQ of the image with all classes pooled; 1 where nothing is annotated and
+            nothing predicted.
     """
 
     of_truth: list[tuple[int, str]]
@@ -61,31 +61,31 @@ class Mistakes:
     quality: float
 
     def by_kind(self) -> dict[str, int]:
-        """How many of each kind that occurs."""
+        """The number of each kind that occurs."""
         counts = Counter(kind for _, kind in self.of_truth if kind)
         counts["false"] += len(self.false)
         return {kind: counts[kind] for kind in KINDS if counts[kind]}
 
 
 def find_mistakes(prediction: Prediction, truth: PanopticMap, info: DatasetInfo) -> Mistakes:
-    """The mistakes of one image.
+    """Find the mistakes of one image.
 
     Raises:
         DataError: prediction and annotation cannot be compared (sizes, ids, categories, areas).
     """
-    judge = _Judge(measure_overlaps(prediction, truth), info)
-    kinds = [judge.kind(row) for row in range(len(judge.truth_classes))]
-    kept = [row for row, is_crowd in enumerate(judge.crowd) if not is_crowd]
-    false = ~judge.matches.any(axis=0) & ~judge.ignored & ~judge.is_reason
+    image = _ImageMistakes(measure_overlaps(prediction, truth), info)
+    kinds = [image.kind(row) for row in range(len(image.truth_classes))]
+    kept = [row for row, is_crowd in enumerate(image.crowd) if not is_crowd]
+    false = ~image.matches.any(axis=0) & ~image.ignored & ~image.is_cause
     return Mistakes(
-        [(int(judge.truth_classes[row]), kinds[row]) for row in kept],
-        judge.predicted_classes[false].tolist(),
-        judge.quality(),
+        [(int(image.truth_classes[row]), kinds[row]) for row in kept],
+        image.predicted_classes[false].tolist(),
+        image.quality(),
     )
 
 
-class _Judge:
-    """The overlaps of one image, and which predictions have been a reason so far."""
+class _ImageMistakes:
+    """The overlaps of one image, and which predictions have caused a mistake so far."""
 
     def __init__(self, overlaps: Overlaps, info: DatasetInfo) -> None:
         self.truth_classes = categories_of(overlaps.truth, info.num_classes)
@@ -97,7 +97,7 @@ class _Judge:
         self.iou = intersections_over_unions(overlaps, comparable)  # [G, P]
         self.same_class = self.truth_classes[:, np.newaxis] == self.predicted_classes
         self.matches = self.same_class & (self.iou > MATCHING_IOU)
-        self.is_reason = np.zeros(len(self.predicted_classes), bool)
+        self.is_cause = np.zeros(len(self.predicted_classes), bool)
 
         is_thing = np.isin(np.arange(info.num_classes), info.thing_ids)
         self.is_thing = is_thing[self.truth_classes]
@@ -106,21 +106,21 @@ class _Judge:
         counted = overlaps.prediction_areas - overlaps.on_void
         self.shared = overlaps.shared
         self.truth_areas = overlaps.truth_areas
-        self.holds_most = pairs & (overlaps.shared > MOST * self.truth_areas[:, np.newaxis])
-        self.lies_inside = pairs & (overlaps.shared > MOST * counted)
+        self.holds_majority = pairs & (overlaps.shared > MAJORITY * self.truth_areas[:, np.newaxis])
+        self.lies_inside = pairs & (overlaps.shared > MAJORITY * counted)
 
     def kind(self, row: int) -> str:
         """The kind of an annotated segment, '' for one that is found, or a crowd."""
         if self.crowd[row] or self.matches[row].any():
             return ""
-        for name, reasons in (
+        for name, causes in (
             ("wrong class", self._other_classes(row)),
             ("merged", self._mergers(row)),
             ("split", self._pieces(row)),
             ("bad mask", self._bad_masks(row)),
         ):
-            if reasons.any():
-                self.is_reason |= reasons
+            if causes.any():
+                self.is_cause |= causes
                 return name
         return "missed"
 
@@ -132,26 +132,26 @@ class _Judge:
         return float(self.iou[self.matches].sum() / weight) if weight else 1.0
 
     def _other_classes(self, row: int) -> np.ndarray:
-        """[P] which predictions are it, but for the class."""
+        """[P] bool: predictions of another class that match it."""
         return ~self.same_class[row] & (self.iou[row] > MATCHING_IOU)
 
     def _mergers(self, row: int) -> np.ndarray:
-        """[P] which predictions hold most of it and most of another."""
-        return self.holds_most[row] & (self.holds_most.sum(axis=0) > 1)
+        """[P] bool: predictions that hold most of it and most of another segment."""
+        return self.holds_majority[row] & (self.holds_majority.sum(axis=0) > 1)
 
     def _pieces(self, row: int) -> np.ndarray:
-        """[P] the predictions it has fallen into, none for fewer than two."""
+        """[P] bool: the predictions it is split into; none if fewer than two."""
         pieces = self.lies_inside[row]
-        enough = self.shared[row, pieces].sum() > MOST * self.truth_areas[row]
+        enough = self.shared[row, pieces].sum() > MAJORITY * self.truth_areas[row]
         return pieces if pieces.sum() > 1 and enough else np.zeros_like(pieces)
 
     def _bad_masks(self, row: int) -> np.ndarray:
-        """[P] which predictions of its class touch it."""
+        """[P] bool: predictions of its class that overlap it somewhat."""
         return self.same_class[row] & (self.iou[row] > TOUCHING_IOU)
 
 
 class ErrorCounts:
-    """The kinds of all images, by class.
+    """Counts of the kinds over all images, by class.
 
     Args:
         info: the classes.
@@ -163,7 +163,7 @@ class ErrorCounts:
         self.annotated = np.zeros(info.num_classes, np.int64)
 
     def add(self, mistakes: Mistakes) -> None:
-        """Counts one image."""
+        """Count one image."""
         for category, kind in mistakes.of_truth:
             self.annotated[category] += 1
             if kind:
@@ -174,8 +174,8 @@ class ErrorCounts:
     def compute(self) -> dict[str, dict[str, dict[str, int]]]:
         """`Things` and `Stuff`, and under `per_class` each class by its name.
 
-        Each is a dict of `annotated` (segments to find) and the kinds; stuff has no kinds that are
-        of things only.
+        Each is a dict of `annotated` (number of segments) and the kinds; stuff lacks the kinds that
+        exist for things only.
         """
         groups = {"Things": list(self.info.thing_ids), "Stuff": list(self.info.stuff_ids)}
         per_class = {
@@ -187,7 +187,7 @@ class ErrorCounts:
         }
 
     def _sums(self, classes: list[int], are_things: bool) -> dict[str, int]:
-        kinds = [kind for kind in KINDS if are_things or kind not in OF_THINGS_ONLY]
+        kinds = [kind for kind in KINDS if are_things or kind not in THINGS_ONLY]
         return {"annotated": int(self.annotated[classes].sum())} | {
             kind: int(self.kinds[kind][classes].sum()) for kind in kinds
         }

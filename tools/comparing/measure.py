@@ -1,4 +1,4 @@
-"""The figures of one method, in a process of its own: so its memory is its own.
+"""Measure one method, in a process of its own, so that its memory is its own.
 
     python -m comparing.measure --config CONFIG --model_path WEIGHTS --save_dir FOLDER
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from panoptic_deeplab.structures import PanopticMap, Prediction
 
 COUNTED_IMAGES = 5
-"""First images that multiply-adds and memory are taken of; they warm up the timing, too."""
+"""First images, on which multiply-adds and memory are measured; they also warm up the timing."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add_common_arguments(parser)
     parser.add_argument("--model_path", type=Path, required=True, help="weights of the method")
-    parser.add_argument("--save_dir", type=Path, required=True, help="where the figures go")
+    parser.add_argument("--save_dir", type=Path, required=True, help="where the measurements go")
     parser.add_argument("--num_workers", type=not_negative, default=0, help="reading threads")
     return run(measure, parser.parse_args(argv))
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Measures one method and writes what came out."""
+    """Measure one method and write the results."""
     config = load_config(arguments)
     from panoptic_deeplab.engine.checkpoint import refuse_other_classes
     from panoptic_deeplab.engine.predictor import Predictor
@@ -57,7 +57,7 @@ def measure(arguments: argparse.Namespace) -> None:
 
 
 def count_costs(config: Config, predictor: Predictor) -> dict[str, Any]:
-    """Parameters, and what the first images take: multiply-adds, memory.
+    """Count parameters, and multiply-adds and memory of the first images.
 
     Returns:
         `parameters` (trainable values); `multiply_adds` of an image, the mean; `input_size`
@@ -79,13 +79,13 @@ def count_costs(config: Config, predictor: Predictor) -> dict[str, Any]:
 
 
 def predict(predictor: Predictor, samples: Sequence[Mapping[str, Any]]) -> None:
-    """Network and fusion of each sample alone."""
+    """Run network and fusion on one sample at a time."""
     for sample in samples:
         predictor.predict_batch(sample["image"][None], [sample["frame"]])
 
 
 def peak_of(predictor: Predictor, sample: Mapping[str, Any]) -> float:
-    """10^6 bytes that one sample needs, of the device's memory where there is one."""
+    """Peak memory of one sample in 10^6 bytes, on the device where there is one."""
     import paddle
     from benchmarking.processes import measure_call
 
@@ -100,27 +100,27 @@ def peak_of(predictor: Predictor, sample: Mapping[str, Any]) -> float:
 def score(
     config: Config, predictor: Predictor, folder: Path, num_workers: int = 0
 ) -> dict[str, Any]:
-    """Scores, mistakes and times over the whole validation split.
+    """Score the whole validation split, with mistakes and times.
 
     Returns:
-        `scores` as the evaluators compute them; and what `Notebook` computes.
+        `scores` as the evaluators compute them; and what `ImageNotes` computes.
     """
     from panoptic_deeplab.engine.evaluator import evaluate
     from panoptic_deeplab.evaluation import InstanceAP, PanopticQuality, SemanticIoU
 
     evaluators = [kind(config.info) for kind in (PanopticQuality, SemanticIoU, InstanceAP)]
-    notebook = Notebook(config, predictor, folder)
-    results = evaluate(predictor, config.val_dataset, [*evaluators, notebook], num_workers)
-    notes = {key: results.pop(key) for key in Notebook.KEYS}
+    notes_of_images = ImageNotes(config, predictor, folder)
+    results = evaluate(predictor, config.val_dataset, [*evaluators, notes_of_images], num_workers)
+    notes = {key: results.pop(key) for key in ImageNotes.KEYS}
     return notes | {"scores": results}
 
 
-class Notebook:
-    """What is noted of each image as it comes; has the face of an evaluator, for one process.
+class ImageNotes:
+    """Records of each image; an evaluator, for one process.
 
     Args:
         config: of the method.
-        predictor: whose stopwatch is read.
+        predictor: its stopwatch is read.
         folder: where the predictions go.
     """
 
@@ -145,7 +145,7 @@ class Notebook:
         self.before = dict(self.predictor.watch.seconds)
 
     def update(self, prediction: Prediction, truth: PanopticMap) -> None:
-        """Notes the next image of the split."""
+        """Record the next image of the split."""
         from comparing.errors import find_mistakes
 
         now = dict(self.predictor.watch.seconds)
@@ -165,14 +165,14 @@ class Notebook:
         self.before = now
 
     def state(self) -> dict[str, Any]:
-        """Nothing to share: there is one process."""
+        """Empty: there is one process."""
         return {}
 
     def compute(self) -> dict[str, Any]:
-        """Writes the list of predictions.
+        """Write the list of predictions.
 
         Returns:
-            `errors`, as `ErrorCounts.compute`; `images`, the notes; `seconds`, the medians of
+            `errors`, as `ErrorCounts.compute`; `images`, the records; `seconds`, the medians of
             `network` and `fusion` of an image.
         """
         self.files.finish(self.entries)

@@ -43,7 +43,7 @@ def read_methods(
     """
     from paddleseg.utils import logger as paddleseg_log
 
-    paddleseg_log.log_level = 1  # what it loads is of no interest here
+    paddleseg_log.log_level = 1  # its messages on loading are irrelevant here
     methods: list[Method] = []
     for path, own_weights in zip(configs, weights or [None] * len(configs), strict=True):
         changes = tuple(opts)
@@ -56,13 +56,13 @@ def read_methods(
 
 
 def unique_name(name: str, taken: Sequence[str]) -> str:
-    """`name`, or `name-2` and so on."""
+    """`name`, or `name-2` and so on where it is taken."""
     names = [name, *(f"{name}-{number}" for number in range(2, len(taken) + 2))]
     return next(name for name in names if name not in taken)
 
 
 def refuse_other_data(methods: Sequence[Method]) -> None:
-    """Methods are compared on the same images with the same classes, or not at all."""
+    """Refuse methods that are validated on other images or classes than the first one."""
     first = methods[0]
     for method in methods[1:]:
         for what, one, other in zip(

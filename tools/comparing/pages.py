@@ -22,7 +22,7 @@ _DEFINITIONS = {
     "split": "it has fallen into two or more predicted instances",
     "wrong class": "found but for its class: a segment of another class has an IoU above 0.5",
     "bad mask": "a predicted segment of its class has an IoU above 0.1, but not above 0.5",
-    "false": "predicted where there is none, and no reason of a mistake above",
+    "false": "predicted where there is none, and not the cause of a mistake above",
 }
 
 
@@ -30,7 +30,7 @@ def write_pages(comparison: Mapping[str, Any], folder: Path) -> None:
     """Write `comparison.json`, `comparison.md` and `index.html`.
 
     Args:
-        comparison: everything; `pictures` name files below the folder.
+        comparison: all results; `pictures` names files below the folder.
         folder: where to.
     """
     write_json(folder / "comparison.json", comparison, indent=2)
@@ -41,12 +41,12 @@ def write_pages(comparison: Mapping[str, Any], folder: Path) -> None:
 
 
 def render(name: str, comparison: Mapping[str, Any], folder: Path) -> str:
-    """The text of a page.
+    """Render a page.
 
     Args:
         name: of the template.
-        comparison: everything.
-        folder: where the images lie that it names.
+        comparison: all results.
+        folder: holds the images that the comparison names.
     """
     return (
         _environment()
@@ -77,19 +77,19 @@ def _environment() -> Environment:
 
 
 def _shown(image: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """What a template tells of an image, its JPEG included."""
+    """What a template shows of an image, its JPEG included."""
     content = base64.b64encode((folder / image["file"]).read_bytes()).decode("ascii")
     return {
         "image_id": str(image["image_id"]),
         "file": image["file"],
         "why": image["why"],
-        "mistakes": _told_mistakes(image),
+        "mistakes": _mistakes_text(image),
         "content": content,
     }
 
 
-def _told_mistakes(image: Mapping[str, Any]) -> str:
-    """Of one image the quality and mistakes of each method."""
+def _mistakes_text(image: Mapping[str, Any]) -> str:
+    """Describe the quality and mistakes of each method on one image."""
     lines = []
     for name, quality in image["quality"].items():
         counts = image["mistakes"][name]
@@ -99,7 +99,7 @@ def _told_mistakes(image: Mapping[str, Any]) -> str:
 
 
 def _sources(comparison: Mapping[str, Any]) -> list[str]:
-    """Which files were compared, and on what."""
+    """List the files that were compared, and the machine."""
     files = [
         f"{method['name']}: {method['config']} with the weights {method['weights']}"
         for method in comparison["methods"]
@@ -109,5 +109,5 @@ def _sources(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """A text that Markdown takes as it is."""
+    """Escape a text for Markdown."""
     return "".join("\\" + c if c in "\\`*_[]<>|#" else c for c in text)

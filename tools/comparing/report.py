@@ -1,4 +1,4 @@
-"""The figures of all methods as tables, which the pages show."""
+"""The measurements of all methods as tables, which the pages show."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Table:
 
     Attributes:
         title: its heading.
-        note: what to know when reading it.
+        note: explains the table.
         header: the columns' titles.
-        rows: of texts, the first being the row's name.
-        best: for each row the places of the cells that are best, to be stressed.
-        bars: for each row a number in -1..1 to be drawn as a bar, or none at all.
+        rows: texts, the first of each row being its name.
+        best: for each row the columns with the best value, to be highlighted.
+        bars: for each row a number in -1..1 to be drawn as a bar; empty for no bars.
     """
 
     title: str
@@ -37,17 +37,24 @@ class Table:
 
 
 @dataclass(frozen=True)
-class _Figure:
-    """One row: its name, where its value is, how it is told, and whether more is better."""
+class _Measure:
+    """One row.
+
+    Attributes:
+        name: of the row.
+        value: reads it from a method's results.
+        text: formats it.
+        sign: 1 if more is better, -1 if less, 0 if neither.
+    """
 
     name: str
     value: Callable[[Row], float | None]
-    tell: Callable[[float], str]
+    text: Callable[[float], str]
     sign: int = 1
 
 
 def tables(comparison: Comparison) -> list[Table]:
-    """All of them, in reading order."""
+    """All tables, in reading order."""
     return [
         quality_table(comparison),
         cost_table(comparison),
@@ -58,7 +65,7 @@ def tables(comparison: Comparison) -> list[Table]:
 
 
 def summary(comparison: Comparison) -> str:
-    """One sentence: on what, with what, by what."""
+    """Describe data, device and training in a sentence or two."""
     data, machine = comparison["data"], comparison["machine"]
     device = "a GPU" if comparison["device"] == "gpu" else "a CPU"
     trained = comparison["train_seconds"]
@@ -76,12 +83,13 @@ def summary(comparison: Comparison) -> str:
 
 
 def caveats(comparison: Comparison) -> list[str]:
-    """What the comparison does tell, and what it does not."""
+    """List what the comparison shows and what it does not."""
     items = [
-        "It tells how these configurations do with these weights on these images on this machine. "
-        "Every method got the same images, was scored by the same code and ran on the same device.",
-        "It does not tell which family of methods is better. Size of the network, recipe, "
-        "pretraining and luck of the draw (one seed) differ as well; a few points of PQ on "
+        "It shows how these configurations perform with these weights on these images on this "
+        "machine. Every method got the same images, was scored by the same code and ran on the "
+        "same device.",
+        "It does not show which family of methods is better. Size of the network, recipe, "
+        "pretraining and random draws (one seed) differ as well; a few points of PQ on "
         f"{comparison['data']['images']} images can be chance.",
         "Times are medians of single images; memory is what network and fusion of one of the "
         "first images needed beyond the loaded weights; multiply-adds (two floating-point "
@@ -90,68 +98,68 @@ def caveats(comparison: Comparison) -> list[str]:
     ]
     if comparison["train_seconds"]:
         items.append(
-            "Equal training time is not equal training. A short trial told how long a step takes; "
-            "the iterations that fit the time were chosen, and the learning rate's schedule "
-            "(warm-up, decay, milestones) was brought to that length, its rate to the samples of a "
-            "step. Under Cost stands how long the steps took in fact. A method whose steps are "
-            "slower sees fewer images, and more time might turn the order around."
+            "Equal training time is not equal training. A short trial measured how long a step "
+            "takes; the iterations that fit the time were chosen, and the learning rate's schedule "
+            "(warm-up, decay, milestones) was brought to that length, its rate to the effective "
+            "batch size. The table Cost says how long the steps actually took. A method whose "
+            "steps are slower sees fewer images, and more time might reverse the order."
         )
     return items
 
 
 def quality_table(comparison: Comparison) -> Table:
     """PQ, SQ, RQ, AP, mIoU."""
-    figures = [
-        _Figure(_measure_name(key, group), _score(group, key), _percent)
+    measures = [
+        _Measure(_measure_name(key, group), _score(group, key), _percent)
         for group in ("All", "Things", "Stuff")
         for key in ("pq", "sq", "rq")
     ]
     names = {"ap": "AP (things)", "ap50": "AP at IoU 0.5", "miou": "mean IoU"}
-    figures += [_Figure(name, _top_score(key), _percent) for key, name in names.items()]
-    note = "In percent; more is better. The best of each row is stressed."
-    return _table("Quality", note, comparison, figures)
+    measures += [_Measure(name, _top_score(key), _percent) for key, name in names.items()]
+    note = "In percent; more is better. The best value of each row is highlighted."
+    return _table("Quality", note, comparison, measures)
 
 
 def cost_table(comparison: Comparison) -> Table:
-    """What each method takes."""
-    figures = [
-        _Figure("parameters (M)", lambda m: m["parameters"] / 1e6, _decimal(2), -1),
-        _Figure(
+    """Parameters, computation, time, memory and training of each method."""
+    measures = [
+        _Measure("parameters (M)", lambda m: m["parameters"] / 1e6, _decimal(2), -1),
+        _Measure(
             "multiply-adds of an image (G)", lambda m: m["multiply_adds"] / 1e9, _decimal(2), -1
         ),
-        _Figure("network, an image (ms)", _milliseconds("network"), _decimal(1), -1),
-        _Figure("fusion, an image (ms)", _milliseconds("fusion"), _decimal(1), -1),
-        _Figure("memory, an image (MB)", lambda m: m["peak_mb"], _decimal(0), -1),
-        _Figure("training (minutes)", _training("seconds", 60), _decimal(1), 0),
-        _Figure("training steps", _training("steps"), _decimal(0), 0),
-        _Figure("images seen in training", _training("images"), _decimal(0), 0),
-        _Figure("training processes", _training("processes"), _decimal(0), 0),
+        _Measure("network, an image (ms)", _milliseconds("network"), _decimal(1), -1),
+        _Measure("fusion, an image (ms)", _milliseconds("fusion"), _decimal(1), -1),
+        _Measure("memory, an image (MB)", lambda m: m["peak_mb"], _decimal(0), -1),
+        _Measure("training (minutes)", _training("seconds", 60), _decimal(1), 0),
+        _Measure("training steps", _training("steps"), _decimal(0), 0),
+        _Measure("images seen in training", _training("images"), _decimal(0), 0),
+        _Measure("training processes", _training("processes"), _decimal(0), 0),
     ]
     sizes = " and ".join(
         dict.fromkeys("{1} x {0}".format(*m["input_size"]) for m in comparison["methods"])
     )
-    note = f"Less is better. The networks see pictures of {sizes} (the first image)."
-    return _table("Cost", note, comparison, figures)
+    note = f"Less is better. The networks see images of {sizes} (the first image)."
+    return _table("Cost", note, comparison, measures)
 
 
 def mistake_table(comparison: Comparison, group: str) -> Table:
-    """How many segments have each kind of mistake."""
+    """Count the segments with each kind of mistake."""
     entry = comparison["methods"][0]["errors"][group]
-    tell = _with_share(entry["annotated"])
-    figures = [_Figure("found", _found(group), tell)]
+    text = _with_percentage(entry["annotated"])
+    measures = [_Measure("found", _found(group), text)]
     for kind in KINDS:
         if kind in entry:
             sign = -1 if kind == "false" else 0
-            figures.append(_Figure(kind, _mistakes(group, kind), tell, sign))
+            measures.append(_Measure(kind, _mistakes(group, kind), text, sign))
     note = (
-        f"Of {entry['annotated']} annotated segments. Those not found are counted once each, under "
-        "the first kind that applies; 'false' are predicted segments beside them."
+        f"Of {entry['annotated']} annotated segments. Each one that is not found is counted once, "
+        "under the first kind that applies; 'false' counts predicted segments."
     )
-    return _table(f"Mistakes: {group.lower()}", note, comparison, figures)
+    return _table(f"Mistakes: {group.lower()}", note, comparison, measures)
 
 
 def class_table(comparison: Comparison) -> Table:
-    """PQ of each class; with two methods the difference too, the largest first."""
+    """PQ of each class; of two methods also the difference, the largest first."""
     methods, rows = comparison["methods"], []
     for category in comparison["data"]["classes"]:
         name = category["name"]
@@ -163,7 +171,7 @@ def class_table(comparison: Comparison) -> Table:
     rows.sort(key=lambda row: (math.isnan(row[4]), -row[4]))
     header = ["class", "", "segments", *(method["name"] for method in methods)]
     lines = [
-        [name, kind, str(annotated), *(_told(value, _percent) for value in values)]
+        [name, kind, str(annotated), *(_shown(value, _percent) for value in values)]
         for name, kind, annotated, values, _ in rows
     ]
     note = "PQ in percent."
@@ -171,42 +179,42 @@ def class_table(comparison: Comparison) -> Table:
     if len(methods) == 2:
         header.append("difference")
         for line, row in zip(lines, rows, strict=True):
-            line.append(_told(row[4], lambda value: f"{100 * value:+.1f}"))
+            line.append(_shown(row[4], lambda value: f"{100 * value:+.1f}"))
         bars = [0.0 if math.isnan(row[4]) else row[4] for row in rows]
         note += f" The difference is {methods[0]['name']} minus {methods[1]['name']}."
     best = [[3 + place for place in _best(row[3], 1, _percent)] for row in rows]
     return Table("PQ by class", note, header, lines, best, bars)
 
 
-def _table(title: str, note: str, comparison: Comparison, figures: Sequence[_Figure]) -> Table:
+def _table(title: str, note: str, comparison: Comparison, measures: Sequence[_Measure]) -> Table:
     methods = comparison["methods"]
-    values = [[_number(figure.value(method)) for method in methods] for figure in figures]
+    values = [[_number(measure.value(method)) for method in methods] for measure in measures]
     rows = [
-        [figure.name, *(_told(value, figure.tell) for value in row)]
-        for figure, row in zip(figures, values, strict=True)
+        [measure.name, *(_shown(value, measure.text) for value in row)]
+        for measure, row in zip(measures, values, strict=True)
     ]
     best = [
-        [1 + place for place in _best(row, figure.sign, figure.tell)]
-        for figure, row in zip(figures, values, strict=True)
+        [1 + place for place in _best(row, measure.sign, measure.text)]
+        for measure, row in zip(measures, values, strict=True)
     ]
     return Table(title, note, ["", *(method["name"] for method in methods)], rows, best)
 
 
-def _best(values: Sequence[float], sign: int, tell: Callable[[float], str]) -> list[int]:
-    """Places of what looks best; none where all look equal or nothing is better (sign 0)."""
+def _best(values: Sequence[float], sign: int, text: Callable[[float], str]) -> list[int]:
+    """Columns with the best value as shown; none if all look equal or sign is 0."""
     known = [value for value in values if not math.isnan(value)]
-    if not sign or len({tell(value) for value in known}) < 2:
+    if not sign or len({text(value) for value in known}) < 2:
         return []
-    best = tell(max(known, key=lambda value: sign * value))
-    return [place for place, value in enumerate(values) if _told(value, tell) == best]
+    best = text(max(known, key=lambda value: sign * value))
+    return [place for place, value in enumerate(values) if _shown(value, text) == best]
 
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _told(value: float, tell: Callable[[float], str]) -> str:
-    return UNKNOWN if math.isnan(value) else tell(value)
+def _shown(value: float, text: Callable[[float], str]) -> str:
+    return UNKNOWN if math.isnan(value) else text(value)
 
 
 def _percent(value: float) -> str:
@@ -217,7 +225,7 @@ def _decimal(digits: int) -> Callable[[float], str]:
     return lambda value: f"{value:,.{digits}f}"
 
 
-def _with_share(whole: int) -> Callable[[float], str]:
+def _with_percentage(whole: int) -> Callable[[float], str]:
     return lambda value: f"{value:.0f}" + (f" ({100 * value / whole:.0f}%)" if whole else "")
 
 

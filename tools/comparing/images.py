@@ -1,4 +1,4 @@
-"""Which images to show, and their pictures: input, truth, and each method's result."""
+"""The images to show: which ones, and each as input, ground truth and every method's result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from panoptic_deeplab.formats.images import write_image
 from panoptic_deeplab.formats.prediction_files import CocoPredictions
 from panoptic_deeplab.visualization import draw_panoptic, side_by_side
 
-LARGEST_WIDTH = 1600
+MAX_WIDTH = 1600
 JPEG_QUALITY = 85
 
 
@@ -36,11 +36,11 @@ class Chosen(NamedTuple):
 
 
 def choose_images(methods: Sequence[Mapping[str, Any]], each: int) -> list[Chosen]:
-    """The images that each method does worst on, and of each two those they differ most on.
+    """Choose the images with the lowest quality of each method and the largest differences.
 
     Args:
         methods: with `name` and `images`, as `measure` writes them.
-        each: so many worst images of each method; no image is chosen twice.
+        each: number of worst images of each method; no image is chosen twice.
     """
     names = [method["name"] for method in methods]
     quality = np.array([[image["quality"] for image in m["images"]] for m in methods])  # [M, N]
@@ -70,13 +70,13 @@ def choose_images(methods: Sequence[Mapping[str, Any]], each: int) -> list[Chose
 def draw_images(
     chosen: Sequence[Chosen], config: Config, folders: Mapping[str, Path], save_dir: Path
 ) -> list[dict[str, Any]]:
-    """Writes a JPEG of each image.
+    """Write a JPEG of each image.
 
     Args:
         chosen: the images.
         config: whose validation split they are of.
         folders: where each method's predictions lie, by its name.
-        save_dir: the pictures go to `pictures` in it.
+        save_dir: the images go to its folder `pictures`.
 
     Returns:
         For each `image_id`, `why`, `quality`, `mistakes` and `file`, relative to `save_dir`.
@@ -87,7 +87,7 @@ def draw_images(
     for number, entry in enumerate(chosen, start=1):
         record = dataset.records[entry.index]
         image = dataset.load(entry.index)["image"]
-        panels = {"truth": draw_panoptic(image, dataset.truth(entry.index), info)}
+        panels = {"ground truth": draw_panoptic(image, dataset.truth(entry.index), info)}
         for name, reader in readers.items():
             prediction = reader.read(record.image_id, record.image_path)
             panels[name] = draw_panoptic(image, prediction, info)
@@ -106,25 +106,24 @@ def draw_images(
 
 
 def arrange(image: np.ndarray, panels: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Two pictures a row, the input first, all of one size; legends are left out.
+    """Arrange input and panels two in a row, all of one size and without legends.
 
     Args:
         image: [H, W, 3] uint8 RGB.
-        panels: title -> [H', W', 3], the image times a whole factor with a legend below or beside.
+        panels: title -> [H', W', 3], the image enlarged by an integer factor, with a legend below
+            or beside.
     """
     height, width = image.shape[:2]
     beside = height > 1.5 * width
-    pictures = {"input": image}
+    images = {"input": image}
     for title, panel in panels.items():
         factor = max(1, panel.shape[0] // height if beside else panel.shape[1] // width)
-        pictures[title] = panel[: factor * height, : factor * width]
-    largest = max(picture.shape[0] for picture in pictures.values())
-    factor = min(largest / height, LARGEST_WIDTH / (2 * width))
+        images[title] = panel[: factor * height, : factor * width]
+    largest = max(image.shape[0] for image in images.values())
+    factor = min(largest / height, MAX_WIDTH / (2 * width))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    scaled = [
-        cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures.values()
-    ]
-    titles = list(pictures)
+    scaled = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images.values()]
+    titles = list(images)
     if len(scaled) % 2:
         scaled.append(np.full_like(scaled[0], 255))
         titles.append("")
