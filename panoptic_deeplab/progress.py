@@ -12,13 +12,13 @@ from tqdm import tqdm
 def progress_bar(
     items: Iterable[Any] | None = None, *, title: str, total: int, unit: str, hidden: bool = False
 ) -> tqdm:
-    """A tqdm bar over `items` on standard error.
+    """Return a tqdm bar over `items` on standard error.
 
     Args:
-        items: what to iterate over, or None to call `update` by hand.
-        title: what is being done.
-        total: how many items there are.
-        unit: what an item is.
+        items: an iterable, or None to call `update` by hand.
+        title: name of the work.
+        total: number of items.
+        unit: name of the items.
         hidden: show nothing (on all ranks but one).
     """
     on_terminal = sys.stderr.isatty()

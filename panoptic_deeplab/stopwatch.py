@@ -1,4 +1,4 @@
-"""Where the time goes: seconds by step, and a table of them."""
+"""Seconds by step, and a table of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Stopwatch:
     """Seconds spent in named steps, added up over threads.
 
     Args:
-        settle: called before the end of a step is read; on a GPU what waits for its work.
+        settle: called before the end of a step is read, for example to wait for a GPU.
 
     Attributes:
         seconds: by step.
@@ -28,7 +28,7 @@ class Stopwatch:
 
     @contextmanager
     def timing(self, step: str) -> Iterator[None]:
-        """Counts the block as time of `step`."""
+        """Count the block as time of `step`."""
         start = time.perf_counter()
         yield
         self._settle()
@@ -36,7 +36,7 @@ class Stopwatch:
             self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
 
     def waiting(self, step: str, items: Iterable[Item]) -> Iterator[Item]:
-        """The items; the time until each is there counts as time of `step`."""
+        """Yield the items; the wait for each counts as time of `step`."""
         iterator = iter(items)
         while True:
             with self.timing(step):
@@ -50,31 +50,29 @@ _END = object()
 
 
 def format_profile(seconds: Mapping[str, float], total: float, count: int, unit: str) -> str:
-    """A table of the steps, the longest first.
+    """Return a table of the steps, the longest first.
 
     Args:
         seconds: by step.
-        total: that all took, by the clock. Steps in threads beside each other may add up to more.
-        count: how many times each was done.
-        unit: what was done so often, in the singular.
+        total: wall time. Steps in parallel threads may add up to more.
+        count: number of units.
+        unit: what was counted, in the singular.
 
     >>> print(format_profile({"reading": 1.0, "network": 5.0}, 8.0, 4, "image"))
-    step          seconds  per image   ratio
-    network           5.0      1.2500    62 %
-    reading           1.0      0.2500    12 %
-    all else          2.0      0.5000    25 %
-    altogether        8.0      2.0000   100 %
+    step          seconds   per image   of total
+    network           5.0      1.2500        62%
+    reading           1.0      0.2500        12%
+    other             2.0      0.5000        25%
+    total             8.0      2.0000       100%
     """
     steps = sorted(seconds.items(), key=lambda step: -step[1])
     rest = total - sum(seconds.values())
-    steps += [("all else", rest)] if rest >= 0 else []
-    lines = [f"{'step':12}  {'seconds':>7}  {'per ' + unit:>10}   ratio"]
+    steps += [("other", rest)] if rest >= 0 else []
+    lines = [f"{'step':12}  {'seconds':>7}  {'per ' + unit:>10}   of total"]
     lines += [
-        f"{step:12}  {value:7.1f}  {value / max(count, 1):10.4f}  {value / total:5.0%}".replace(
-            "%", " %"
-        )
-        for step, value in [*steps, ("altogether", total)]
+        f"{step:12}  {value:7.1f}  {value / max(count, 1):10.4f}   {value / total:8.0%}"
+        for step, value in [*steps, ("total", total)]
     ]
     if rest < 0:
-        lines.append("(some steps ran beside others: together they are more than the whole)")
+        lines.append("(some steps ran in parallel: together they take more than the total)")
     return "\n".join(lines)

@@ -123,7 +123,7 @@ def refuse_contradictions(arguments: argparse.Namespace) -> None:
 
 def measure_method(method: Method, arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure one method, trained first where it has no weights."""
-    from comparing.training import Recipe, call, told_training, train_for
+    from comparing.training import Recipe, call, train_for, training_cost
 
     from panoptic_deeplab.files import read_json
 
@@ -143,7 +143,7 @@ def measure_method(method: Method, arguments: argparse.Namespace) -> dict[str, A
     options += ["--device", arguments.device, "--num_workers", arguments.num_workers]
     opts = ["--opts", *method.opts] if method.opts else []
     call("-m", "comparing.measure", *options, *opts)
-    training = told_training(weights)
+    training = training_cost(weights)
     about = {"name": method.name, "config": method.config.path, "weights": str(weights)}
     trained = {"training": None if training is None else asdict(training)}
     return about | trained | read_json(folder / "measured.json")

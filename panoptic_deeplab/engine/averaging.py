@@ -13,13 +13,13 @@ from panoptic_deeplab.weights import set_weights
 
 
 class WeightAverage:
-    """Follows a model: average = decay * average + (1 - decay) * weights, after each step.
+    """Moving average of a model: decay * average + (1 - decay) * weights, after each step.
 
-    The decay starts low, (1 + n) / (10 + n) after n steps, so that the first weights are soon
-    forgotten. Buffers (batch norm's statistics) and integers are copied.
+    The decay starts low, (1 + n) / (10 + n) after n steps, so that the first weights soon
+    lose their influence. Buffers (batch norm's statistics) and integers are copied.
 
     Args:
-        model: whose weights.
+        model: its weights are averaged.
         decay: in 0..1.
     """
 
@@ -32,7 +32,7 @@ class WeightAverage:
 
     @paddle.no_grad()
     def update(self) -> None:
-        """Takes the model's weights in."""
+        """Update the average with the model's weights."""
         self.steps += 1
         rest = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, value in self.model.state_dict().items():
@@ -44,7 +44,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The model has the average as its weights inside."""
+        """Give the model the average as its weights inside the context."""
         own = {name: value.numpy() for name, value in self.model.state_dict().items()}
         set_weights(self.model, {name: value.numpy() for name, value in self.values.items()})
         try:
@@ -53,13 +53,13 @@ class WeightAverage:
             set_weights(self.model, own)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Plain arrays, for a checkpoint."""
+        """Return plain arrays, for a checkpoint."""
         return {"steps": np.array(self.steps)} | {
             name: value.numpy() for name, value in self.values.items()
         }
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Inverse of `state`.
+        """Restore what `state` returned.
 
         Raises:
             KeyError: an entry is missing.

@@ -1,8 +1,8 @@
-"""Checkpoints of a training: folders that appear whole or not at all.
+"""Checkpoints of a training: folders that are written atomically.
 
 `iter_N/` holds `model.pdparams` (as Paddle saves it), `model.pdopt` (optimizer, schedule, loss
 scale, position), `dataset_info.json` and `config.yml`, and with a weight average
-`model_ema.pdparams`; `best_model/` holds what evaluation and prediction need of the best.
+`model_ema.pdparams`; `best_model/` holds the best model, with what evaluation and prediction need.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _UNFINISHED = re.compile(r"\.(iter_\d+|best_model)\..+")
 
 @dataclass(frozen=True)
 class Position:
-    """Where a training stands.
+    """Progress of a training.
 
     Attributes:
-        iteration: steps done.
-        seed: of all its draws.
+        iteration: completed steps.
+        seed: of all random draws.
         effective_batch_size: over all processes, with accumulation.
-        best_pq: the best validation so far, -1 without one.
+        best_pq: best validation PQ so far, -1 without one.
     """
 
     iteration: int = 0
@@ -56,7 +56,7 @@ class Position:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that changes while a training runs, but for the position."""
+    """All that changes while a training runs, except the position."""
 
     model: nn.Layer
     optimizer: paddle.optimizer.Optimizer
@@ -67,14 +67,14 @@ class TrainingState:
 def save_best(
     folder: str | Path, model: nn.Layer, info: DatasetInfo, config_yaml: str, pq: float
 ) -> None:
-    """Writes all that evaluation, prediction and export need, and the score, as `folder`."""
+    """Write what evaluation, prediction and export need, and the score, as `folder`."""
     with replacing_folder(folder) as temporary:
         _write_model(temporary, model, info, config_yaml)
         write_json(temporary / SCORE_FILE, {"pq": pq})
 
 
 def best_pq(folder: str | Path) -> float:
-    """The score of a best model, -1 without one."""
+    """Return the score of a best model, -1 without one."""
     path = Path(folder) / SCORE_FILE
     if not path.exists():
         return -1.0
@@ -91,7 +91,7 @@ def save_checkpoint(
     info: DatasetInfo,
     config_yaml: str,
 ) -> None:
-    """Writes all that resuming needs too, in place of `folder`."""
+    """Write a checkpoint that training can resume from, replacing `folder`."""
     with replacing_folder(folder) as temporary:
         _write_model(temporary, state.model, info, config_yaml)
         slots = state.optimizer.state_dict()
@@ -109,7 +109,7 @@ def save_checkpoint(
 
 
 def resume(folder: str | Path, state: TrainingState) -> Position:
-    """Loads a checkpoint into the running state and says where it stands.
+    """Load a checkpoint into the running state and return its position.
 
     Raises:
         DataError: a file is missing, damaged or of another network or optimizer.
@@ -142,13 +142,13 @@ def resume(folder: str | Path, state: TrainingState) -> Position:
 
 
 def _position(saved: dict[str, Any]) -> Position:
-    """The position that a checkpoint holds; an early one calls its batch size `samples_a_step`."""
+    """Read a saved position; early checkpoints call the batch size `samples_a_step`."""
     former = {"samples_a_step": "effective_batch_size"}
     return Position(**{former.get(name, name): value for name, value in saved.items()})
 
 
 def _check_resumable(path: Path, state: TrainingState) -> None:
-    """Says what to do instead where a checkpoint holds less than the running state."""
+    """Refuse a checkpoint that holds less than the running state, and say what to do instead."""
     weights = path.with_name("model.pdparams")
     anew = f"to start from its weights alone: --opts model.pretrained={weights}"
     if not path.exists() and weights.exists():
@@ -164,13 +164,13 @@ def _check_resumable(path: Path, state: TrainingState) -> None:
 
 
 def latest(save_dir: str | Path) -> Path | None:
-    """The newest checkpoint of a run, None without one."""
+    """Return the newest checkpoint of a run, None without one."""
     folders = iteration_folders(save_dir)
     return folders[-1] if folders else None
 
 
 def refuse_another_run(save_dir: str | Path) -> None:
-    """Keeps a new training from removing or replacing what an earlier one left.
+    """Keep a new training from removing or replacing the checkpoints of an earlier one.
 
     Raises:
         UsageError: the folder holds checkpoints.
@@ -183,7 +183,7 @@ def refuse_another_run(save_dir: str | Path) -> None:
 
 
 def prune_checkpoints(save_dir: str | Path, keep: int, done: int) -> None:
-    """Removes all but the newest `keep` folders of up to `done` iterations; 0 keeps all."""
+    """Remove all but the newest `keep` checkpoints of up to `done` iterations; 0 keeps all."""
     folders = [path for path in iteration_folders(save_dir) if _iterations(path) <= done]
     for folder in folders[: max(len(folders) - keep, 0)] if keep > 0 else []:
         hidden = folder.rename(folder.with_name(f".{folder.name}.old"))  # never half a checkpoint
@@ -191,14 +191,14 @@ def prune_checkpoints(save_dir: str | Path, keep: int, done: int) -> None:
 
 
 def remove_unfinished(save_dir: str | Path) -> None:
-    """Removes what a killed process left of checkpoints it was writing or removing."""
+    """Remove the remains of checkpoints that a killed process was writing or removing."""
     for path in Path(save_dir).glob(".*"):
         if path.is_dir() and _UNFINISHED.fullmatch(path.name):
             shutil.rmtree(path)
 
 
 def iteration_folders(save_dir: str | Path) -> list[Path]:
-    """The checkpoints of a run, oldest first."""
+    """Return the checkpoints of a run, oldest first."""
     folders = Path(save_dir).glob("iter_*")
     return sorted((f for f in folders if _ITERATION_FOLDER.fullmatch(f.name)), key=_iterations)
 
@@ -208,7 +208,7 @@ def _iterations(folder: Path) -> int:
 
 
 def changed_sections(folder: str | Path, config_yaml: str) -> list[str]:
-    """The sections of the configuration in which a checkpoint differs from a running one."""
+    """Return the configuration sections in which a checkpoint differs from this run."""
     try:
         before = yaml.safe_load((Path(folder) / "config.yml").read_text("utf-8")) or {}
         now = yaml.safe_load(config_yaml) or {}
@@ -218,18 +218,18 @@ def changed_sections(folder: str | Path, config_yaml: str) -> list[str]:
 
 
 def read_info_beside(weights: str | Path) -> DatasetInfo | None:
-    """The classes a checkpoint was trained for, where they lie beside its weights."""
+    """Read the classes that a checkpoint was trained for, None where no file names them."""
     weights = Path(weights)
     path = (weights if weights.is_dir() else weights.parent) / INFO_FILE
     return DatasetInfo.from_dict(read_json(path), str(path)) if path.exists() else None
 
 
 def refuse_other_classes(weights: str | Path, info: DatasetInfo, hint: str) -> None:
-    """Keeps a checkpoint from being used for other classes than it was trained for.
+    """Refuse to use a checkpoint for other classes than it was trained for.
 
     Args:
-        weights: a file of weights or the folder of a checkpoint; where nothing beside it says what
-            its classes are, nothing is refused.
+        weights: a file of weights or the folder of a checkpoint; nothing is refused where no file
+            beside it names its classes.
         info: the classes wanted.
         hint: what the user can do, for the message.
 
@@ -245,7 +245,7 @@ def refuse_difference(what: str, trained: DatasetInfo, info: DatasetInfo, hint: 
     """Refuse classes that differ in number or names from those of a data set.
 
     Args:
-        what: was trained, for the message.
+        what: name of the trained model, for the message.
         trained: the classes it was trained for.
         info: the classes wanted.
         hint: what the user can do, for the message.
@@ -278,7 +278,7 @@ def _write_model(folder: Path, model: nn.Layer, info: DatasetInfo, config_yaml: 
 
 
 def _plain(content: dict[str, Any]) -> dict[str, Any]:
-    """Tensors as arrays."""
+    """Convert tensors to arrays."""
     return {
         name: np.asarray(value) if isinstance(value, paddle.Tensor) else value
         for name, value in content.items()
@@ -286,9 +286,9 @@ def _plain(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _by_structured_names(slots: dict[str, Any], model: nn.Layer) -> dict[str, Any]:
-    """Optimizer slots by the model's own parameter names: 'head.weight|_moment1_0'.
+    """Rename optimizer slots by the model's own parameter names: 'head.weight|_moment1_0'.
 
-    Paddle numbers parameters through the process (conv2d_7.w_0), which differs from run to run.
+    Paddle's names count the layers of the process (conv2d_7.w_0) and differ from run to run.
     """
     owners = {parameter.name: name for name, parameter in model.named_parameters()}
     masters = slots.pop("master_weights", {})
@@ -301,7 +301,7 @@ def _by_structured_names(slots: dict[str, Any], model: nn.Layer) -> dict[str, An
 
 
 def _by_parameter_names(structured: dict[str, Any], model: nn.Layer) -> dict[str, Any]:
-    """Inverse of `_by_structured_names`."""
+    """Invert `_by_structured_names`."""
     names = {name: parameter.name for name, parameter in model.named_parameters()}
     slots: dict[str, Any] = {}
     masters: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""One process or many: which one this is, and what they tell each other.
+"""One process or many: the rank of this one, and messages between them.
 
 Paddle is imported only where it computes: one process can run an exported file without it.
 """
@@ -12,7 +12,7 @@ from panoptic_deeplab.errors import UsageError
 
 
 def start(device: str) -> None:
-    """Chooses the device and, under `paddle.distributed.launch`, joins the other processes.
+    """Choose the device and, under `paddle.distributed.launch`, join the other processes.
 
     Args:
         device: auto, cpu or gpu; auto takes a GPU if Paddle sees one.
@@ -46,22 +46,22 @@ def join() -> None:
 
 
 def rank() -> int:
-    """The number of this process, 0 for the one that writes."""
+    """Return the number of this process; process 0 writes the files."""
     return int(os.environ.get("PADDLE_TRAINER_ID", 0))  # as the launcher tells its children
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Return the number of processes."""
     return int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes."""
+    """Return whether this process writes the files."""
     return rank() == 0
 
 
 def gather(value: Any) -> list[Any]:
-    """What each process passes, in the order of their ranks, on all of them."""
+    """Return the values of all processes in the order of their ranks, on every process."""
     if world_size() == 1:
         return [value]
     import paddle.distributed as dist

@@ -28,11 +28,11 @@ _OTHER_CLASSES = "evaluate with the configuration it was trained with (config.ym
 
 
 class ImagePredictor(Protocol):
-    """What predicts whole images.
+    """A predictor of whole images.
 
     Attributes:
         info: the classes it predicts.
-        watch: has the seconds spent so far, by step.
+        watch: seconds spent so far, by step.
     """
 
     info: DatasetInfo
@@ -43,13 +43,13 @@ class ImagePredictor(Protocol):
 
 
 class PredictionReader(Protocol):
-    """What gives predictions from files; see `panoptic_deeplab.formats.prediction_files`."""
+    """A reader of predictions in files; see `panoptic_deeplab.formats.prediction_files`."""
 
     def missing(self, images: Iterable[tuple[str, Path]]) -> list[str]:
-        """The ids of those images, given with their files, that have no prediction."""
+        """Return the ids of the images without a prediction, given (image id, image path)."""
 
     def read(self, image_id: str, image_path: Path) -> Prediction:
-        """The prediction for an image that is not missing."""
+        """Read the prediction for an image that is not missing."""
 
 
 def evaluate_model(
@@ -96,13 +96,13 @@ def evaluate(
     oracle: Oracle | None = None,
     watch: Stopwatch | None = None,
 ) -> dict[str, Any]:
-    """What the evaluators compute over the whole data set, as one dictionary.
+    """Score a model on a data set and return the results of all evaluators as one dictionary.
 
     The processes share the images; each image is scored once, and all processes get the result.
 
     Args:
-        predictor: the model with what goes before and after it; its transforms are not used, the
-            data set has its own.
+        predictor: the model with preprocessing and grouping; its transforms are not used, because
+            the data set has its own.
         dataset: the validation split.
         evaluators: objects with reset, update, state, merge and compute.
         num_workers: threads that read ahead.
@@ -177,10 +177,10 @@ def evaluate_predictions(
     num_workers: int = 0,
     watch: Stopwatch | None = None,
 ) -> dict[str, Any]:
-    """The same for predictions that lie in files; the data set's image files are not opened.
+    """Score predictions that lie in files; the data set's image files are not opened.
 
     Args:
-        predictions: where they come from.
+        predictions: their reader.
         dataset: the validation split.
         evaluators: objects with reset, update, state, merge and compute.
         num_workers: threads that read ahead.
@@ -216,7 +216,7 @@ def evaluate_predictions(
 
 
 def _my_images(dataset: Any) -> range:
-    """The indices of this process."""
+    """Return the indices of the images that this process scores."""
     if len(dataset) == 0:
         raise DataError(f"{dataset.name}: there is no image to evaluate on")
     return range(distributed.rank(), len(dataset), distributed.world_size())
@@ -228,7 +228,7 @@ def _score(
     total: int,
     watch: Stopwatch,
 ) -> dict[str, Any]:
-    """What the evaluators compute of all processes' pairs of prediction and truth."""
+    """Feed (prediction, ground truth) pairs to the evaluators and return the merged results."""
     for evaluator in evaluators:
         evaluator.reset()
     with progress_bar(
@@ -247,7 +247,7 @@ def _score(
 def _sample_and_truth(
     dataset: Any, oracle: Oracle | None, index: int
 ) -> tuple[dict[str, Any], PanopticMap]:
-    """The transformed sample (with what the oracle needs) and its annotation in original pixels."""
+    """Return the transformed sample, with what the oracle needs, and its ground truth."""
     sample = dataset.load(index)
     truth = _truth(dataset, sample, index)
     sample = dataset.transform(sample, np.random.default_rng((0, 0, index)))
@@ -255,7 +255,7 @@ def _sample_and_truth(
 
 
 def _truth(dataset: Any, sample: dict[str, Any], index: int) -> PanopticMap:
-    """The annotation of a loaded sample."""
+    """Return the ground truth of a loaded sample."""
     if "panoptic" in sample:
         return PanopticMap(sample["panoptic"], sample["segments"])
     return dataset.truth(index)

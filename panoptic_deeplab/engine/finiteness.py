@@ -1,4 +1,4 @@
-"""A loss or gradient that is not finite stops a training, without a wait in each step."""
+"""Stop a training at a loss or gradient that is not finite, without waiting in each step."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from panoptic_deeplab.errors import DataError
 
 
 class FinitenessGuard:
-    """Notes on the device which losses were not finite; `check` reads the notes.
+    """Records on the device which losses were not finite; `check` reads the record.
 
-    Nothing is read back to the host in between, so a step never waits for a GPU. What is kept of a
-    training (checkpoints, evaluations) has to follow a `check`.
+    Nothing is read back to the host in between, so a step never waits for a GPU. Every
+    checkpoint and evaluation has to follow a `check`.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was seen."""
+        """Forget the record."""
         self.bad_terms: dict[str, paddle.Tensor] = {}
         self.seen: list[str] = []
 
     @paddle.no_grad()
     def watch(self, terms: Mapping[str, paddle.Tensor], image_ids: Sequence[str]) -> None:
-        """Note the terms of one step.
+        """Record the terms of one step.
 
         Args:
             terms: the losses, and the gradient's norm where an overflow is not handled elsewhere.
@@ -40,10 +40,10 @@ class FinitenessGuard:
         self.seen.extend(image_ids)
 
     def check(self, iteration: int) -> None:
-        """Look at everything since the last check; the processes look together.
+        """Read the record since the last check, on all processes together.
 
         Raises:
-            DataError: on all of them, if anything on any was not finite.
+            DataError: on all processes, if a term on any of them was not finite.
         """
         bad = [name for name, value in self.bad_terms.items() if bool(value)]
         reports = distributed.gather((bad, self.seen if bad else []))
@@ -60,6 +60,6 @@ class FinitenessGuard:
 
 @paddle.no_grad()
 def gradient_norm(parameters: Sequence[paddle.Tensor]) -> paddle.Tensor:
-    """Euclidean norm over the gradients of all parameters that have one."""
+    """Return the Euclidean norm over the gradients of all parameters that have one."""
     squares = [p.grad.astype("float32").square().sum() for p in parameters if p.grad is not None]
     return paddle.stack(squares).sum().sqrt()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish what is at hand, save, and say how to go on."""
+"""Ctrl-C and SIGTERM: finish the current step, save, and say how to resume."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from panoptic_deeplab.errors import UserError
 
 
 class StoppedError(UserError):
-    """A signal asked to stop, and what was done by then is saved.
+    """A signal asked to stop, and the work done by then is saved.
 
     Args:
         signal: its number.
-        saved: what is there, and how to go on.
+        saved: what is saved, and how to resume.
     """
 
     def __init__(self, signal: int, saved: str) -> None:
@@ -56,6 +56,6 @@ class Interruption:
         self.signal = number
 
     def agreed(self) -> int | None:
-        """The signal that any process got; all processes must ask together."""
+        """Return the signal that any process received; all processes must call this together."""
         asked = [number for number in distributed.gather(self.signal) if number is not None]
         return asked[0] if asked else None

@@ -1,4 +1,4 @@
-"""Samples to batches: in which order, from which process, with which random draws.
+"""From samples to batches: their order, their process and their random draws.
 
 Every draw of a sample comes from (seed, epoch, index), so that neither resuming nor the number of
 workers changes what a training sees.
@@ -21,16 +21,16 @@ _ERROR = "error"
 
 
 class TrainingOrder:
-    """The batches of one process, from a given step on: lists of (epoch, index).
+    """Batches of one process, from a given step on: lists of (epoch, index).
 
-    Each epoch is a permutation of its own; the processes share each step's samples; what does not
-    fill a step at the end of an epoch is left out.
+    Each epoch has its own permutation; the processes share the samples of each step; samples at
+    the end of an epoch that do not fill a step are left out.
 
     Args:
         length: samples in the data set.
         batch_size: samples of a step on each process.
         seed: of the permutations.
-        first: steps already done.
+        first: completed steps.
         last: steps of the whole training.
         rank: this process.
         world_size: number of processes.
@@ -81,8 +81,8 @@ class TrainingOrder:
 class TrainingSamples(paddle.io.Dataset):
     """Samples with their targets, by (epoch, index).
 
-    A file that cannot be used becomes a sample that only carries the message; so it crosses from
-    a worker process, and `training_batches` raises it here.
+    A file that cannot be used becomes a sample that only holds the error's message, which can
+    cross from a worker process; `training_batches` raises it.
     """
 
     def __init__(self, dataset: Any, targets: Callable[[Sample], Sample], seed: int) -> None:
@@ -99,7 +99,7 @@ class TrainingSamples(paddle.io.Dataset):
         try:
             sample = self.dataset.load(index)
             if "panoptic" not in sample:
-                self.dataset.truth(index)  # raises: says that there is none
+                self.dataset.truth(index)  # raises an error that says so
             rng = np.random.default_rng((self.seed, epoch, index))
             sample = self.targets(self.dataset.transform(sample, rng))
         except UserError as error:
@@ -114,9 +114,9 @@ def _is_trained_on(name: str, value: Any) -> bool:
 
 
 def collate(samples: Sequence[Sample]) -> dict[str, np.ndarray]:
-    """The arrays of all samples stacked, or the first error as bytes.
+    """Stack the arrays of all samples, or return the first error as bytes.
 
-    Lists, of which a sample may have more rows than another, get zeros behind the shorter.
+    Lists of different lengths are padded with zeros at the end.
     """
     for sample in samples:
         if _ERROR in sample:
@@ -125,7 +125,7 @@ def collate(samples: Sequence[Sample]) -> dict[str, np.ndarray]:
 
 
 def _stack(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """[N, L, ...] of arrays [L_i, ...], L the largest L_i."""
+    """Stack arrays [L_i, ...] to [N, max L_i, ...]."""
     lengths = [len(array) if array.ndim else 0 for array in arrays]
     if len(set(lengths)) == 1:
         return np.stack(arrays)
@@ -138,7 +138,7 @@ def _stack(arrays: Sequence[np.ndarray]) -> np.ndarray:
 def training_batches(
     samples: TrainingSamples, order: TrainingOrder, num_workers: int
 ) -> Iterator[dict[str, paddle.Tensor]]:
-    """The batches as tensors, read by `num_workers` processes (0: by this one).
+    """Yield the batches as tensors, read by `num_workers` processes (0: by this process).
 
     Raises:
         DataError: a file cannot be used.

@@ -1,11 +1,11 @@
-"""`metrics.jsonl`: what a training measured, one JSON object a line, for programs to read.
+"""`metrics.jsonl`: the measurements of a training for programs, one JSON object per line.
 
     {"kind": "train", "iter": 20, "epoch": 1, "loss": 3.2, "losses": {...}, "lr": 0.001,
      "batch_cost": 0.3, "reader_cost": 0.01, "ips": 3.3}
     {"kind": "eval", "iter": 1000, "seconds": 41.0, "results": {...}}
 
-Times are seconds a step, `ips` is samples a second, `results` are those of the evaluators. What
-cannot be said is null.
+Times are seconds per step, `ips` is samples per second, `results` come from the evaluators.
+Undefined values are null.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class MetricsFile:
 
     Args:
         folder: of the run.
-        done: iterations that are done. Later rows, which an earlier run left that was stopped
-            after its last checkpoint, are dropped.
+        done: completed iterations. Later rows, left by a run that was stopped after its last
+            checkpoint, are dropped.
     """
 
     def __init__(self, folder: Path, done: int) -> None:
@@ -40,12 +40,12 @@ class MetricsFile:
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, kind: str, iteration: int, **values: Any) -> None:
-        """Append a row and hand it to the system, so that a killed run keeps it."""
+        """Append a row and flush it, so that it survives a killed run."""
         self._file.write(f"{as_json({'kind': kind, 'iter': iteration, **values})}\n")
         self._file.flush()
 
     def close(self) -> None:
-        """Close the file, its rows on the disk."""
+        """Write the rows to the disk and close the file."""
         os.fsync(self._file.fileno())
         self._file.close()
 
@@ -58,7 +58,7 @@ def read_metrics(folder: Path, kind: str | None = None) -> Iterator[dict[str, An
         kind: "train" or "eval"; None for both.
 
     Raises:
-        DataError: a line is no row. A torn last line, which a kill can leave, is passed over.
+        DataError: a line is not a row. An incomplete last line, left by a kill, is ignored.
     """
     path = folder / METRICS
     if not path.exists():

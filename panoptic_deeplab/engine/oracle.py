@@ -1,4 +1,4 @@
-"""The truth in place of some of a network's outputs, to see where the errors come from."""
+"""Ground truth in place of some of a network's outputs, to see where the errors come from."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Outputs = Mapping[str, paddle.Tensor]
 
 
 class Oracle:
-    """Replaces outputs by the truth before the grouping, as bowenc0221/panoptic-deeplab tests.
+    """Replaces outputs by ground truth before the grouping, as bowenc0221/panoptic-deeplab does.
 
-    The truth is what the network is trained on; how it is written as an output is the
-    postprocessor's to say: it has `oracle_names`, and `oracle(outputs, targets, names)` returns
-    the outputs with those replaced.
+    Ground truth means the training targets. The postprocessor knows how to write them as outputs:
+    `oracle_names` lists what can be replaced, and `oracle(outputs, targets, names)` returns the
+    outputs with the named ones replaced.
 
     Args:
         names: what to replace.
@@ -44,11 +44,11 @@ class Oracle:
         self.postprocessor = postprocessor
 
     def add_truth(self, sample: Sample) -> Sample:
-        """A transformed sample with its targets."""
+        """Add the targets to a transformed sample."""
         return self.targets(sample)
 
     def correct(self, outputs: Outputs, sample: Sample) -> Outputs:
-        """The outputs of one image with the truth of its sample, as `add_truth` returned it."""
+        """Replace outputs of one image by the targets of its sample, which `add_truth` returned."""
         targets = {
             name: paddle.to_tensor(value[None])
             for name, value in sample.items()

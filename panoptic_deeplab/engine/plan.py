@@ -1,4 +1,4 @@
-"""How long a training goes on, what it keeps where, and how it computes."""
+"""Settings of a training: its length, its files and its precision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from panoptic_deeplab.engine import distributed
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The settings of one training that are no part of its recipe.
+    """Settings of one training that are not part of its recipe.
 
     Attributes:
         iters: steps of the whole training.
@@ -21,16 +21,16 @@ class TrainingPlan:
         keep_checkpoint_max: newest checkpoints kept, 0 for all.
         log_iters: steps between log lines.
         num_workers: processes that read ahead on each process.
-        seed: of the weights' and the samples' draws.
+        seed: of the random draws for weights and samples.
         use_vdl: write VisualDL records.
         do_eval: evaluate at each checkpoint and keep the best.
-        resume: a checkpoint's folder to go on from; "auto": the newest in `save_dir`, if any.
+        resume: a checkpoint's folder to resume from; "auto": the newest in `save_dir`, if any.
         allow_partial: load what fits of pretrained weights and list what does not.
-        scale_lr: scale learning rate and iterations to the samples of this run's steps.
+        scale_lr: scale learning rate and iterations to this run's effective batch size.
         precision: fp32, fp16 or bf16.
         amp_level: O1 or O2.
         ema_decay: of a moving average of the weights; None keeps none.
-        profile: tell at the end which part of a step took how much time.
+        profile: log at the end how much time each part of a step took.
     """
 
     iters: int
@@ -54,5 +54,5 @@ class TrainingPlan:
 
     @property
     def effective_batch_size(self) -> int:
-        """Samples that one step sees, over all processes."""
+        """Samples per step, over all processes."""
         return self.batch_size * self.accumulate_steps * distributed.world_size()

@@ -18,15 +18,15 @@ LEVELS = ("O1", "O2")
 
 
 class Precision:
-    """How a training computes.
+    """Number types that a training computes with.
 
     Args:
         name: fp32, fp16 or bf16.
         level: O1 computes chosen operators in half precision, O2 all but a few, with the weights
             kept in single precision by the optimizer.
 
-    On a CPU bf16 is taken and computed as fp32, which is said: paddlepaddle 3.3 has the type but no
-    kernels for it there.
+    On a CPU bf16 is accepted and computed as fp32, with a warning: paddlepaddle 3.3 has the type
+    but no kernels for it there.
 
     Raises:
         UsageError: fp16 on a CPU.
@@ -46,27 +46,27 @@ class Precision:
     def prepare(
         self, model: nn.Layer, optimizer: paddle.optimizer.Optimizer
     ) -> tuple[nn.Layer, paddle.optimizer.Optimizer]:
-        """Model and optimizer with weights of the type that they compute with."""
+        """Return model and optimizer with weights of the chosen type."""
         if self.name == "fp32" or self.level == "O1":
             return model, optimizer
         return paddle.amp.decorate(model, optimizer, level="O2", dtype=PRECISIONS[self.name])
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context of the forward pass."""
+        """Return the context of the forward pass."""
         if self.name == "fp32":
             return nullcontext()
         return paddle.amp.auto_cast(level=self.level, dtype=PRECISIONS[self.name])
 
     def backward(self, loss: paddle.Tensor) -> None:
-        """Adds the gradients of `loss`, scaled where fp16 needs it."""
+        """Add the gradients of `loss`, scaled where fp16 needs it."""
         self.scaler.scale(loss).backward()
 
     def step(self, optimizer: paddle.optimizer.Optimizer) -> None:
-        """Applies the gradients; in fp16 not where they overflowed, which halves the scale."""
+        """Apply the gradients; in fp16 a step with an overflow is skipped and halves the scale."""
         self.scaler.step(optimizer)
         self.scaler.update()
 
     @property
     def overflow_is_handled(self) -> bool:
-        """Whether gradients that are not finite are part of the method."""
+        """Whether the loss scaling handles gradients that are not finite."""
         return self.name == "fp16"

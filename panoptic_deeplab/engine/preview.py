@@ -1,4 +1,4 @@
-"""What a training shows of itself: the first sample, its ground truth and what is predicted."""
+"""Images of a training's progress: the first sample, its ground truth and its prediction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def preview(predictor: Predictor, dataset: Any, info: DatasetInfo) -> dict[str, 
     """Predict the first sample of a data set and draw it.
 
     Args:
-        predictor: the model as it is.
+        predictor: the current model.
         dataset: with transforms.
         info: the classes.
 

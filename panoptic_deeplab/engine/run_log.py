@@ -1,4 +1,4 @@
-"""What a training leaves to read: log lines, VisualDL records, and how it was started.
+"""Records of a training: log lines, metrics, VisualDL, and how it was started.
 
 Losses are added up on the device and read only when a line is due, so that no step waits for it.
 """
@@ -32,15 +32,15 @@ _package_log = logging.getLogger("panoptic_deeplab")
 
 
 class RunLog:
-    """Log lines and records of one training; a context, to close the files.
+    """Log lines and records of one training; a context that closes the files.
 
     Args:
         plan: how often lines are due and where files go.
         config_yaml: the configuration as text.
         steps_per_epoch: for the epoch in the line.
-        watch: has the seconds of `reading` (waiting for samples) and `keeping` (checkpoints and
-            evaluations, which are no part of a step's time).
-        done: iterations that an earlier run has done.
+        watch: with the seconds of `reading` (waiting for samples) and `keeping` (checkpoints and
+            evaluations, which do not count as time of a step).
+        done: iterations that an earlier run completed.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class RunLog:
         lr: float,
         gradient_norm: paddle.Tensor | None,
     ) -> None:
-        """Counts a step and writes a line every `log_iters`."""
+        """Count a step and write a line every `log_iters` steps."""
         for name, loss in losses.items():
             self.totals[name] = self.totals.get(name, 0) + loss
         self.steps += 1
@@ -99,7 +99,7 @@ class RunLog:
             self.totals, self.steps, self._last_line = {}, 0, times
 
     def evaluation(self, iteration: int, results: dict[str, Any], seconds: float) -> float:
-        """Writes the figures of an evaluation and returns PQ, -inf where it has none."""
+        """Write the results of an evaluation and return PQ, -inf where it is undefined."""
         pq = results.get("All", {}).get("pq", math.nan)
         figures = {
             "PQ": pq,
@@ -122,13 +122,13 @@ class RunLog:
             self.writer.add_image(f"Images/{name}", image, iteration)
 
     def _means(self) -> dict[str, float]:
-        """Mean losses since the last line, over all processes."""
+        """Return the mean losses since the last line, over all processes."""
         local = {name: float(total) / self.steps for name, total in self.totals.items()}
         of_ranks = distributed.gather(local)
         return {name: sum(means[name] for means in of_ranks) / len(of_ranks) for name in local}
 
     def _times(self) -> np.ndarray:
-        """Seconds so far: of the steps, and of those the waiting for samples."""
+        """Return [seconds of all steps so far, seconds of waiting for samples in them]."""
         reading, keeping = (self.watch.seconds.get(part, 0.0) for part in ("reading", "keeping"))
         return np.array([time.perf_counter() - keeping, reading])
 
@@ -202,7 +202,7 @@ class RunLog:
             self.writer.add_text("config", self.config_yaml, 0)
 
     def _describe_run(self) -> None:
-        """Configuration, command and versions, beside the checkpoints."""
+        """Write configuration, command and versions beside the checkpoints."""
         folder = self.plan.save_dir
         (folder / "config.yml").write_text(self.config_yaml, "utf-8")
         run = {
@@ -216,7 +216,7 @@ class RunLog:
 
 
 def _log_file(path: Path) -> Any:
-    """A context in which the package's log also goes to a file, after what is there."""
+    """Return a context that appends the package's log to a file."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(
         logging.Formatter("%(asctime)s [%(levelname)s]\t%(message)s", "%Y-%m-%d %H:%M:%S")
@@ -229,7 +229,7 @@ def _log_file(path: Path) -> Any:
 
 
 def _visualdl_writer(folder: Path) -> Any:
-    """VisualDL's writer, or None (said once) where it is not installed."""
+    """Return VisualDL's writer, or None with a warning where it is not installed."""
     try:
         from visualdl import LogWriter
     except ImportError as error:

@@ -43,14 +43,14 @@ Batch = dict[str, paddle.Tensor]
 
 @dataclass(frozen=True)
 class Validation:
-    """What `--do_eval` measures with."""
+    """Data set and evaluators of `--do_eval`."""
 
     dataset: Any
     evaluators: Sequence[Any]
 
 
 class Trainer:
-    """Trains a model and leaves checkpoints.
+    """Trains a model and writes checkpoints.
 
     Args:
         model: images and targets -> outputs.
@@ -111,7 +111,7 @@ class Trainer:
         self.guard = FinitenessGuard()
 
     def resume(self, folder: str | Path) -> None:
-        """Goes on from a checkpoint."""
+        """Resume from a checkpoint."""
         position = checkpoint.resume(folder, self.state)
         best_pq = max(position.best_pq, checkpoint.best_pq(self._best))
         self.position = replace(position, best_pq=best_pq)
@@ -133,7 +133,7 @@ class Trainer:
         return self.plan.save_dir / checkpoint.BEST_FOLDER
 
     def run(self) -> None:
-        """Trains from the current position to the last step.
+        """Train from the current position to the last step.
 
         Raises:
             DataError: a file cannot be used, or a loss is not finite.
@@ -165,7 +165,7 @@ class Trainer:
                     self.schedule.step()
                     bar.update()
                 with self.watch.timing("keeping"):
-                    self._look_around(log, interruption)
+                    self._after_step(log, interruption)
 
     def _order(self) -> TrainingOrder:
         plan = self.plan
@@ -189,7 +189,7 @@ class Trainer:
         return paddle.DataParallel(model) if distributed.world_size() > 1 else model
 
     def _steps(self, order: TrainingOrder) -> Iterator[tuple[list[Batch], list[str]]]:
-        """The batches and image ids of each step."""
+        """Yield the batches and image ids of each step."""
         samples = TrainingSamples(self.dataset, self.targets, self.position.seed)
         batches = training_batches(samples, order, self.plan.num_workers)
         places = iter(order)
@@ -200,7 +200,7 @@ class Trainer:
     def _step(
         self, network: Any, batches: Sequence[Batch], image_ids: Sequence[str]
     ) -> tuple[Losses, paddle.Tensor | None]:
-        """Forward and backward of each batch, then one update; mean losses, gradient norm."""
+        """Run the batches forward and backward, update once; return mean losses, gradient norm."""
         precision = self.state.precision
         paddle.seed(self._step_seed())
         total: Losses = {}
@@ -216,7 +216,7 @@ class Trainer:
             return total, self._update(total, image_ids)
 
     def _update(self, losses: Losses, image_ids: Sequence[str]) -> paddle.Tensor | None:
-        """Applies the gradients and forgets them; their norm, where it has a meaning."""
+        """Apply and clear the gradients; return their norm, None under loss scaling."""
         precision, optimizer = self.state.precision, self.state.optimizer
         if precision.overflow_is_handled:
             norm, terms = None, losses
@@ -243,15 +243,15 @@ class Trainer:
             return self.criterion(full, batch)
 
     def _step_seed(self) -> int:
-        """The seed of dropout's random draws; it follows from the step, as resuming needs it."""
+        """Return the seed of dropout, derived from the step so that resuming repeats its draws."""
         key = (self.position.seed, self.position.iteration, distributed.rank())
         return int(np.random.default_rng(key).integers(1 << 31))
 
     def _count_step(self) -> None:
         self.position = replace(self.position, iteration=self.position.iteration + 1)
 
-    def _look_around(self, log: RunLog, interruption: Interruption) -> None:
-        """What is due after a step: checks, checkpoints, evaluation, the wish to stop.
+    def _after_step(self, log: RunLog, interruption: Interruption) -> None:
+        """Do what is due after a step: check, checkpoint, evaluation, stop on a signal.
 
         Processes talk to each other only at log lines and checkpoints, so that no step waits.
         """
@@ -282,7 +282,7 @@ class Trainer:
         return folder
 
     def _evaluate(self, log: RunLog) -> None:
-        """Scores the model, or its average, and keeps it if none before was better."""
+        """Score the model, or its average, and save it if it is the best so far."""
         average = self.state.average
         with average.applied() if average is not None else nullcontext():
             predictor = Predictor(
@@ -313,5 +313,5 @@ class Trainer:
 
 
 def _has_terminal() -> bool:
-    """In a file the log lines tell the progress."""
+    """Return whether a progress bar is shown; in a file, the log lines show the progress."""
     return distributed.is_main() and sys.stderr.isatty()

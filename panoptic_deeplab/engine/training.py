@@ -1,4 +1,4 @@
-"""One call that trains what a configuration describes."""
+"""Training a configuration in one call."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _log = logging.getLogger(__name__)
 
 
 def train(config: Any, plan: TrainingPlan) -> None:
-    """Build what a configuration names and train it.
+    """Build and train the model of a configuration.
 
     Args:
         config: a `panoptic_deeplab.config.Config`, or anything that has its parts.
-        plan: how long, how often, where to and with what.
+        plan: the settings of this run.
 
     Raises:
-        UsageError: the plan cannot be carried out, or the configuration does not go with it.
+        UsageError: the plan is impossible, or does not fit the configuration.
         DataError: a file cannot be used, or a loss is not finite.
         StoppedError: by Ctrl-C or SIGTERM, after saving.
     """
@@ -67,7 +67,7 @@ def train(config: Any, plan: TrainingPlan) -> None:
 
 
 def _with_fitting_recipe(config: Any, plan: TrainingPlan) -> TrainingPlan:
-    """The plan, its recipe scaled to this run's batch size where asked; else a note about it."""
+    """Scale the recipe to this run's batch size with --scale_lr; otherwise log what would fit."""
     samples = plan.effective_batch_size
     factor = config.recipe_factor(samples)
     if factor == 1:
@@ -105,13 +105,13 @@ def _load_first_weights(config: Any, plan: TrainingPlan, folder: str | Path | No
 
 
 def _watch(plan: TrainingPlan) -> Stopwatch:
-    """A stopwatch that waits for the GPU where a profile is asked for."""
+    """Return a stopwatch, which waits for the GPU if a profile is wanted."""
     wait = plan.profile and paddle.device.get_device() != "cpu"
     return Stopwatch(paddle.device.synchronize) if wait else Stopwatch()
 
 
 def _run(trainer: Trainer, watch: Stopwatch) -> None:
-    """Train, and tell the profile where the plan asks for it, however the training ends."""
+    """Train, and log the profile if wanted, however the training ends."""
     first, start = trainer.position.iteration, time.perf_counter()
     try:
         trainer.run()

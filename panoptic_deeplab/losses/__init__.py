@@ -1,4 +1,4 @@
-"""One criterion a method: outputs and targets to named, weighted losses."""
+"""Criteria, one per method: outputs and targets to named, weighted losses."""
 
 from panoptic_deeplab.losses.efficientps import EfficientPSLoss
 from panoptic_deeplab.losses.panoptic_deeplab import PanopticDeepLabLoss

@@ -1,4 +1,4 @@
-"""Averages over the whole batch of a step, whichever process holds its parts.
+"""Means over the whole batch of a step, distributed over the processes.
 
 Gradients are averaged over the processes. So that this average is the gradient of the whole
 batch's loss, a mean is taken as the local sum over the *average* of the processes' weights: the
@@ -25,39 +25,39 @@ def hardest_mean_of(
     fraction: float,
     rounded: Callable[[float], int] = int,
 ) -> paddle.Tensor:
-    """Mean of the largest rounded(fraction * count) of `count` losses, at least one.
+    """Mean of the largest rounded(fraction * count) of `count` losses, of at least one loss.
 
-    Over several processes (each with as many losses) these are the largest of all. All are computed
-    once, in pieces, to learn which are the hardest; then those again, which are all that the
-    backward pass holds.
+    Over several processes, each with `count` losses, these are the largest of all processes. All
+    losses are computed once, in pieces, to find the hardest; then these are computed again, and the
+    backward pass holds only them.
 
     Args:
-        losses_at: places [K] int64 in 0..count-1 -> their losses [K].
-        count: how many there are on this process.
-        fraction: of the losses that are kept, 0..1.
-        rounded: makes their number whole.
+        losses_at: indices [K] int64 in 0..count-1 -> their losses [K].
+        count: number of losses on this process.
+        fraction: fraction of the losses that are kept, 0..1.
+        rounded: rounds the number of kept losses.
     """
     kept = _kept(count, fraction, rounded)
     with paddle.no_grad():
         pieces = [
-            losses_at(paddle.arange(start, min(start + AT_ONCE, count)))
-            for start in range(0, count, AT_ONCE)
+            losses_at(paddle.arange(start, min(start + LOSSES_AT_ONCE, count)))
+            for start in range(0, count, LOSSES_AT_ONCE)
         ]
         hardest = paddle.concat(pieces).topk(min(kept, count), sorted=False)[1]
     return _mean_of_largest(losses_at(hardest), kept)
 
 
-AT_ONCE = 1 << 17
-"""Losses of a piece, few enough that their logits (10 MB with 20 classes) do not count."""
+LOSSES_AT_ONCE = 1 << 17
+"""Losses in a piece: their logits take little memory, 10 MB with 20 classes."""
 
 
 def _kept(count: int, fraction: float, rounded: Callable[[float], int]) -> int:
-    """How many losses of all processes are kept."""
+    """Return the number of losses that are kept over all processes."""
     return max(rounded(fraction * count * dist.get_world_size()), 1)
 
 
 def _mean_of_largest(losses: paddle.Tensor, kept: int) -> paddle.Tensor:
-    """Mean of the largest `kept` losses of all processes; equal ones at its edge share a place."""
+    """Mean of the largest `kept` losses of all processes; ties at the threshold count in part."""
     ranks = dist.get_world_size()
     if ranks == 1:
         return losses.topk(kept, sorted=False)[0].mean()

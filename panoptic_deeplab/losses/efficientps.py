@@ -15,7 +15,7 @@ from panoptic_deeplab.registry import CRITERIA
 from panoptic_deeplab.resample import Upsampled
 
 RPN_BETA, BOX_BETA = 1 / 9, 1.0
-"""Where the losses of the offsets turn from squared to absolute."""
+"""Errors at which the losses of the offsets turn from squared to absolute."""
 
 
 @CRITERIA.add_component
@@ -31,7 +31,7 @@ class EfficientPSLoss:
       the number of all sampled regions;
     - `mask_loss`: binary cross entropy of the true class's mask, averaged over the positives.
 
-    A term without anything to learn from is 0, with every parameter still in the graph. Over
+    A term without any target is 0, with every parameter still in the graph. Over
     several processes all means are those of the whole batch.
 
     Args:
@@ -79,7 +79,7 @@ class EfficientPSLoss:
     def __call__(
         self, outputs: Mapping[str, Any], targets: Mapping[str, paddle.Tensor]
     ) -> dict[str, paddle.Tensor]:
-        """Losses as scalars.
+        """Return the losses as scalars.
 
         Args:
             outputs: `semantic` [N, C, h, w] and `train`, as `EfficientPS` gives them.
@@ -116,7 +116,7 @@ class EfficientPSLoss:
         }
 
     def _semantic(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-        """Only the logits of the hardest pixels are upsampled for the backward pass."""
+        """Semantic loss; the backward pass upsamples only the logits of the hardest pixels."""
         upsampled = Upsampled(logits, labels.shape[1:], self.align_corners)
         labels = labels.flatten()
 
@@ -140,7 +140,7 @@ def smooth_l1(errors: paddle.Tensor, beta: float) -> paddle.Tensor:
 def _box_errors(
     train: Mapping[str, paddle.Tensor], name: str, beta: float, is_positive: paddle.Tensor
 ) -> paddle.Tensor:
-    """[S]: the error of each sample's offsets, 0 for the negatives."""
+    """Offset error of each sample [S], 0 for the negatives."""
     target = train[f"{name.removesuffix('s')}_targets"]
     errors = smooth_l1(train[name] - target, beta).sum(-1)
     return errors * is_positive.astype("float32")

@@ -70,7 +70,7 @@ class PanopticDeepLabLoss:
     def __call__(
         self, outputs: Mapping[str, paddle.Tensor], targets: Mapping[str, paddle.Tensor]
     ) -> dict[str, paddle.Tensor]:
-        """Losses as scalars.
+        """Return the losses as scalars.
 
         Args:
             outputs: `semantic` [N, C, h, w], `center` [N, 1, h, w], `offset` [N, 2, h, w].
@@ -87,22 +87,22 @@ class PanopticDeepLabLoss:
         }
 
     def _thinned(self, target: paddle.Tensor) -> paddle.Tensor:
-        """Every stride-th row and column of [..., H, W].
+        """Return every stride-th row and column of [..., H, W].
 
         With aligned corners location i stands for pixel stride * i. Without, its middle lies
-        between pixels; they take turns, so that none is favored.
+        between pixels; alternating between them favors none.
         """
         for axis in (-2, -1) if self.stride > 1 else ():
             locations = paddle.arange(-(-target.shape[axis] // self.stride))
-            turns = 0 if self.align_corners else locations % self.stride
-            pixels = (locations * self.stride + turns).clip(max=target.shape[axis] - 1)
+            shift = 0 if self.align_corners else locations % self.stride
+            pixels = (locations * self.stride + shift).clip(max=target.shape[axis] - 1)
             target = target.gather(pixels, axis=target.ndim + axis)
         return target
 
     def _semantic(
         self, logits: paddle.Tensor, targets: Mapping[str, paddle.Tensor]
     ) -> paddle.Tensor:
-        """Only the logits of the hardest pixels are upsampled for the backward pass."""
+        """Semantic loss; the backward pass upsamples only the logits of the hardest pixels."""
         classes = logits.shape[1]
         if self.class_weights is not None and len(self.class_weights) != classes:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""From a published file's entries to a state dict of this project's network, nothing unsaid."""
+"""From the entries of a published file to a state dict of this project's network."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _WRAPPER = "module."
 
 @dataclass(frozen=True)
 class Entry:
-    """One array of a file, read when it is asked for.
+    """One array of a file, read on demand.
 
     Attributes:
-        shape: its sides.
-        kind: the type of its numbers, as the file calls it.
+        shape: of the array.
+        kind: name of its number type.
         is_real: whether they are floating-point numbers.
-        read: gives the array.
+        read: returns the array.
     """
 
     shape: tuple[int, ...]
@@ -46,7 +46,7 @@ class Entry:
 
 @dataclass
 class Report:
-    """What became of each entry of a file; names there and here."""
+    """What was done with each entry of a file, by the names in the file and here."""
 
     mapped: dict[str, str] = field(default_factory=dict)
     transposed: list[str] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Report:
     dropped: dict[str, str] = field(default_factory=dict)
 
     def lines(self) -> Iterator[str]:
-        """In words, for the user."""
+        """Yield the report as lines for the user."""
         yield f"mapped: {len(self.mapped)} entries"
         yield f"transposed: {len(self.transposed)} weights of linear layers"
         changed = f"{sum(self.negative.values())} negative numbers in {len(self.negative)} of them"
@@ -70,7 +70,7 @@ class Report:
 
 @contextmanager
 def published_entries(path: Path) -> Iterator[tuple[dict[str, Entry], dict[str, str]]]:
-    """The entries of a `.pth` or `.pdparams` file, and what else it holds -> why that is dropped.
+    """Open a `.pth` or `.pdparams` file: its entries, and other content -> why it is dropped.
 
     Raises:
         DataError: the file is missing, damaged, or of another form.
@@ -86,14 +86,14 @@ def published_entries(path: Path) -> Iterator[tuple[dict[str, Entry], dict[str, 
 def convert(
     entries: Mapping[str, Entry], model: nn.Layer, path: Path
 ) -> tuple[dict[str, np.ndarray], Origin, Report]:
-    """The state dict of the part of `model` that the entries are for.
+    """Convert the entries to the state dict of the part of `model` that they belong to.
 
-    Batch norms of both origins end as the in-place ones of the authors' network compute them: with
-    |weight| + eps.
+    Scales of batch norms become |weight| + eps, as the in-place batch norm of the authors' network
+    computes them.
 
     Raises:
-        DataError: whose they are is not known; an entry is unknown, missing, of another shape or
-            type, or has a value that is no finite number.
+        DataError: the origin is unknown, or an entry is unknown, missing, of another shape or type,
+            or has a value that is not finite.
     """
     origin = origin_of(list(entries))
     if origin is None:
@@ -107,7 +107,7 @@ def convert(
     source_of = origin.names_of(names)
     report = Report()
     _check_names(entries, source_of, origin, report, path)
-    _check_entries(entries, _shapes_there(part, source_of, linear), path)
+    _check_entries(entries, _expected_shapes(part, source_of, linear), path)
     epsilons = _epsilons(part)
     weights = {}
     for name, source in source_of.items():
@@ -119,13 +119,13 @@ def convert(
             array = np.ascontiguousarray(array.T)
             report.transposed.append(name)
         if name in epsilons:
-            array = _made_positive(array, name, epsilons[name], report)
+            array = _in_place_scale(array, name, epsilons[name], report)
         weights[name] = array
     return weights, origin, report
 
 
-def _made_positive(scale: np.ndarray, name: str, epsilon: float, report: Report) -> np.ndarray:
-    """The factor that an in-place batch norm makes of its weight."""
+def _in_place_scale(scale: np.ndarray, name: str, epsilon: float, report: Report) -> np.ndarray:
+    """Return the factor that an in-place batch norm computes from its weight."""
     report.made[name] = f"|weight| + {epsilon:g}"
     negative = int((scale < 0).sum())
     if negative:
@@ -151,9 +151,9 @@ def _in_file(file: TorchFile, tensor: StoredTensor) -> Entry:
 
 
 def _state_dict(path: Path, content: Any) -> tuple[dict[str, StoredTensor], dict[str, str]]:
-    """The named tensors of what was saved, alone or beside a training's state.
+    """Return the named tensors, saved alone or beside a training's state, and the other names.
 
-    A network that was trained on several GPUs calls them all `module.NAME`.
+    A network that was trained on several GPUs has names `module.NAME`.
     """
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not state:
@@ -176,17 +176,17 @@ def _check_names(
     report: Report,
     path: Path,
 ) -> None:
-    """Refuses what is missing or unknown; notes what is dropped."""
+    """Refuse missing and unknown entries; report the dropped ones."""
     sources = set(source_of.values())
     others = {name: origin.reason_to_drop(name) for name in entries if name not in sources}
     unknown = [name for name, reason in others.items() if reason is None]
     missing = [name for name in source_of.values() if name not in entries]
     if unknown or missing:
         kinds = {"missing": missing, "unknown": unknown}
-        told = "; ".join(f"{len(n)} {kind} ({listed(n)})" for kind, n in kinds.items() if n)
+        found = "; ".join(f"{len(n)} {kind} ({listed(n)})" for kind, n in kinds.items() if n)
         raise DataError(
             f"{path}: these weights of {origin.name} are not of the network that --config "
-            f"describes: {told}; choose the configuration of the released network"
+            f"describes: {found}; choose the configuration of the released network"
         )
     report.dropped |= {name: reason for name, reason in others.items() if reason}
 
@@ -194,7 +194,7 @@ def _check_names(
 def _check_entries(
     entries: Mapping[str, Entry], shapes: Mapping[str, tuple[int, ...]], path: Path
 ) -> None:
-    """Refuses, before anything is read, entries of another shape or type."""
+    """Refuse entries of another shape or type before anything is read."""
     misshapen = [
         f"{name} {list(entries[name].shape)} instead of {list(shape)}"
         for name, shape in shapes.items()
@@ -202,9 +202,9 @@ def _check_entries(
     ]
     if misshapen:
         raise DataError(f"{path}: {len(misshapen)} of another shape ({listed(misshapen)})")
-    whole = [f"{name} {entries[name].kind}" for name in shapes if not entries[name].is_real]
-    if whole:
-        raise DataError(f"{path}: expected floating-point weights, got {listed(whole)}")
+    not_real = [f"{name} {entries[name].kind}" for name in shapes if not entries[name].is_real]
+    if not_real:
+        raise DataError(f"{path}: expected floating-point weights, got {listed(not_real)}")
 
 
 def _finite(entry: Entry, name: str, path: Path) -> np.ndarray:
@@ -214,10 +214,10 @@ def _finite(entry: Entry, name: str, path: Path) -> np.ndarray:
     return array
 
 
-def _shapes_there(
+def _expected_shapes(
     part: nn.Layer, source_of: Mapping[str, str], linear: set[str]
 ) -> dict[str, tuple[int, ...]]:
-    """The shapes that the entries must have, by their names in the file."""
+    """Return the shapes that the entries must have, by their names in the file."""
     return {
         source_of[name]: tuple(value.shape)[:: -1 if name in linear else 1]
         for name, value in part.state_dict().items()
@@ -233,7 +233,7 @@ def _linear_weights(part: nn.Layer) -> set[str]:
 
 
 def _epsilons(part: nn.Layer) -> dict[str, float]:
-    """Name of the scale -> eps of each batch norm."""
+    """Return name of the scale -> eps of each batch norm."""
     from paddle import nn
 
     return {

@@ -39,33 +39,33 @@ _SUFFIX = ".pdparams"
 
 
 def local_weights(source: str, hint: str) -> Path:
-    """The weights file behind a path or a URL, fetched once.
+    """Return the weights file behind a path or a URL, which is fetched once.
 
     Args:
         source: a file, or the https URL of a weights file or of a tar or zip archive with one
-            `.pdparams` file in it. A URL may end in `#sha256=` and the checksum of what it gives.
-        hint: what the user can do where it cannot be had, for the message.
+            `.pdparams` file in it. A URL may end in `#sha256=` and the checksum of its content.
+        hint: what the user can do if that fails, for the message.
 
     Raises:
-        DataError: there is no such file, the URL cannot be fetched or gives something else than
-            its checksum says, or the archive holds no weights or too much.
+        DataError: there is no such file, the URL cannot be fetched or has another checksum, or the
+            archive holds no weights or is too large.
     """
     if "://" not in source:
         if not Path(source).is_file():
             raise DataError(f"{source}: no such weights file; {hint}")
         return Path(source)
-    with _telling_failures(source, hint):
+    with _describing_failures(source, hint):
         fetched = _fetch(source)
     return _unpacked(fetched)
 
 
 def read_url(source: str, hint: str) -> bytes:
-    """What an https URL gives now, under the same guards; no copy is kept.
+    """Return the content of an https URL, under the same limits; no copy is kept.
 
     Raises:
         DataError: it cannot be fetched; the message ends with `hint`.
     """
-    with _telling_failures(source, hint), tempfile.TemporaryDirectory() as folder:
+    with _describing_failures(source, hint), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "content"
         _download(source, path, title=source)
         if path.stat().st_size > MAX_BYTES_IN_MEMORY:
@@ -74,7 +74,7 @@ def read_url(source: str, hint: str) -> bytes:
 
 
 @contextmanager
-def _telling_failures(source: str, hint: str) -> Iterator[None]:
+def _describing_failures(source: str, hint: str) -> Iterator[None]:
     try:
         yield
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -83,13 +83,13 @@ def _telling_failures(source: str, hint: str) -> Iterator[None]:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: $PANOPTIC_DEEPLAB_CACHE or ~/.cache/panoptic_deeplab."""
+    """Return the folder of downloads: $PANOPTIC_DEEPLAB_CACHE or ~/.cache/panoptic_deeplab."""
     chosen = os.environ.get("PANOPTIC_DEEPLAB_CACHE")
     return Path(chosen or os.path.expanduser("~/.cache/panoptic_deeplab"))
 
 
 def _fetch(source: str) -> Path:
-    """What a URL gives, from the cache where it lies there."""
+    """Return the file of a URL, from the cache if it is there."""
     path = cache_folder() / _cache_name(source)
     if not path.exists():
         with replacing(path) as part:
@@ -98,7 +98,7 @@ def _fetch(source: str) -> Path:
 
 
 def _download(source: str, path: Path, title: str) -> None:
-    """Writes what a URL gives to `path`, if it has the checksum that the URL ends with."""
+    """Write the content of a URL to `path` and compare its checksum with that in the URL."""
     url, _, fragment = source.partition("#")
     _check_scheme(url)
     if fragment and not re.fullmatch("sha256=[0-9a-fA-F]{64}", fragment):
@@ -116,13 +116,13 @@ def _check_scheme(url: str) -> None:
 
 
 def _cache_name(source: str) -> str:
-    """A file name of a URL's own: equal names on two servers, or of two checksums, differ."""
+    """Return a file name that is unique to a URL and its checksum."""
     name = re.sub(r"[^\w.-]", "_", Path(urllib.parse.urlsplit(source).path).name, flags=re.ASCII)
     return f"{hashlib.sha256(source.encode()).hexdigest()[:16]}-{name[-100:]}"
 
 
 class _HttpsRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirection to https only; by itself urllib takes http and ftp too."""
+    """Follows redirections to https only; urllib alone accepts http and ftp too."""
 
     def redirect_request(
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -135,7 +135,7 @@ _OPENER = urllib.request.build_opener(_HttpsRedirects)
 
 
 def _save(response: http.client.HTTPResponse, path: Path, title: str) -> str:
-    """Write a response to a file and returns its SHA-256.
+    """Write a response to a file and return its SHA-256.
 
     Raises:
         ValueError: it is too large, takes too long or breaks off.
@@ -161,10 +161,10 @@ def _save(response: http.client.HTTPResponse, path: Path, title: str) -> str:
 
 
 def _unpacked(path: Path) -> Path:
-    """The file itself, or the one `.pdparams` file of the archive that it is.
+    """Return the file itself or, for an archive, its only `.pdparams` file.
 
-    The member is copied to a place of ours beside the archive, so that its name in there, which
-    may lead anywhere, does not matter.
+    The member is copied to a fixed path beside the archive: its name in the archive could lead
+    anywhere.
     """
     members = _members_reader(path)
     if members is None:
@@ -188,7 +188,7 @@ def _unpacked(path: Path) -> Path:
 
 
 def _members_reader(path: Path) -> Callable[[Path], Iterable[BinaryIO]] | None:
-    """How to read an archive, by its first bytes; None for other files."""
+    """Return the reader for an archive by its first bytes; None for other files."""
     with open(path, "rb") as file:
         head = file.read(tarfile.BLOCKSIZE)
     if head.startswith(b"PK\x03\x04"):
@@ -201,7 +201,7 @@ _DECOMPRESSORS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzm
 
 
 def _tar_members(path: Path) -> Iterable[BinaryIO]:
-    """The weights in a tar archive, ordinary files only, in its order."""
+    """Yield the weights in a tar archive, ordinary files only, in its order."""
     with open(path, "rb") as file:
         head = file.read(6)
     opener = next((o for magic, o in _DECOMPRESSORS.items() if head.startswith(magic)), open)
@@ -212,7 +212,7 @@ def _tar_members(path: Path) -> Iterable[BinaryIO]:
 
 
 def _zip_members(path: Path) -> Iterable[BinaryIO]:
-    """The weights in a zip archive, ordinary files only, in its order."""
+    """Yield the weights in a zip archive, ordinary files only, in its order."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             kind = stat.S_IFMT(member.external_attr >> 16)
@@ -229,9 +229,9 @@ def _copy(content: BinaryIO, path: Path) -> None:
 
 
 class _Capped:
-    """A stream that fails once it has given more than `MAX_BYTES`.
+    """A stream that fails once more than `MAX_BYTES` were read.
 
-    A small archive may unpack to any size, a tar archive also between the members one wants.
+    A small archive may unpack to any size, a tar archive also between the wanted members.
     """
 
     def __init__(self, stream: BinaryIO) -> None:

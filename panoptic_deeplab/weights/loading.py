@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_PARTIAL_HINT = "to load what fits and learn the rest anew: --allow_partial"
+_PARTIAL_HINT = "to load what fits and train the rest anew: --allow_partial"
 
 
 class Misfit(NamedTuple):
-    """A weight whose shape in a file is not the network's."""
+    """A weight with different shapes in the file and in the network."""
 
     name: str
     there: tuple[int, ...]
@@ -36,13 +36,13 @@ class Misfit(NamedTuple):
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What of a file went into a network.
+    """What was loaded from a file into a network, and what was not.
 
     Attributes:
-        loaded: names of the weights that were put in place.
+        loaded: names of the loaded weights.
         missing: names that the file lacks.
         extra: names that the network lacks, where they are not expected.
-        misshapen: weights of another shape, each the file's shape and the network's.
+        misshapen: weights of another shape.
     """
 
     loaded: tuple[str, ...]
@@ -52,11 +52,11 @@ class LoadReport:
 
     @property
     def complete(self) -> bool:
-        """Whether file and network hold the same."""
+        """Whether file and network hold the same weights."""
         return not (self.missing or self.extra or self.misshapen)
 
     def differences(self, limit: int | None = None) -> str:
-        """'2 missing (a, b); ...', with at most so many names of each kind."""
+        """Return '2 missing (a, b); ...', with at most `limit` names of each kind."""
         kinds = {
             "missing": self.missing,
             "not of this network": self.extra,
@@ -69,10 +69,10 @@ class LoadReport:
         )
 
     def class_count(self, num_classes: int) -> int | None:
-        """How many classes the file's network has, where that alone sets it apart from ours.
+        """Return the file's number of classes if only that differs, else None.
 
-        All that does not fit then has `num_classes` along one axis here and another number, the
-        same for all, along that axis there.
+        Then all misshapen weights have `num_classes` along one axis here and another number,
+        the same for all, along that axis in the file.
         """
         axes = [
             [(a, b) for a, b in zip(m.there, m.here, strict=True) if a != b]
@@ -101,14 +101,14 @@ def load_weights(
     num_classes: int | None = None,
     hint: str = "",
 ) -> LoadReport:
-    """Puts the weights of a file into `layer`: all, or none where they do not fit.
+    """Load the weights of a file into `layer`: all, or none where they do not fit.
 
     Args:
         layer: a model, or a part of one.
         path: a `.pdparams` or `.safetensors` file, or the folder of one.
-        partial: put in what fits and leave the rest of `layer` as it is.
+        partial: load what fits and leave the rest of `layer` as it is.
         extra_allowed: whether the file may hold more (a classifier on a backbone).
-        num_classes: of the data set here, to tell where only the number of classes differs.
+        num_classes: of the data set, to report where only the number of classes differs.
         hint: what the user can do about weights of another network, for the message.
 
     Raises:
@@ -147,7 +147,7 @@ def listed(names: Sequence[str], limit: int | None = 3) -> str:
 
 
 def set_weights(layer: nn.Layer, weights: Mapping[str, np.ndarray]) -> None:
-    """Copies arrays that fit into the layer's own tensors; tensors without an array stay."""
+    """Copy arrays of equal shape into the layer's tensors; tensors without an array stay."""
     import paddle
 
     state = layer.state_dict()
@@ -164,12 +164,12 @@ def load_pretrained(
     num_classes: int | None = None,
     partial: bool = False,
 ) -> None:
-    """Loads each part's weights; what a file holds beyond them (a classifier) is left out.
+    """Load the pretrained weights of each part; other weights in a file are left out.
 
     Args:
         model: the network.
         sources: attribute of the model ('' for the whole) -> file or https URL.
-        num_classes: of the data set, to tell where only the number of classes differs.
+        num_classes: of the data set, to report where only the number of classes differs.
         partial: load what fits and log what does not, as fine-tuning to other classes needs: a
             head of another shape keeps its fresh weights.
 
@@ -191,7 +191,7 @@ def load_pretrained(
         _log.info("Loaded %s from %s: %s", key, source, report)
         if report.misshapen:
             names = ", ".join(map(str, report.misshapen))
-            _log.warning("Replaced, to be learnt anew (file -> here): %s", names)
+            _log.warning("Replaced, to be trained anew (file -> here): %s", names)
 
 
 def _compare(

@@ -1,4 +1,4 @@
-"""Where published weights come from: their names, what is left out of them, their license."""
+"""Origins of published weights: their names, their license and the entries that are left out."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Origin:
     """One kind of published weights.
 
     Attributes:
-        name: whose they are.
-        license: what they may be used for.
-        mark: pattern of an entry that only they have.
+        name: authors and repository.
+        license: permitted use.
+        mark: pattern of an entry that only this origin has.
         part: attribute of the model that they are for, '' for the whole.
-        names_of: the names of the part's state dict -> name there for each of them.
-        dropped: pattern of entries that are left out -> why.
-        linear_is_transposed: whether linear layers' weights are [out, in] there; here [in, out].
+        names_of: maps the names of the part's state dict to the names in the file.
+        dropped: pattern of entries that are left out -> reason.
+        linear_is_transposed: whether linear weights are [out, in] in the file; here [in, out].
         info: the classes they were trained for, None where they have none.
     """
 
@@ -35,7 +35,7 @@ class Origin:
     info: DatasetInfo | None
 
     def reason_to_drop(self, entry: str) -> str | None:
-        """Why an entry is left out, None where it is not."""
+        """Return why an entry is left out, None if it is not."""
         return next(
             (reason for pattern, reason in self.dropped.items() if re.fullmatch(pattern, entry)),
             None,
@@ -43,7 +43,7 @@ class Origin:
 
 
 def origin_of(entries: Sequence[str]) -> Origin | None:
-    """Whose weights have these names."""
+    """Return the origin of weights with these names, None if it is unknown."""
     return next((o for o in ORIGINS if any(re.fullmatch(o.mark, entry) for entry in entries)), None)
 
 
@@ -52,7 +52,7 @@ def _own_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def _paddleclas_names(names: Sequence[str]) -> dict[str, str]:
-    """PaddleClas's names for those of `EfficientNet`; its blocks are numbered through."""
+    """Map names of `EfficientNet` to those of PaddleClas, which numbers all blocks in a row."""
     blocks = list(dict.fromkeys(m[0] for name in names if (m := _BLOCK.match(name))))
     return {name: _paddleclas_name(name, blocks) for name in names}
 

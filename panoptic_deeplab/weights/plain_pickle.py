@@ -1,7 +1,7 @@
 """Pickles as plain data: read without running code from them.
 
 A pickle can call anything, so Python's unpickler is not used: `pickletools` takes the file apart
-into instructions, and those that build dictionaries, lists, numbers, texts and numpy arrays are
+into instructions, and those that build dictionaries, lists, numbers, strings and numpy arrays are
 carried out here. The others are refused.
 """
 
@@ -27,7 +27,7 @@ MAX_AXES = 32
 
 
 def read_pickle(path: str | Path) -> Any:
-    """The plain content of a `.pdparams` or `.pdopt` file.
+    """Read the plain content of a `.pdparams` or `.pdopt` file.
 
     Tensors, also those of nested dictionaries, come as arrays; bfloat16 as its bits in uint16.
     Takes a few times the file's size in memory, whatever the file says.
@@ -47,20 +47,20 @@ def read_pickle(path: str | Path) -> Any:
 
 
 class RefusalError(ValueError):
-    """Why a file is not read."""
+    """A file is not read, for the reason in the message."""
 
 
 class Playback:
-    """Carries out the instructions of a pickle that build plain data.
+    """Executes the instructions of a pickle that build plain data.
 
     What is built is at most what the file holds: its bytes once more, and a few objects for each
-    of a limited number of instructions. Dictionary keys are texts and numbers, for hashing a
-    tuple of tuples can take forever.
+    of a limited number of instructions. Dictionary keys are strings and whole numbers, because
+    hashing a tuple of tuples can take forever.
     """
 
     @property
     def known(self) -> Mapping[tuple[str, str], Any]:
-        """(module, name) -> what stands for it here; no other name is allowed."""
+        """(module, name) -> its replacement here; no other name is allowed."""
         return _GLOBALS
 
     def __init__(self) -> None:
@@ -82,11 +82,11 @@ class Playback:
         return content
 
     def pop(self, count: int) -> list[Any]:
-        """The uppermost items, off the stack."""
+        """Take the uppermost items off the stack."""
         return [self.stack.pop() for _ in range(count)][::-1]
 
     def pop_marked(self) -> list[Any]:
-        """The items above the last mark, off the stack."""
+        """Take the items above the last mark off the stack."""
         return self.pop(len(self.stack) - self.marks.pop())
 
     def put(self, place: int | None = None) -> None:
@@ -99,13 +99,13 @@ class Playback:
         of_type(self.stack[-1], dict).update(plain_dict(_couples(items)))
 
     def find(self, module: str, name: str) -> None:
-        """Puts on the stack what one of the few allowed names stands for."""
+        """Push the replacement of an allowed name on the stack."""
         if (of_type(module, str), of_type(name, str)) not in self.known:
             raise RefusalError(f"it asks for {module}.{name}")
         self.stack.append(self.known[module, name])
 
     def fetch(self, reference: Any) -> Any:
-        """What a reference to something outside the pickle stands for."""
+        """Return the object that a reference to something outside the pickle means."""
         raise RefusalError("it holds the instruction BINPERSID")
 
     def call(self) -> None:
@@ -113,7 +113,7 @@ class Playback:
         self.stack.append(of_type(maker, Maker).make(*of_type(arguments, tuple)))
 
     def build(self) -> None:
-        """The second half of an array or of a number type, which tells what it holds."""
+        """Complete an array or a number type with its content."""
         target, state = self.stack[-2], of_type(self.stack.pop(), tuple)
         if isinstance(target, _NumberType):
             target.byte_order = of_type(state[1], str)
@@ -126,14 +126,14 @@ class Playback:
 
 @dataclass(frozen=True)
 class Maker:
-    """What may be called: a function of ours in place of the one a pickle names."""
+    """A callable: a function of ours in place of the one that a pickle names."""
 
     make: Callable[..., Any]
 
 
 @dataclass
 class _NumberType:
-    """The type of an array's numbers; a pickle tells its byte order later."""
+    """Number type of an array; a pickle gives its byte order later."""
 
     code: str
     byte_order: str = "="
@@ -147,18 +147,18 @@ class _NumberType:
 
 
 def array_of_bytes(number_type: np.dtype, shape: tuple[int, ...], raw: bytes) -> np.ndarray:
-    """`raw` as an array, refused where its length does not fit the shape."""
+    """Return `raw` as an array; refuse a length that does not fit the shape."""
     _check_size(raw, number_type, shape)
     return np.frombuffer(raw, number_type).reshape(shape)
 
 
 def float32_of_bfloat16(bits: np.ndarray) -> np.ndarray:
-    """bfloat16 numbers, which numpy lacks, as float32: their uint16 bits followed by 16 zeros."""
+    """Convert bfloat16, which numpy lacks, from uint16 bits to float32: 16 zero bits are added."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
 def _check_size(raw: bytes, number_type: np.dtype, shape: Any) -> None:
-    """Refuses an array that claims another size than it has."""
+    """Refuse an array that claims another size than it has."""
     if len(of_type(shape, tuple)) > MAX_AXES:
         raise RefusalError(f"an array has {len(shape)} axes")
     if any(of_type(length, int) < 0 for length in shape):
@@ -168,7 +168,7 @@ def _check_size(raw: bytes, number_type: np.dtype, shape: Any) -> None:
 
 
 def plain_dict(pairs: Iterable[tuple[Any, Any]] = ()) -> dict[Any, Any]:
-    """A dictionary of pairs whose keys are texts and whole numbers, others being refused."""
+    """Build a dictionary of pairs; refuse keys that are neither strings nor whole numbers."""
     content = {}
     for key, value in pairs:
         if type(key) not in (str, int):
@@ -178,14 +178,14 @@ def plain_dict(pairs: Iterable[tuple[Any, Any]] = ()) -> dict[Any, Any]:
 
 
 def of_type(item: Any, *expected: type) -> Any:
-    """`item`, refused where it is of none of the types."""
+    """Return `item`; refuse it if it has none of the types."""
     if type(item) not in expected:
         raise RefusalError(f"expected {expected[0].__name__}, got {type(item).__name__}")
     return item
 
 
 def _bytes(raw: Any) -> bytes:
-    """Bytes, which old pickles hold as texts of Latin letters."""
+    """Return bytes, which old pickles hold as latin-1 strings."""
     return raw.encode("latin-1") if isinstance(raw, str) else bytes(of_type(raw, bytes, bytearray))
 
 
@@ -204,7 +204,7 @@ def _array_of_buffer(raw: Any, number_type: Any, shape: Any, order: str) -> np.n
 
 
 def _tensor(pair: tuple[str, np.ndarray]) -> np.ndarray:
-    """What paddle.save makes of a tensor in a nested dictionary: tuple((name, array))."""
+    """Return the array of a tensor in a nested dictionary, saved as tuple((name, array))."""
     _, array = pair
     return of_type(array, np.ndarray)
 
@@ -271,7 +271,7 @@ def _couples(items: list[Any]) -> Iterable[tuple[Any, Any]]:
 
 
 def _check_plain(content: Any) -> None:
-    """Refuses content that is more than data, or that never ends for who walks through it."""
+    """Refuse content that is not plain data or that contains itself."""
     branches = [iter((content,))]
     for _ in range(2 * MAX_STEPS):
         if not branches:

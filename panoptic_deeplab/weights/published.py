@@ -1,4 +1,4 @@
-"""A folder of this project's weights, made of a published file of another framework's."""
+"""From a published file of another framework to a folder of this project's weights."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def convert_published(
     """Convert a file of weights for a configuration's network and write a folder of them.
 
     The folder holds the weights (`model.pdparams`), the classes where they are known
-    (`dataset_info.json`), the configuration (`config.yml`) and what became of each entry, with the
-    license (`conversion.json`). It appears whole or not at all, after its weights have been loaded
-    into the network.
+    (`dataset_info.json`), the configuration (`config.yml`) and a report on each entry with the
+    license (`conversion.json`). It is written atomically, after its weights have been loaded into
+    the network.
 
     Args:
         config: a `panoptic_deeplab.config.Config`, or anything that has its parts.
@@ -37,10 +37,10 @@ def convert_published(
         overwrite: replace an earlier conversion.
 
     Returns:
-        Whose weights they are, and what became of each entry.
+        The origin of the weights, and a report on each entry.
 
     Raises:
-        UsageError: the folder would be lost.
+        UsageError: the folder holds other files.
         DataError: the file cannot be read, does not fit the network, or is of other classes.
     """
     _check_folder(folder, overwrite)
@@ -53,7 +53,7 @@ def convert_published(
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:
-    """Refuse a folder that would be lost, before anything is done."""
+    """Refuse a folder with other files before anything is done."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: expected a folder to make, but a file stands there")
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
@@ -69,7 +69,7 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
 
 
 def _refuse_other_classes(origin: Origin, config: Any, published: Path) -> None:
-    """Keep weights from a configuration that only has the same number of classes."""
+    """Refuse a configuration of other classes, even if their number is the same."""
     if origin.info is None:
         return
     there, here = ([c.name for c in info.categories] for info in (origin.info, config.info))

@@ -1,4 +1,4 @@
-"""Weights of a file as named arrays, read without Paddle and without running code."""
+"""Reading a file of weights as named arrays, without Paddle and without running code."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _BFLOAT16_BITS = np.dtype(np.uint16)  # as Paddle writes them; it has no uint16 
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Name -> array of a `.pdparams` or `.safetensors` file, or of the model file in a folder.
+    """Read name -> array from a `.pdparams` or `.safetensors` file, or a folder with one of these.
 
-    bfloat16 weights come as float32, which holds all their values.
+    bfloat16 weights are returned as float32, which holds all their values.
 
     Raises:
         DataError: the file is missing, damaged, or holds something else than named arrays.
@@ -71,7 +71,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _number_type(safetensors_name: str) -> np.dtype:
-    """'F32' -> float32, 'BF16' -> its bits."""
+    """Return the number type: 'F32' -> float32, 'BF16' -> its bits."""
     if safetensors_name == "BF16":
         return _BFLOAT16_BITS
     match = re.fullmatch(r"([FIU])(8|16|32|64)", safetensors_name.replace("BOOL", "U8"))

@@ -1,8 +1,8 @@
-"""PyTorch's checkpoints, read without PyTorch and without running code from them.
+"""Reading checkpoints of PyTorch without PyTorch and without running code from them.
 
 Since PyTorch 1.6 such a file is a zip archive that holds `NAME/data.pkl`, a pickle of the objects,
-and `NAME/data/KEY`, the bytes of each tensor's storage. The pickle is taken apart by this project's
-own reader, to which a few names are added; tensors are read one by one, when they are asked for.
+and `NAME/data/KEY`, the bytes of each tensor's storage. The pickle is read by this
+project's own reader, to which a few names are added; tensors are read one by one, on demand.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _OLD = (
 
 @dataclass(frozen=True)
 class NumberType:
-    """The numbers of a storage; bfloat16, which numpy lacks, is read as its bits."""
+    """Number type of a storage; bfloat16, which numpy lacks, is read as its bits."""
 
     name: str
     dtype: np.dtype
@@ -53,15 +53,15 @@ class NumberType:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies in a file.
+    """Location of a tensor in a file.
 
     Attributes:
         key: name of its storage.
-        numbers: of what type.
+        numbers: their type.
         length: numbers in the storage.
-        offset: number of the storage at which the tensor begins.
-        shape: sides.
-        strides: numbers from one element to the next along each side.
+        offset: index in the storage at which the tensor begins.
+        shape: of the tensor.
+        strides: step in the storage along each axis.
     """
 
     key: str
@@ -80,7 +80,7 @@ class TorchFile:
         file: the file, which stays open.
 
     Attributes:
-        content: what was saved, `StoredTensor`s in place of tensors.
+        content: the saved objects, with a `StoredTensor` in place of each tensor.
 
     Raises:
         DataError: it is not of this format, damaged, or holds anything but plain data and tensors.
@@ -90,19 +90,19 @@ class TorchFile:
         self.path = path
         _refuse_old_formats(path, file)
         self.size = os.fstat(file.fileno()).st_size
-        with self._telling():
+        with self._describing_errors():
             self.archive = zipfile.ZipFile(file)
             self.folder = self._folder()
             pickled = self._read("data.pkl", _MAX_BYTES_OF_OBJECTS)
             self.content = _TorchPlayback().run(io.BytesIO(pickled))
 
     def array(self, tensor: StoredTensor) -> np.ndarray:
-        """The numbers of a tensor, bfloat16 as float32.
+        """Read the numbers of a tensor, bfloat16 as float32.
 
         Raises:
             DataError: the file holds another number of bytes than it claims.
         """
-        with self._telling():
+        with self._describing_errors():
             expected = tensor.length * tensor.numbers.dtype.itemsize
             raw = self._read(f"data/{tensor.key}", expected)
             if len(raw) != expected:
@@ -117,7 +117,7 @@ class TorchFile:
         return np.ascontiguousarray(view).reshape(tensor.shape)
 
     def _folder(self) -> str:
-        """The name of the folder that everything lies in."""
+        """Return the name of the archive's only folder."""
         names = self.archive.namelist()
         if len(names) > _MAX_ENTRIES:
             raise RefusalError(f"the archive has more than {_MAX_ENTRIES} entries")
@@ -132,7 +132,7 @@ class TorchFile:
         return folders[0]
 
     def _read(self, name: str, limit: int) -> bytes:
-        """The bytes of an entry, which PyTorch never compresses."""
+        """Read the bytes of an entry, which PyTorch never compresses."""
         try:
             entry = self.archive.getinfo(self.folder + name)
         except KeyError as error:
@@ -146,7 +146,7 @@ class TorchFile:
         return self.archive.read(entry)
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _describing_errors(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # a broken archive or pickle can raise anything
@@ -158,13 +158,13 @@ class TorchFile:
 
 @contextmanager
 def open_torch_file(path: Path) -> Iterator[TorchFile]:
-    """A checkpoint to read tensors from, as long as the block lasts."""
+    """Open a checkpoint to read tensors from."""
     with open_file(path) as file:
         yield TorchFile(path, file)
 
 
 def is_torch_file(path: Path) -> bool:
-    """Whether a file is an archive, or of PyTorch's old format."""
+    """Return whether a file is an archive or has PyTorch's old format."""
     with open_file(path) as file:
         start = file.read(512)
     return start.startswith(ZIP_START) or _is_old(start)
@@ -183,7 +183,7 @@ def _refuse_old_formats(path: Path, file: BinaryIO) -> None:
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> StoredTensor:
-    """What `torch._utils._rebuild_tensor_v2` makes, its place checked but nothing read."""
+    """Stand in for `torch._utils._rebuild_tensor_v2`: check the location, read nothing."""
     of_type(storage, StoredTensor)
     sides, steps = of_type(shape, tuple), of_type(strides, tuple)
     if len(sides) != len(steps) or len(sides) > MAX_AXES:
@@ -197,19 +197,19 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Sto
 
 
 def _parameter(tensor: Any, *_: Any) -> StoredTensor:
-    """What `torch._utils._rebuild_parameter` makes: a tensor that can be trained."""
+    """Stand in for `torch._utils._rebuild_parameter`, which makes a trainable tensor."""
     return of_type(tensor, StoredTensor)
 
 
 class _TorchPlayback(Playback):
-    """Reads what `torch.save` writes for dictionaries, lists, numbers, texts and tensors."""
+    """Reads what `torch.save` writes for dictionaries, lists, numbers, strings and tensors."""
 
     @property
     def known(self) -> Mapping[tuple[str, str], Any]:
         return _KNOWN
 
     def fetch(self, reference: Any) -> StoredTensor:
-        """The storage that ('storage', type, key, device, length) names."""
+        """Return the storage that ('storage', type, key, device, length) names."""
         kind, numbers, key, _, length = of_type(reference, tuple)
         if kind != "storage" or of_type(length, int) < 0:
             raise RefusalError(f"it refers to a {kind!r:.40}")
@@ -218,7 +218,7 @@ class _TorchPlayback(Playback):
         )
 
     def build(self) -> None:
-        """Attributes of a dictionary (PyTorch's `_metadata`), which are left out."""
+        """Leave out attributes of a dictionary (PyTorch's `_metadata`)."""
         self.stack.pop()
         of_type(self.stack[-1], dict)
 

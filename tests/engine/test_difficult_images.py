@@ -29,7 +29,7 @@ def segment(number: int, category: int, iscrowd: int = 0) -> dict[str, int]:
 
 
 def cases(road: int, car: int) -> list[Case]:
-    """On a road, by the data set's own category ids."""
+    """Segments on a road, by the data set's own category ids."""
     ground = np.ones(SIZE, np.int32)
     on_road = segment(1, road)
     one_pixel, crowd, many = ground.copy(), ground.copy(), ground.copy()
@@ -49,7 +49,7 @@ def cases(road: int, car: int) -> list[Case]:
 
 
 def rewrite(json_path: Path, drawn: list[Case]) -> None:
-    """Puts the cases, from the first on, in place of the annotations of a split."""
+    """Replace the annotations of a split by the cases, in order."""
     content = json.loads(json_path.read_text())
     for annotation, (ids, segments) in zip(content["annotations"], drawn, strict=False):
         write_ids(json_path.with_suffix("") / annotation["file_name"], ids)

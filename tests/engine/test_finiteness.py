@@ -1,4 +1,4 @@
-"""A loss that is not finite is remembered until the next check, and told with its images."""
+"""A loss that is not finite is recorded until the next check, which names its images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def watched(*losses: float) -> FinitenessGuard:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_a_bad_loss_is_told_although_later_ones_are_fine(bad: float) -> None:
+def test_a_bad_loss_is_reported_although_later_ones_are_fine(bad: float) -> None:
     with pytest.raises(DataError, match=r"iteration 3: loss became .*image_0, image_1, image_2"):
         watched(1.0, bad, 1.0).check(3)
 

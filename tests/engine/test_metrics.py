@@ -26,7 +26,7 @@ def test_a_resumed_run_replaces_what_came_after_its_checkpoint(tmp_path: Path) -
     assert rows[0]["loss"] is None
 
 
-def test_a_line_torn_by_a_kill_is_passed_over_and_goes_on_resuming(tmp_path: Path) -> None:
+def test_a_line_torn_by_a_kill_is_ignored_and_the_run_resumes(tmp_path: Path) -> None:
     write(tmp_path, 0, 10, 20)
     with (tmp_path / METRICS).open("a") as file:
         file.write('{"kind": "train", "iter": 3')

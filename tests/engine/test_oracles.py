@@ -1,4 +1,4 @@
-"""The truth in place of an output: on maps checked by eye, on scenes, from the command line."""
+"""Ground truth in place of an output: on small maps, on scenes, from the command line."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def config(tiny_config: Path) -> Config:
 def test_scenes_are_solved_by_all_oracles(
     config: Config, augmentation: Augmentation | None
 ) -> None:
-    """The images are padded from 64 x 128 to 80 x 144; the truth covers all of them."""
+    """The images are padded from 64 x 128 to 80 x 144; the ground truth covers all of them."""
     oracle = Oracle(ALL, config.targets, config.postprocessor)
     predictor = Predictor(
         config.model, config.preprocess, (), config.postprocessor, config.info, augmentation

@@ -151,7 +151,7 @@ def test_the_times_are_told(
     assert "9 images" in caplog.text
     assert "reading" in caplog.text
     assert "writing" in caplog.text
-    assert ("altogether" in caplog.text) == profile
+    assert ("of total" in caplog.text) == profile
 
 
 def test_predict_names_all_forms(capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,10 +149,10 @@ def test_weights_are_factors_of_their_terms() -> None:
     ("fraction", "gradients"),
     [
         (0.5, [0.5, 0.5, 0, 0]),  # four of eight: 4, 4, 3 and 3
-        (0.375, [2 / 3, 1 / 3, 0, 0]),  # three of eight: the two 3s share a place
+        (0.375, [2 / 3, 1 / 3, 0, 0]),  # three of eight: the two 3s count half each
     ],
 )
-def test_the_least_of_the_hardest_is_learnt_from_over_two_processes(
+def test_ties_of_the_hardest_losses_count_over_two_processes(
     fraction: float, gradients: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both have the losses 4, 3, 2 and 1, and the average of their gradients counts."""

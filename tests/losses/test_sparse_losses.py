@@ -42,7 +42,7 @@ def test_pixels_are_those_of_the_resized_map(size: tuple[int, int], align_corner
 def test_the_hardest_in_pieces_are_the_hardest(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(across_ranks, "AT_ONCE", at_once)
+    monkeypatch.setattr(across_ranks, "LOSSES_AT_ONCE", at_once)
     values = drawn(40)
     asked: list[int] = []
 

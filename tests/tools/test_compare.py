@@ -19,7 +19,7 @@ from comparing.images import arrange, choose_images
 from comparing.methods import Method, refuse_other_data, unique_name
 from comparing.pages import render
 from comparing.report import tables
-from comparing.training import Recipe, schedule_overrides, told_training, train_for
+from comparing.training import Recipe, schedule_overrides, train_for, training_cost
 
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.errors import UsageError
@@ -186,12 +186,12 @@ def test_time_and_images_of_a_training_are_read_from_its_run(tmp_path: Path) -> 
     """10 steps of 2 s, 10 of 1 s, 10 of 0.5 s."""
     (tmp_path / "metrics.jsonl").write_text(metrics({10: 2.0, 20: 1.0, 30: 0.5}))
     (tmp_path / "iter_30").mkdir()
-    assert told_training(tmp_path / "iter_30") == training.Training(35.0, 30, None, None)
+    assert training_cost(tmp_path / "iter_30") == training.Training(35.0, 30, None, None)
     (tmp_path / "run.json").write_text('{"processes": 2, "effective_batch_size": 4}')
-    assert told_training(tmp_path / "iter_30") == training.Training(35.0, 30, 120, 2)
+    assert training_cost(tmp_path / "iter_30") == training.Training(35.0, 30, 120, 2)
     weights = tmp_path / "iter_20" / "model.pdparams"
-    assert told_training(weights) == training.Training(30.0, 20, 80, 2)
-    assert told_training(tmp_path) is None
+    assert training_cost(weights) == training.Training(30.0, 20, 80, 2)
+    assert training_cost(tmp_path) is None
 
 
 def test_the_schedule_keeps_its_shape(tiny_config: Path) -> None:

@@ -147,7 +147,7 @@ def state_of(arrays: Arrays) -> bytes:
 
 
 def write_pth(path: Path, arrays: Arrays, beside: dict[str, bytes] | None = None) -> Path:
-    """As mmcv saves: weights, what is known of the training, the optimizer's state."""
+    """Write a file as mmcv saves it: weights, metadata of the training, the optimizer's state."""
     beside = {"meta": dictionary({"time": text("now")}), "optimizer": dictionary({})} | (
         beside or {}
     )
@@ -456,16 +456,16 @@ def test_hostile_pickles_in_paddles_form(
 
 
 def claims_more(path: Path) -> None:
-    """The archive's list says that a storage has a thousand million numbers."""
+    """Make the archive's directory claim a storage of a thousand million numbers."""
     content = bytearray(path.read_bytes())
     entry = content.rindex(b"PK\x01\x02", 0, content.rindex(b"archive/data/0"))
     content[entry + 20 : entry + 28] = struct.pack("<II", 4 * 10**9 // 4 * 4, 4 * 10**9 // 4 * 4)
     path.write_bytes(content)
 
 
-def cut(share: float) -> Callable[[Path], None]:
+def cut(fraction: float) -> Callable[[Path], None]:
     return lambda path: path.write_bytes(
-        path.read_bytes()[: math.ceil(share * path.stat().st_size)]
+        path.read_bytes()[: math.ceil(fraction * path.stat().st_size)]
     )
 
 

@@ -31,7 +31,7 @@ Response = tuple[int, dict[str, str], bytes]
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Response]:
-    """URL -> (status, headers, content) of a server that the whole of urllib believes in."""
+    """URL -> (status, headers, content) of a simulated server below urllib."""
     responses: dict[str, Response] = {}
 
     def respond(handler: object, request: urllib.request.Request) -> urllib.response.addinfourl:
@@ -273,7 +273,7 @@ def test_bad_archives(
 def test_two_processes_may_fetch_at_once(
     server: dict[str, Response], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the one saves, the other saves the same: both end with the whole file."""
+    """While one process saves, the other saves the same: both end with the whole file."""
     server[URL] = 200, {}, WEIGHTS
     save, inner = download._save, []
 

@@ -1,4 +1,4 @@
-"""Training each method for the same time, and what a finished training tells of itself."""
+"""Training each method for the same time, and reading the cost of a finished training."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _LENGTHS = ("warmup_iters", "decay_steps", "T_max", "step_size")
 
 @dataclass(frozen=True)
 class Training:
-    """What a training took.
+    """Cost of a training.
 
     Attributes:
         seconds: of its steps, waiting for samples included; starting, checkpoints and evaluations
             left out.
         steps: done.
-        images: seen, None where the run does not tell how many a step has.
-        processes: it ran on.
+        images: seen, None where the run does not record its batch size.
+        processes: their number.
     """
 
     seconds: float
@@ -55,7 +55,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The training that fits a time; kept beside it, so that an interrupted one goes on as it was.
+    """The training that fits a time, saved so that an interrupted training resumes unchanged.
 
     Attributes:
         config: the configuration as text.
@@ -92,7 +92,7 @@ class Recipe:
 
 
 def train_for(seconds: float, recipe: Recipe, folder: Path) -> Path:
-    """Trains for about `seconds` of steps; goes on with, or takes, what an earlier call left.
+    """Train for about `seconds` of steps; resume or reuse what an earlier call left.
 
     Args:
         seconds: wall time of the steps.
@@ -126,25 +126,25 @@ def train_for(seconds: float, recipe: Recipe, folder: Path) -> Path:
 
 
 def schedule_overrides(recipe: Recipe, iters: int) -> list[str]:
-    """Changes that make the configuration's schedule one of `iters` steps of this many samples.
+    """Return overrides that fit the configuration's schedule to `iters` steps and this batch size.
 
     Every length keeps its fraction of the training; the rate goes with the effective batch size.
     """
     config = recipe.config
-    node, share = config.tree["lr_scheduler"], iters / config.iters
+    node, fraction = config.tree["lr_scheduler"], iters / config.iters
     changed: dict[str, Any] = {
-        key: max(1, round(node[key] * share)) for key in _LENGTHS if node.get(key)
+        key: max(1, round(node[key] * fraction)) for key in _LENGTHS if node.get(key)
     }
     if "milestones" in node:
-        changed["milestones"] = sorted({max(1, round(m * share)) for m in node["milestones"]})
+        changed["milestones"] = sorted({max(1, round(m * fraction)) for m in node["milestones"]})
     factor = config.recipe_factor(config.batch_size * recipe.processes)
     if factor != 1:
         changed["learning_rate"] = node["learning_rate"] * factor
     return [f"lr_scheduler.{key}={json.dumps(value)}" for key, value in changed.items()]
 
 
-def told_training(checkpoint: Path) -> Training | None:
-    """What metrics and description of a run tell of the training up to a checkpoint.
+def training_cost(checkpoint: Path) -> Training | None:
+    """Read the cost of a training up to a checkpoint from the run's metrics and description.
 
     Args:
         checkpoint: `iter_N` or another folder of a run, or a file of weights in one.
@@ -155,8 +155,8 @@ def told_training(checkpoint: Path) -> Training | None:
     if not costs:
         return None
     run = read_json(folder.parent / "run.json") if (folder.parent / "run.json").exists() else {}
-    told = {key: run.get(key) for key in ("effective_batch_size", "processes")}
-    samples, processes = (value if isinstance(value, int) else None for value in told.values())
+    values = (run.get(key) for key in ("effective_batch_size", "processes"))
+    samples, processes = (value if isinstance(value, int) else None for value in values)
     steps = [0, *costs]
     seconds = sum((step - before) * costs[step] for before, step in zip(steps, costs, strict=False))
     images = None if samples is None else samples * steps[-1]
@@ -164,7 +164,7 @@ def told_training(checkpoint: Path) -> Training | None:
 
 
 def call(*command: object) -> None:
-    """Runs a Python command with one thread for each of its processes.
+    """Run a Python command with one thread for each of its processes.
 
     Raises:
         DataError: it ended with an error.
@@ -183,7 +183,7 @@ def call(*command: object) -> None:
 
 
 def _schedule_of(folder: Path, seconds: float, recipe: Recipe) -> Schedule | None:
-    """The schedule that an earlier call left, if it is of the same training."""
+    """Return the schedule that an earlier call left, if it is of the same training."""
     path = folder / "schedule.json"
     if not path.exists():
         return None
@@ -197,7 +197,7 @@ def _schedule_of(folder: Path, seconds: float, recipe: Recipe) -> Schedule | Non
 
 
 def _measure_step(recipe: Recipe, folder: Path) -> float:
-    """Seconds of a step, by a short training that is thrown away."""
+    """Measure the seconds of a step by a short training, which is then deleted."""
     _train(recipe, folder, "--iters", RATE_STEPS, "--log_iters", RATE_LINE, opts=[])
     costs = list(_costs(folder).values())[1:]
     shutil.rmtree(folder)
@@ -217,6 +217,6 @@ def _train(recipe: Recipe, folder: Path, *options: object, opts: Sequence[str]) 
 
 
 def _costs(folder: Path, last: int | None = None) -> dict[int, float]:
-    """Step -> seconds a step since the row before, in order, up to `last`."""
+    """Return step -> seconds per step since the previous row, in order, up to `last`."""
     rows = read_metrics(folder, "train")
     return {row["iter"]: row["batch_cost"] for row in rows if last is None or row["iter"] <= last}
