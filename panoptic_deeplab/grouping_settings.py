@@ -1,4 +1,4 @@
-"""The settings of Panoptic-DeepLab's grouping, shared by its forms and by what an export tells."""
+"""Settings of Panoptic-DeepLab's grouping, for all its forms and for the description of exports."""
 
 from __future__ import annotations
 

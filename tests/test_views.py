@@ -118,7 +118,7 @@ class ColorNetwork(paddle.nn.Layer):
         codes = images[0, 0].numpy() * 255
         semantic = np.zeros((3, *codes.shape), np.float32)
         semantic[SKY] = 4
-        heat = np.zeros((1, *codes.shape), np.float32)
+        heatmap = np.zeros((1, *codes.shape), np.float32)
         offsets = np.zeros((2, *codes.shape), np.float32)
         for code, category in CODES.items():
             rows, columns = np.nonzero(np.abs(codes - code) < 1e-3)
@@ -128,8 +128,8 @@ class ColorNetwork(paddle.nn.Layer):
             to_mean = np.stack([rows.mean() - rows, columns.mean() - columns])
             offsets[:, rows, columns] = to_mean
             extent = np.abs(to_mean).max(axis=1, keepdims=True) + 1e-9
-            heat[0, rows, columns] = 1 - 0.4 * ((to_mean / extent) ** 2).sum(axis=0)
-        outputs = {"semantic": semantic, "center": heat, "offset": offsets}
+            heatmap[0, rows, columns] = 1 - 0.4 * ((to_mean / extent) ** 2).sum(axis=0)
+        outputs = {"semantic": semantic, "center": heatmap, "offset": offsets}
         return {
             name: self.at_stride(paddle.to_tensor(value[None])) for name, value in outputs.items()
         }
@@ -220,7 +220,7 @@ def test_whole_scales_change_nothing_for_an_equivariant_network(
 
 
 class MirrorWithPadding(View):
-    """The padding is mirrored to the left, what is turned back is cut at the left all the same."""
+    """The padding is mirrored to the left, the inverse is cut at the left all the same."""
 
     def show(self, images: paddle.Tensor) -> paddle.Tensor:
         return paddle.flip(images, axis=[3]) if self.mirrored else images
@@ -262,16 +262,18 @@ def test_probabilities_heat_and_vectors_are_averaged() -> None:
     frame = Frame.whole(1, 1)
     outputs = [
         {
-            "semantic": paddle.log(paddle.to_tensor([sure, 1 - sure])).reshape([1, 2, 1, 1]),
-            "center": paddle.full([1, 1, 1, 1], heat),
+            "semantic": paddle.log(paddle.to_tensor([probability, 1 - probability])).reshape(
+                [1, 2, 1, 1]
+            ),
+            "center": paddle.full([1, 1, 1, 1], heatmap),
             "offset": paddle.to_tensor(vector).reshape([1, 2, 1, 1]),
         }
-        for sure, heat, vector in ((0.9, 0.5, [1.0, 2.0]), (0.4, 0.1, [3.0, 2.0]))
+        for probability, heatmap, vector in ((0.9, 0.5, [1.0, 2.0]), (0.4, 0.1, [3.0, 2.0]))
     ]
     views = [View.of(frame), View.of(frame, mirrored=True)]
     merged = CenterGrouping(2, (1,)).merge_views(outputs, views)
-    sure = F.softmax(merged["semantic"], axis=1).numpy().ravel()
-    np.testing.assert_allclose(sure, [0.65, 0.35], rtol=1e-6)
+    probability = F.softmax(merged["semantic"], axis=1).numpy().ravel()
+    np.testing.assert_allclose(probability, [0.65, 0.35], rtol=1e-6)
     np.testing.assert_allclose(merged["center"].item(), 0.3, rtol=1e-6)
     assert merged["offset"].numpy().ravel().tolist() == [2.0, 0.0]
 

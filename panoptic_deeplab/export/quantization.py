@@ -15,7 +15,7 @@ from panoptic_deeplab.export.description import NETWORK_OUTPUTS
 def quantized(
     network: onnx.ModelProto, inputs: Iterator[np.ndarray], float_layers: int
 ) -> onnx.ModelProto:
-    """The network with 8-bit weights (one scale a channel) and activations.
+    """The network with 8-bit weights (one scale for each channel) and activations.
 
     Args:
         network: from a normalized input to the outputs.

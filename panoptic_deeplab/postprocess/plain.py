@@ -20,7 +20,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def predict(outputs: Arrays, frame: Frame, settings: GroupingSettings) -> Prediction:
-    """The prediction of one image, in pixels of the frame's valid box.
+    """Predict one image, in pixels of the frame's valid box.
 
     Args:
         outputs: `semantic` [C, h, w], `center` [1, h, w] and `offset` [2, h, w] float32.
@@ -39,7 +39,7 @@ def predict(outputs: Arrays, frame: Frame, settings: GroupingSettings) -> Predic
 
 
 def upsample(outputs: Arrays, frame: Frame, align_corners: bool) -> dict[str, np.ndarray]:
-    """Each [K, h, w] at the input's size, cut to the valid box: [K, H, W]."""
+    """Upsample each map [K, h, w] to the input's size and cut it to the valid box: [K, H, W]."""
     top, left, bottom, right = frame.valid_box
     full = {
         name: resize_map(paddle.to_tensor(value[None]), frame.size, align_corners)[0].numpy()
@@ -54,10 +54,11 @@ def classify(logits: np.ndarray) -> np.ndarray:
 
 
 def find_centers(heatmap: np.ndarray, threshold: float, nms_kernel: int, top_k: int) -> np.ndarray:
-    """The centers [K, 2] (y, x) of a heatmap [H, W], in row-major order.
+    """Find the centers [K, 2] (y, x) of a heatmap [H, W], in row-major order.
 
     A center is above the threshold and has no higher value in its window, and no equal value
-    earlier in row-major order. The `top_k` highest are kept, on ties the earlier. NaN is no value.
+    earlier in row-major order. The `top_k` highest are kept, on ties the earlier.
+    NaN counts as no value.
     """
     values = np.where(heatmap > threshold, heatmap, -np.inf)
     height, width = values.shape
@@ -77,10 +78,10 @@ def find_centers(heatmap: np.ndarray, threshold: float, nms_kernel: int, top_k: 
 
 @np.errstate(over="ignore", invalid="ignore")
 def group_pixels(centers: np.ndarray, offsets: np.ndarray, is_thing: np.ndarray) -> np.ndarray:
-    """The instance [H, W] of each thing pixel: 1 + the center nearest to pixel + offset.
+    """Assign each thing pixel to an instance [H, W]: 1 + the center nearest to pixel + offset.
 
     0 elsewhere and without centers. Squared distances in float32; the first center wins ties, and
-    so it does where no distance is a number.
+    where every distance is NaN.
 
     Args:
         centers: [K, 2] (y, x).
@@ -101,7 +102,7 @@ def group_pixels(centers: np.ndarray, offsets: np.ndarray, is_thing: np.ndarray)
 def vote(
     labels: np.ndarray, instances: np.ndarray, settings: GroupingSettings
 ) -> tuple[np.ndarray, list[Segment]]:
-    """Ids [H, W] and segments: instances in their order, then stuff by class.
+    """Take the majority vote: ids [H, W] and segments, instances in order, then stuff by class.
 
     Each instance takes the class that most of its pixels have, the lowest on ties.
 

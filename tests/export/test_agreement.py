@@ -29,7 +29,7 @@ def test_deviations_are_of_the_highest_value() -> None:
 JUDGED = {
     "rounding": (Agreement({"center": 9e-4}, 9e-5, 9e-5, 0.0), True, []),
     "another network": (Agreement({"center": 2e-3}, 0.0, 0.0, 0.0), True, ["center differs"]),
-    "no numbers": (Agreement({"center": float("nan")}), True, ["center differs by nan"]),
+    "NaN": (Agreement({"center": float("nan")}), True, ["center differs by nan"]),
     "another grouping": (Agreement({"center": 0.0}, 0.0, 0.0, 2e-4), True, ["its grouping gives"]),
     "weights of noise": (Agreement({"center": 9e-4}, 0.5, 0.5, 0.0), True, []),
     "inside unknown": (Agreement({}, 2e-4, 0.0, None), True, ["0.02 % of the pixels"]),

@@ -380,13 +380,13 @@ def test_a_missing_runtime_says_what_to_install(
 
 
 @pytest.mark.parametrize(
-    ("told", "threads"), [("3", 3), ("5,2", 5), ("", None), ("0", None), ("many", None)]
+    ("given", "threads"), [("3", 3), ("5,2", 5), ("", None), ("0", None), ("many", None)]
 )
 def test_the_runtimes_use_as_many_threads_as_paddle(
-    told: str, threads: int | None, monkeypatch: pytest.MonkeyPatch
+    given: str, threads: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where OMP_NUM_THREADS says nothing, one a core."""
-    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    """Without a number in OMP_NUM_THREADS, one for each core."""
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2, 3}, raising=False)
     assert usable_threads() == (threads or 4)
 

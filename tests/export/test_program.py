@@ -29,7 +29,7 @@ def test_the_published_network_is_a_program(tmp_path: Path) -> None:
 
 
 class Stubborn(nn.Layer):
-    """A layer whose way depends on the values it sees."""
+    """A layer whose branch depends on values of its input."""
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return x if [False, True][int(x.sum())] else -x

@@ -9,6 +9,6 @@ from collections.abc import Iterator
 
 
 def blocks(length: int, size: int) -> Iterator[slice]:
-    """Consecutive slices of 0..length, at size `size` long."""
+    """Consecutive slices of 0..length, at most `size` long."""
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))

@@ -179,7 +179,7 @@ class Grid:
 
     Attributes:
         coarse_size: (h, w) of the feature map.
-        full_size: (height, width) of the whole full-size map.
+        full_size: (height, width) of the full-size map.
         box: (top, left, bottom, right) of the part that is computed, end exclusive.
         rows: of the box.
         columns: of the box.
@@ -227,7 +227,7 @@ class Grid:
 
     @property
     def inside(self) -> tuple[slice, slice]:
-        """The box as an index of the whole full-size map."""
+        """The box as an index of the full-size map."""
         top, left, bottom, right = self.box
         return slice(top, bottom), slice(left, right)
 
