@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,12 +18,8 @@ from panoptic_deeplab.errors import one_line
 from panoptic_deeplab.visualization.text import shortened
 
 _PAPER, _INK, _FAINT, _GRID, _BAR = "#fcfcfa", "#222228", "#84848c", "#e2e2de", "#7a92b2"
-_DPI, _WIDTH, _ROW, _FRAME = (
-    100,
-    13.6,
-    0.27,
-    4.3,
-)  # inches: image width, row of a class, everything else
+_DPI = 100
+_WIDTH, _ROW, _FRAME = 13.6, 0.27, 4.3  # inches: image width, row of a class, everything else
 _MAX_BINS, _MAX_NAME = 12, 190
 _BAR_HEIGHTS, _BAR_OFFSETS = (0.54, 0.22), (-0.12, 0.28)  # in rows: first split, second split
 _STRENGTHS = (1.0, 0.55)
@@ -43,16 +40,18 @@ def draw_statistics(checks: Sequence[SplitCheck]) -> np.ndarray | None:
     canvas = FigureCanvasAgg(figure)
     (pixels, segments), histograms = _axes(figure, len(rows))
     _draw_head(figure, checks)
-    _draw_bars(pixels, splits, rows, lambda split, i: 100 * split.pixel_fraction(i), "{:.3g}%")
+    _draw_bars(pixels, splits, rows, lambda split, i: 100 * split.pixel_fraction(i), _percent)
     pixels.set_title("fraction of the annotated pixels", loc="left", size=11, color=_INK)
     pixels.set_yticks(range(len(rows)), [_row_name(splits[0], row) for row in rows])
     for label, row in zip(pixels.get_yticklabels(), rows, strict=True):
         label.set_color(_FAINT if isinstance(row, str) else _INK)
-    _draw_bars(segments, splits, rows, lambda split, i: split.classes[i].segments, "{:,.0f}")
+    _draw_bars(segments, splits, rows, lambda split, i: split.classes[i].segments, "{:,.0f}".format)
     segments.set_title("segments (crowds not counted)", loc="left", size=11, color=_INK)
     segments.set_yticks([])
     _draw_histograms(histograms, checks[0])
-    canvas.draw()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # letters that the font lacks are drawn as boxes
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
@@ -121,7 +120,7 @@ def _draw_bars(
     splits: Sequence[Statistics],
     rows: Sequence[int | str],
     value_of: Callable[[Statistics, int], float],
-    form: str,
+    text: Callable[[float], str],
 ) -> None:
     """Draw a bar for each split in each class's row, followed by the first split's value."""
     values = {
@@ -140,22 +139,31 @@ def _draw_bars(
                 fill = strength * color + (1 - strength)
                 axis.barh(y + offset, end - low, height, low, color=fill, ec=0.75 * color, lw=0.8)
         place = (max(*amounts, low), y - 0.1)
-        text = form.format(amounts[0])
         axis.annotate(
-            text, place, (5, 0), textcoords="offset points", va="center", size=9, color=_INK
+            text(amounts[0]),
+            place,
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            size=9,
+            color=_INK,
         )
     axis.set(xscale="log", xlim=(low, high), ylim=(len(rows) - 0.4, -0.6))
     axis.xaxis.set(major_locator=LogLocator(10), minor_locator=NullLocator())
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick_label(value, form)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick_label(text(value))))
     axis.xaxis.tick_top()
     axis.xaxis.grid(True, color=_GRID)
     axis.set_axisbelow(True)
 
 
-def _tick_label(value: float, form: str) -> str:
+def _tick_label(text: str) -> str:
     """The label of a tick; none where a fraction of a segment is rounded to 0."""
-    text = form.format(value)
     return "" if text == "0" else text
+
+
+def _percent(value: float) -> str:
+    """Three significant digits, never in scientific notation."""
+    return np.format_float_positional(value, 3, fractional=False, trim="-") + "%"
 
 
 def _limits(values: Sequence[float]) -> tuple[float, float]:

@@ -20,12 +20,8 @@ COLORS = {True: "#4682b4", False: "#dc143c", None: "#be9999"}
 MEANINGS = {True: "goal reached", False: "goal missed", None: "no goal"}
 INK, FAINT, LINE = "#1e1e22", "#787880", "#e2e2e6"
 
-_DPI, _WIDTH, _ROW, _FRAME = (
-    100,
-    12.8,
-    0.52,
-    2.2,
-)  # inches: image width, row of a result, everything else
+_DPI = 100
+_WIDTH, _ROW, _FRAME = 12.8, 0.52, 2.2  # inches: image width, row of a result, everything else
 
 
 def draw_plot(measured: Sequence[Measured], machine: Mapping[str, Any]) -> np.ndarray:
