@@ -25,11 +25,10 @@ from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import read_json, replacing_folder, write_json
 from panoptic_deeplab.structures import DatasetInfo
-from panoptic_deeplab.weights import load_weights, read_pickle, read_weights
+from panoptic_deeplab.weights import INFO_FILE, load_weights, read_pickle, read_weights
 
 _log = logging.getLogger(__name__)
 
-INFO_FILE = "dataset_info.json"
 BEST_FOLDER = "best_model"
 SCORE_FILE = "score.json"
 AVERAGE_FILE = "model_ema.pdparams"
@@ -215,60 +214,6 @@ def changed_sections(folder: str | Path, config_yaml: str) -> list[str]:
         return sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError):
         return ["configuration"]
-
-
-def read_info_beside(weights: str | Path) -> DatasetInfo | None:
-    """Read the classes that a checkpoint was trained for, None where no file names them."""
-    weights = Path(weights)
-    path = (weights if weights.is_dir() else weights.parent) / INFO_FILE
-    return DatasetInfo.from_dict(read_json(path), str(path)) if path.exists() else None
-
-
-def refuse_other_classes(weights: str | Path, info: DatasetInfo, hint: str) -> None:
-    """Refuse to use a checkpoint for other classes than it was trained for.
-
-    Args:
-        weights: a file of weights or the folder of a checkpoint; nothing is refused where no file
-            beside it names its classes.
-        info: the classes wanted.
-        hint: what the user can do, for the message.
-
-    Raises:
-        DataError: number or names of the classes differ.
-    """
-    trained = read_info_beside(weights)
-    if trained is not None:
-        refuse_difference(str(weights), trained, info, hint)
-
-
-def refuse_difference(what: str, trained: DatasetInfo, info: DatasetInfo, hint: str) -> None:
-    """Refuse classes that differ in number or names from those of a data set.
-
-    Args:
-        what: name of the trained model, for the message.
-        trained: the classes it was trained for.
-        info: the classes wanted.
-        hint: what the user can do, for the message.
-
-    Raises:
-        DataError: they differ.
-    """
-    there, here = (
-        [category.name for category in classes.categories] for classes in (trained, info)
-    )
-    if there == here:
-        return
-    if len(there) != len(here):
-        difference = f"{len(there)} classes ({trained.name}), the data set here has {len(here)}"
-    else:
-        index = next(
-            i for i, (one, other) in enumerate(zip(there, here, strict=True)) if one != other
-        )
-        difference = (
-            f"other classes: class {index} is {there[index]!r} there and {here[index]!r} in "
-            f"{info.name}"
-        )
-    raise DataError(f"{what}: was trained for {difference}; {hint}")
 
 
 def _write_model(folder: Path, model: nn.Layer, info: DatasetInfo, config_yaml: str) -> None:

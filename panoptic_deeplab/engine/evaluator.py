@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from panoptic_deeplab.engine import checkpoint, distributed
+from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.oracle import Oracle
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError
@@ -19,7 +19,7 @@ from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction
 from panoptic_deeplab.views import Augmentation
-from panoptic_deeplab.weights import load_weights
+from panoptic_deeplab.weights import load_weights, refuse_difference, refuse_other_classes
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def evaluate_model(
             file cannot be used.
         UsageError: the method has no such oracle, or cannot merge views.
     """
-    checkpoint.refuse_other_classes(weights, config.info, _OTHER_CLASSES)
+    refuse_other_classes(weights, config.info, _OTHER_CLASSES)
     oracle = None
     if oracle_names:
         oracle = Oracle(oracle_names, config.targets, config.postprocessor)
@@ -153,7 +153,7 @@ def evaluate_images(
     Raises:
         DataError: the data set is empty or has other classes, or a file cannot be used.
     """
-    checkpoint.refuse_difference("the exported file", predictor.info, dataset.info, _OTHER_DATA)
+    refuse_difference("the exported file", predictor.info, dataset.info, _OTHER_DATA)
     mine, watch = _my_images(dataset), watch or Stopwatch()
 
     def read(index: int) -> tuple[np.ndarray, PanopticMap]:

@@ -16,7 +16,7 @@ from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.engine.trainer import Trainer, Validation
 from panoptic_deeplab.files import usable_folder
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
-from panoptic_deeplab.weights import load_pretrained
+from panoptic_deeplab.weights import load_pretrained, refuse_other_classes
 
 AUTO = "auto"
 
@@ -93,7 +93,7 @@ def _load_first_weights(config: Any, plan: TrainingPlan, folder: str | Path | No
     if folder:
         weights = f"--opts model.pretrained={folder}/model.pdparams"
         hint = f"to start from its weights: {weights} --allow_partial"
-        checkpoint.refuse_other_classes(folder, config.info, hint)
+        refuse_other_classes(folder, config.info, hint)
         return
     checkpoint.refuse_another_run(plan.save_dir)
     load_pretrained(

@@ -72,9 +72,8 @@ def _load_checkpoint(files: ModelFiles, options: LoadOptions) -> Predictor:
     """Load the configuration's model with the weights and the classes of a checkpoint."""
     _import_paddle()
     from panoptic_deeplab.config import Config
-    from panoptic_deeplab.engine.checkpoint import read_info_beside
     from panoptic_deeplab.engine.predictor import Predictor
-    from panoptic_deeplab.weights import load_weights
+    from panoptic_deeplab.weights import load_weights, read_info_beside
 
     config = Config(files.config, options.overrides)
     distributed.start(options.device)

@@ -3,6 +3,12 @@
 Nothing here imports Paddle before it puts weights into a network.
 """
 
+from panoptic_deeplab.weights.classes import (
+    INFO_FILE,
+    read_info_beside,
+    refuse_difference,
+    refuse_other_classes,
+)
 from panoptic_deeplab.weights.download import local_weights, read_url
 from panoptic_deeplab.weights.loading import LoadReport, load_pretrained, load_weights, set_weights
 from panoptic_deeplab.weights.plain_pickle import read_pickle
@@ -10,13 +16,17 @@ from panoptic_deeplab.weights.published import convert_published
 from panoptic_deeplab.weights.reading import read_weights
 
 __all__ = [
+    "INFO_FILE",
     "LoadReport",
     "convert_published",
     "load_pretrained",
     "load_weights",
     "local_weights",
+    "read_info_beside",
     "read_pickle",
     "read_url",
     "read_weights",
+    "refuse_difference",
+    "refuse_other_classes",
     "set_weights",
 ]

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.files import replacing_folder, write_json
+from panoptic_deeplab.weights.classes import INFO_FILE, refuse_difference
 from panoptic_deeplab.weights.conversion import Report, convert, published_entries
 from panoptic_deeplab.weights.loading import load_weights
 from panoptic_deeplab.weights.origins import Origin
 from panoptic_deeplab.weights.reading import NOTE_ENDING
 
 REPORT_FILE = "conversion.json"
-FILES = {"model.pdparams", "dataset_info.json", "config.yml", REPORT_FILE}
+FILES = {"model.pdparams", INFO_FILE, "config.yml", REPORT_FILE}
 
 
 def convert_published(
@@ -47,7 +48,9 @@ def convert_published(
     with published_entries(published) as (entries, others):
         weights, origin, report = convert(entries, config.model, published)
     report.dropped |= others
-    _refuse_other_classes(origin, config, published)
+    if origin.info is not None:
+        hint = f"choose a configuration of {origin.info.name}"
+        refuse_difference(str(published), origin.info, config.info, hint)
     _write(folder, config, weights, origin, report, published)
     return origin, report
 
@@ -68,18 +71,6 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
         )
 
 
-def _refuse_other_classes(origin: Origin, config: Any, published: Path) -> None:
-    """Refuse a configuration of other classes, even if their number is the same."""
-    if origin.info is None:
-        return
-    there, here = ([c.name for c in info.categories] for info in (origin.info, config.info))
-    if there != here:
-        raise DataError(
-            f"{published}: was trained for the classes of {origin.info.name}, the configuration "
-            f"has those of {config.info.name}; choose a configuration of {origin.info.name}"
-        )
-
-
 def _write(
     folder: Path,
     config: Any,
@@ -95,7 +86,7 @@ def _write(
         load_weights(part, draft / "model.pdparams")
         (draft / "config.yml").write_text(config.to_yaml(), "utf-8")
         if origin.info is not None:
-            write_json(draft / "dataset_info.json", origin.info.to_dict(), indent=2)
+            write_json(draft / INFO_FILE, origin.info.to_dict(), indent=2)
         source = {
             "file": published.name,
             "sha256": _checksum(published),

@@ -18,7 +18,6 @@ from conftest import TINY_CONFIG
 from same_predictions import assert_equal
 
 from panoptic_deeplab.config import Config
-from panoptic_deeplab.engine.checkpoint import INFO_FILE
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.export import exporting
@@ -28,6 +27,7 @@ from panoptic_deeplab.formats.images import read_ids, read_image, write_image
 from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.inference.sessions import usable_threads
 from panoptic_deeplab.normalization import Normalization
+from panoptic_deeplab.weights import INFO_FILE
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -20,10 +20,9 @@ import pytest
 
 from panoptic_deeplab.cli.weights import main
 from panoptic_deeplab.config import Config
-from panoptic_deeplab.engine.checkpoint import read_info_beside
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES
-from panoptic_deeplab.weights import read_weights
+from panoptic_deeplab.weights import read_info_beside, read_weights
 from panoptic_deeplab.weights.origins import PADDLECLAS
 from panoptic_deeplab.weights.torch_file import open_torch_file
 
@@ -374,6 +373,18 @@ def test_the_papers_network_is_told_apart_from_the_released_one(
     told = failure(config, path, capsys, "--opts", "model.separable_fpn=true")
     assert "missing (neck.fpn_convs.0." in told
     assert "choose the configuration of the released network" in told
+
+
+def test_other_classes_of_equal_number_are_refused(
+    tmp_path: Path, released: Arrays, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = CITYSCAPES.to_dict()
+    info["categories"][0]["name"] = "street"
+    config = tmp_path / "other.yml"
+    config.write_text(f"categories: {json.dumps(info)}{CONFIG}")
+    told = failure(config, write_pth(tmp_path / "eps.pth", released), capsys)
+    assert "was trained for other classes: class 0 is 'road' there and 'street' in" in told
+    assert "choose a configuration of Cityscapes" in told
 
 
 class Hostile:

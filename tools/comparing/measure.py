@@ -41,10 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(arguments: argparse.Namespace) -> None:
     """Measure one method and write the results."""
     config = load_config(arguments)
-    from panoptic_deeplab.engine.checkpoint import refuse_other_classes
     from panoptic_deeplab.engine.predictor import Predictor
     from panoptic_deeplab.files import write_json
-    from panoptic_deeplab.weights import load_weights
+    from panoptic_deeplab.weights import load_weights, refuse_other_classes
 
     config.info = config.classes_of("val_dataset")
     hint = "give each configuration its own weights, in the same order"
