@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
+from panoptic_deeplab.text_table import align
+
 Item = TypeVar("Item")
 
 
@@ -59,20 +61,21 @@ def format_profile(seconds: Mapping[str, float], total: float, count: int, unit:
         unit: what was counted, in the singular.
 
     >>> print(format_profile({"reading": 1.0, "network": 5.0}, 8.0, 4, "image"))
-    step          seconds   per image   of total
-    network           5.0      1.2500        62%
-    reading           1.0      0.2500        12%
-    other             2.0      0.5000        25%
-    total             8.0      2.0000       100%
+    step     seconds  per image  of total
+    -------------------------------------
+    network      5.0     1.2500       62%
+    reading      1.0     0.2500       12%
+    other        2.0     0.5000       25%
+    total        8.0     2.0000      100%
     """
     steps = sorted(seconds.items(), key=lambda step: -step[1])
     rest = total - sum(seconds.values())
     steps += [("other", rest)] if rest >= 0 else []
-    lines = [f"{'step':12}  {'seconds':>7}  {'per ' + unit:>10}   of total"]
-    lines += [
-        f"{step:12}  {value:7.1f}  {value / max(count, 1):10.4f}   {value / total:8.0%}"
+    rows = [
+        [step, f"{value:.1f}", f"{value / max(count, 1):.4f}", f"{value / total:.0%}"]
         for step, value in [*steps, ("total", total)]
     ]
+    table = align([["step", "seconds", f"per {unit}", "of total"], *rows])
     if rest < 0:
-        lines.append("(some steps ran in parallel: together they take more than the total)")
-    return "\n".join(lines)
+        table += "\n(some steps ran in parallel: together they take more than the total)"
+    return table

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from panoptic_deeplab.check.findings import ERROR, WARNING, Findings
 from panoptic_deeplab.check.statistics import Statistics
 from panoptic_deeplab.errors import one_line
-from panoptic_deeplab.evaluation.report import align
+from panoptic_deeplab.text_table import align
 
 _MAX_SIZES = 5
 _MAX_BINS = 12
@@ -77,7 +77,7 @@ def _class_table(statistics: Statistics) -> str:
                 *("-" if area is None else f"{area:.0f}" for area in areas),
             ]
         )
-    table = align(rows, rules=(1,))
+    table = align(rows)
     if not absent:
         return table
     names = f"without a segment: {', '.join(absent)}"

@@ -60,8 +60,8 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the official numbers and write all of them to the JSON."""
     from panoptic_deeplab import evaluation
-    from panoptic_deeplab.evaluation.report import align
     from panoptic_deeplab.files import write_json
+    from panoptic_deeplab.text_table import align
 
     if arguments.json and (arguments.json.is_dir() or not arguments.json.parent.is_dir()):
         raise UsageError(f"--json {arguments.json}: expected a file in a folder that exists")
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
     results = evaluate[arguments.form](
         *paths, num_workers=arguments.num_workers, show_progress=True
     )
-    print(align([["score", "value"], *_rows(results)], rules=(1,)))
+    print(align([["score", "value"], *_rows(results)]))
     if arguments.json:
         write_json(arguments.json, results, indent=2)
 

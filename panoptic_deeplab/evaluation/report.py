@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from panoptic_deeplab.structures import DatasetInfo
+from panoptic_deeplab.text_table import align
 
 COLUMNS = {"pq": "PQ", "sq": "SQ", "rq": "RQ", "iou": "IoU", "ap": "AP", "ap50": "AP50"}
 GROUPS = ("All", "Things", "Stuff")
@@ -59,16 +60,3 @@ def _percent(value: float | None) -> str:
     if value is None:
         return NOT_MEASURED
     return UNKNOWN if math.isnan(value) else f"{100 * value:.2f}"
-
-
-def align(rows: list[list[str]], rules: tuple[int, ...]) -> str:
-    """Align the first column left and the others right; draw a rule before the `rules` rows."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in rows
-    ]
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    for position in sorted(rules, reverse=True):
-        lines.insert(position, rule)
-    return "\n".join(lines)

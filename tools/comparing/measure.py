@@ -108,8 +108,8 @@ def score(
     from panoptic_deeplab.evaluation import InstanceAP, PanopticQuality, SemanticIoU
 
     evaluators = [kind(config.info) for kind in (PanopticQuality, SemanticIoU, InstanceAP)]
-    notes_of_images = ImageNotes(config, predictor, folder)
-    results = evaluate(predictor, config.val_dataset, [*evaluators, notes_of_images], num_workers)
+    image_notes = ImageNotes(config, predictor, folder)
+    results = evaluate(predictor, config.val_dataset, [*evaluators, image_notes], num_workers)
     notes = {key: results.pop(key) for key in ImageNotes.KEYS}
     return notes | {"scores": results}
 
