@@ -378,10 +378,10 @@ def test_the_papers_network_is_told_apart_from_the_released_one(
 def test_other_classes_of_equal_number_are_refused(
     tmp_path: Path, released: Arrays, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    info = CITYSCAPES.to_dict()
-    info["categories"][0]["name"] = "street"
+    classes = CITYSCAPES.to_dict()["categories"]
+    classes[0]["name"] = "street"
     config = tmp_path / "other.yml"
-    config.write_text(f"categories: {json.dumps(info)}{CONFIG}")
+    config.write_text(f"categories: {json.dumps(classes)}{CONFIG}")
     told = failure(config, write_pth(tmp_path / "eps.pth", released), capsys)
     assert "was trained for other classes: class 0 is 'road' there and 'street' in" in told
     assert "choose a configuration of Cityscapes" in told
