@@ -81,19 +81,17 @@ def prepare_predictor(recipe: Recipe, weights: Path) -> Call:
 
 
 def prepare_dygraph(recipe: Recipe, weights: Path) -> Call:
-    """The ids by Paddle and the plain statement."""
+    """The ids by Paddle's dygraph and the reference's grouping."""
     import paddle
 
-    from panoptic_deeplab.postprocess import plain
-    from panoptic_deeplab.structures import Frame
+    from benchmarking.reference_grouping import panoptic_ids
 
     config = configuration(recipe, weights)
-    settings, frame = config.postprocessor.export_settings(), Frame.whole(*recipe.crop)
+    settings = config.postprocessor.export_settings()
 
     def run() -> np.ndarray:
         with paddle.no_grad():
             outputs = config.model(network_input(config, recipe))
-        arrays = {name: outputs[name][0].numpy() for name in ("semantic", "center", "offset")}
-        return plain.predict(arrays, frame, settings).ids
+            return panoptic_ids(outputs, recipe.crop, settings)
 
     return run

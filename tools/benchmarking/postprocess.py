@@ -1,7 +1,7 @@
 """From network outputs to the panoptic map: `CenterGrouping` against what it replaces.
 
-The plain statement of the method, with a distance map for each center and a mask for each instance,
-is `panoptic_deeplab.postprocess.plain`.
+The baselines are what the reference's code does, in Paddle (`reference_grouping`). The tensor form
+is compared with the plain statement, `panoptic_deeplab.postprocess.plain`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
     yield Comparison(
         "outputs to ids and scores",
         ours,
-        Implementation(partial(prepare_plain, size, CENTERS)),
-        "plain statement, numpy",
-        goal=20,
+        Implementation(partial(prepare_reference, size, CENTERS)),
+        "plain statement, Paddle",
+        goal=100,
         check=same_ids,
         note="the baseline gives no scores",
     )
@@ -52,8 +52,8 @@ def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
     yield Comparison(
         "grouping alone",
         Implementation(partial(prepare_grouping, size, CENTERS)),
-        Implementation(partial(prepare_plain_grouping, size, CENTERS)),
-        "all distances, numpy",
+        Implementation(partial(prepare_reference_grouping, size, CENTERS)),
+        "all distances, Paddle",
         check=same_ids,
     )
     yield Comparison(
@@ -140,12 +140,21 @@ def prepare_plain(size: Size, centers: int) -> Call:
     return lambda: plain.predict(outputs, frame, settings).ids
 
 
-def prepare_plain_grouping(size: Size, centers: int) -> Call:
-    """All distances of all pixels, on maps at full size."""
-    from panoptic_deeplab.postprocess import plain
+def prepare_reference(size: Size, centers: int) -> Call:
+    """Panoptic ids as the reference finds them."""
+    from benchmarking.reference_grouping import panoptic_ids
 
-    peaks, offsets, things = _full_maps(size, centers)
-    return partial(plain.group_pixels, peaks, offsets, things)
+    return partial(panoptic_ids, _tensors(size, centers), size, _settings())
+
+
+def prepare_reference_grouping(size: Size, centers: int) -> Call:
+    """All distances of all pixels, on maps at full size."""
+    import paddle
+
+    from benchmarking.reference_grouping import nearest_centers
+
+    peaks, offsets, things = map(paddle.to_tensor, _full_maps(size, centers))
+    return lambda: (nearest_centers(peaks, offsets) * things.astype("int64")).numpy()
 
 
 # --- inputs ---
