@@ -390,7 +390,7 @@ def test_weights_for_other_classes_are_told_before_the_first_step(
     error = capsys.readouterr().err.strip()
     assert f"{trained_on_streets}" in error
     assert "these weights are for 19 classes, the data set here has 5" in error
-    assert error.endswith("to load what fits and learn the rest anew: --allow_partial")
+    assert error.endswith("to load what fits and train the rest anew: --allow_partial")
 
     flags = ["--resume_model", str(trained_on_streets), "--save_dir", str(tmp_path / "b")]
     assert train.main([*common, *flags]) == 1
@@ -425,7 +425,7 @@ def test_fine_tuning_replaces_the_heads_that_do_not_fit_and_says_which(
     replaced = [name for name in before if before[name].shape != after[name].shape]
     assert replaced
     output = capsys.readouterr().out
-    (line,) = (line for line in output.splitlines() if "Replaced, to be learnt anew" in line)
+    (line,) = (line for line in output.splitlines() if "Replaced, to be trained anew" in line)
     for name in replaced:
         assert f"{name} {list(before[name].shape)} -> {list(after[name].shape)}" in line
     kept = [name for name in before if name not in replaced and "mean" not in name]
