@@ -1,4 +1,4 @@
-"""The benchmark: what it compares agrees, what it measures is told truly, what fails is one line.
+"""The benchmark: compared results agree, measurements are right, failures are one line.
 
 Nothing here looks at how fast anything is.
 """
@@ -170,7 +170,7 @@ def test_what_fails_in_a_process_is_told_here(call, error, said: str) -> None:
     assert worker._process.exitcode is not None
 
 
-def test_a_runner_in_place_has_the_same_face(tmp_path: Path) -> None:
+def test_a_runner_in_place_has_the_same_interface(tmp_path: Path) -> None:
     with InPlace(partial(logging_call, tmp_path / "log", "a"), {}) as runner:
         assert runner.measure().returned == "a"
         assert runner.time() >= 0
