@@ -258,7 +258,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
         {"file": TRAIN_JSON, "image_id": "1"},
         "points outside",
     ),
-    "a picture without annotation": (
+    "an image without annotation": (
         lambda root: edit(json_of(root, "train"), lambda c: c["annotations"].pop(0)),
         "picture without annotation",
         {"file": TRAIN_JSON, "image_id": "1"},
@@ -434,7 +434,7 @@ def test_one_split_alone(coco: Path) -> None:
 
 
 def test_images_to_look_at(coco: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "drawn"
     assert check(config_of(coco), "--save_dir", str(folder))[0] == 0
     assert {path.name for path in folder.iterdir()} == {"statistics.png", "samples.jpg"}
     chart = read_image(folder / "statistics.png").reshape(-1, 3)
@@ -449,7 +449,7 @@ def test_without_annotations_one_cannot_train_and_has_nothing_to_draw(
 ) -> None:
     for split in SPLITS:
         edit(json_of(coco, split), lambda content: content["annotations"].clear())
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "drawn"
     code, report = check(config_of(coco), "--save_dir", str(folder))
     found = [(f["split"], f["severity"]) for f in report["findings"]]
     assert (code, found) == (1, [("train", "error"), ("val", "warning")])
