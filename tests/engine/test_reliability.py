@@ -190,6 +190,16 @@ def test_a_bad_loss_stops_the_run_and_names_term_and_images(
         assert all(np.isfinite(value).all() for value in read_weights(folder).values())
 
 
+def test_a_bad_loss_stops_the_run_at_the_next_log_line(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    rate = ["--learning_rate", "1e30", "--log_iters", "3", "--save_interval", "100"]
+    assert run_train(tiny_config, run, "--iters", "9", *rate) == 1
+    assert "error: iteration 3: " in capsys.readouterr().err
+    assert not list(run.glob("iter_*"))
+
+
 # --- precision and averages ---
 
 
