@@ -146,7 +146,8 @@ class Segment:
         id: its value in the id map, positive.
         category: class index.
         iscrowd: an annotated group of instances that are not separated.
-        area: pixels; for ground truth as annotated, which evaluators use, perhaps a fraction.
+        area: pixels; for ground truth as annotated, which evaluators use, perhaps a fraction. None
+            where the annotation has no area: evaluators then count the pixels of the map.
         is_thing: whether its class is a thing (predictions only).
         score: 0..1, the method's confidence (predictions only).
     """
@@ -154,7 +155,7 @@ class Segment:
     id: int
     category: int
     iscrowd: bool = False
-    area: float = 0
+    area: float | None = 0
     is_thing: bool | None = None
     score: float | None = None
 

@@ -16,7 +16,7 @@ from panoptic_deeplab.evaluation.panoptic_quality import PanopticQuality
 from panoptic_deeplab.files import inside
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
-from panoptic_deeplab.formats.panoptic_json import PanopticEntry, number, whole_number
+from panoptic_deeplab.formats.panoptic_json import PanopticEntry, optional_number, whole_number
 from panoptic_deeplab.structures import (
     VOID_ID,
     Category,
@@ -26,8 +26,15 @@ from panoptic_deeplab.structures import (
     Segment,
 )
 
+
+def _area(entry: Any, key: str) -> float:
+    """The area, NaN where the entry has none."""
+    area = optional_number(entry, key)
+    return math.nan if area is None else area
+
+
 _PREDICTED = {"id": whole_number, "category_id": whole_number}
-_ANNOTATED = _PREDICTED | {"area": number, "iscrowd": whole_number}
+_ANNOTATED = _PREDICTED | {"area": _area, "iscrowd": whole_number}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +67,11 @@ def evaluate_panoptic_files(
     predictions for one image, or two segments of one id, the last counts, while an image that
     `gt_json` lists twice is counted twice. An annotated segment of a category that `gt_json` does
     not list counts for no class, and its pixels are not void. Annotated areas are those of
-    `gt_json`, right or wrong, so that an IoU can exceed 1.
+    `gt_json`, right or wrong, so that an IoU can exceed 1; where it has none, the pixels count.
 
     Unlike panopticapi: a prediction that NumPy would broadcast to the annotation's size is
     refused, as are file names outside the two folders (absolute, `..`, a link), ids in other
-    images than PNGs of 8 bits, an annotated segment that lacks an area or `iscrowd`, ids of
+    images than PNGs of 8 bits, an annotated segment that lacks `iscrowd`, ids of
     segments and categories that are not whole numbers, an annotated segment with id 0, and one of
     area 0 or less that a prediction of its class covers (its IoU would be infinite). It goes on
     where no thing or no stuff class ever occurred, and then says NaN for that group.
@@ -174,7 +181,8 @@ def _annotated_segments(packed: np.ndarray, info: DatasetInfo) -> list[Segment]:
             raise DataError(f"segment id {VOID_ID} means void and cannot be annotated")
         category = info.index_of_official_id.get(category_id)
         if category is not None:
-            segments.append(Segment(int(segment_id), category, iscrowd == 1, area))
+            known_area = None if math.isnan(area) else area
+            segments.append(Segment(int(segment_id), category, iscrowd == 1, known_area))
     return segments
 
 

@@ -122,10 +122,16 @@ class PanopticQuality:
 def intersections_over_unions(overlaps: Overlaps, comparable: np.ndarray) -> np.ndarray:
     """[G, P] IoU of the comparable pairs, 0 elsewhere.
 
-    Annotated areas are those of the annotation, predicted ones are counted in the map, and
-    predicted pixels on void belong to no union.
+    Annotated areas are those of the annotation, where it has some; predicted ones are counted in
+    the map, and predicted pixels on void belong to no union.
     """
-    annotated_areas = np.array([segment.area for segment in overlaps.truth], np.float64)
+    annotated_areas = np.array(
+        [
+            counted if segment.area is None else segment.area
+            for segment, counted in zip(overlaps.truth, overlaps.truth_areas, strict=True)
+        ],
+        np.float64,
+    )
     unions = annotated_areas[:, np.newaxis] + overlaps.prediction_areas - overlaps.on_void
     unions = unions - overlaps.shared
     impossible = np.argwhere(comparable & (unions <= 0))

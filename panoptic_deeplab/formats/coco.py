@@ -20,7 +20,7 @@ from panoptic_deeplab.errors import DataError, collect, raise_or_collect
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
-from panoptic_deeplab.formats.panoptic_json import PanopticEntry, whole_number
+from panoptic_deeplab.formats.panoptic_json import PanopticEntry, optional_number, whole_number
 from panoptic_deeplab.id_maps import measure_ids, run_starts
 from panoptic_deeplab.structures import (
     VOID_ID,
@@ -240,11 +240,14 @@ def _usable_annotation(item: Any, info: DatasetInfo, path: str | Path) -> list[A
 def segment_of(entry: Any, info: DatasetInfo) -> Segment:
     """Make a segment of an entry of `segments_info`; the category id becomes a class index.
 
+    Without an `iscrowd` it is no crowd; without an `area` the pixels of its map count.
+
     Raises:
         DataError: a key is missing, not a whole number, or the category is not in `info`.
     """
     segment_id, category_id = whole_number(entry, "id"), whole_number(entry, "category_id")
-    area, iscrowd = (whole_number(entry, key) if key in entry else 0 for key in ("area", "iscrowd"))
+    area = optional_number(entry, "area")
+    iscrowd = 0 if entry.get("iscrowd") is None else whole_number(entry, "iscrowd")
     if not 0 < segment_id < 1 << 24:
         raise DataError(
             f"segment id {segment_id!r:.30} is outside 1..{(1 << 24) - 1}",
@@ -337,15 +340,18 @@ def segments_info(
     ids: np.ndarray, segments: Iterable[Segment], info: DatasetInfo
 ) -> list[dict[str, Any]]:
     """Make the entries of `segments_info`, with official category ids and boxes (x, y, w, h)."""
-    boxes = bounding_boxes(ids)
+    measures = measure_ids(ids)
+    places = {number: place for place, number in enumerate(measures.ids.tolist())}
     entries = []
     for segment in segments:
-        top, left, bottom, right = boxes[segment.id]
+        place = places[segment.id]
+        top, left, bottom, right = measures.boxes[place].tolist()
+        counted = int(measures.areas[place])
         category = info.categories[segment.category]
         entry = {
             "id": segment.id,
             "category_id": category.official_id,
-            "area": segment.area,
+            "area": counted if segment.area is None else segment.area,
             "bbox": [left, top, right - left, bottom - top],
             "iscrowd": int(segment.iscrowd),
             "isthing": int(category.is_thing),

@@ -76,6 +76,13 @@ def number(entry: Any, key: str) -> float:
     return value
 
 
+def optional_number(entry: Any, key: str) -> float | None:
+    """Get a number of an entry as `number`, None where it is absent or null."""
+    if isinstance(entry, Mapping) and entry.get(key) is None:
+        return None
+    return number(entry, key)
+
+
 def whole_number(entry: Any, key: str) -> int:
     """Get a whole number of an entry, as `number`; 7.0 is 7."""
     value = entry.get(key) if isinstance(entry, Mapping) else None

@@ -110,6 +110,27 @@ def test_more_classes_than_a_byte_holds(tmp_path: Path) -> None:
     assert len({category.color for category in info.categories}) == 300
 
 
+@pytest.mark.parametrize("spare", [{}, {"area": None, "iscrowd": None}], ids=["absent", "null"])
+def test_area_and_iscrowd_may_be_left_out(tmp_path: Path, spare: dict[str, None]) -> None:
+    """The score counts the pixels: ground truth as prediction scores 1."""
+    source = make_split(tmp_path, "val")
+
+    def leave_out(content: dict) -> None:
+        for annotation in content["annotations"]:
+            for segment in annotation["segments_info"]:
+                del segment["area"], segment["iscrowd"]
+                segment.update(spare)
+
+    edit(source, leave_out)
+    dataset = CocoPanoptic(str(tmp_path), "val")
+    evaluator = PanopticQuality(dataset.info)
+    for index in range(len(dataset)):
+        truth = dataset.truth(index)
+        assert {(segment.area, segment.iscrowd) for segment in truth.segments} == {(None, False)}
+        evaluator.update(Prediction(truth.ids, truth.segments), truth)
+    assert evaluator.compute()["All"]["pq"] == 1
+
+
 def test_a_sample_is_what_the_files_say(tmp_path: Path) -> None:
     make_split(tmp_path, "val")
     dataset = CocoPanoptic(str(tmp_path), "val")

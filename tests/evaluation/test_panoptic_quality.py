@@ -157,6 +157,14 @@ def test_annotated_areas_are_those_of_the_annotation():
     assert results["per_class"]["car"]["pq"] == pytest.approx(2 / 3)
 
 
+def test_where_the_annotation_has_no_area_the_pixels_count():
+    truth = truth_of([[5, 5, 0]], [Segment(5, CAR, area=None)])
+    results = score((prediction_of([[5, 0, 0]], [Segment(5, CAR)]), truth))
+    assert counts(results, "car") == (0, 1, 1)  # an IoU of 1 / 2 is no match
+    results = score((prediction_of([[5, 5, 0]], [Segment(5, CAR)]), truth))
+    assert results["per_class"]["car"]["pq"] == 1
+
+
 @pytest.mark.parametrize("area", [0, 9])
 def test_an_annotated_segment_without_pixels_is_missed(area):
     truth = truth_of([[1, 0]], [Segment(1, ROAD), Segment(5, CAR, area=area)])
