@@ -7,6 +7,7 @@ sample -> transforms -> targets -> Preprocess -> model -> criterion (training)
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -204,3 +205,9 @@ ENGINE_WORDS = ("center", "offset", "semantic_loss", "cityscapes", "coco_panopti
 def test_the_engine_knows_no_method_and_no_data_set(path: Path) -> None:
     text = path.read_text("utf-8").lower()
     assert not [word for word in ENGINE_WORDS if word in text]
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Pytest imports them by name and collects none where two are equal."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+    assert not [name for name, count in names.items() if count > 1]
