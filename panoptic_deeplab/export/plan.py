@@ -13,6 +13,9 @@ OPSETS = range(17, 22)
 REPEATS = 3
 CALIBRATION_IMAGES = 32
 
+EXPORT_FILES = ("deploy.yaml", "model.onnx", "inference.json", "inference.pdiparams")
+"""All that an export writes into its folder."""
+
 _ONNX_PACKAGES = ("onnx", "paddle2onnx", "onnxruntime")
 
 
@@ -60,18 +63,27 @@ class ExportPlan:
 def check_target(folder: Path) -> None:
     """Refuse a folder that an export may not replace.
 
+    Only an earlier export's own files are replaced; a checkpoint, an image or a note beside them
+    is not ours to remove.
+
     Raises:
         DataError: it is a file.
-        UsageError: it holds something else than an export.
+        UsageError: it is a link, or holds something else than an export.
     """
-    from panoptic_deeplab.export.description import FILE  # here: --help loads no NumPy
-
+    if folder.is_symlink():
+        raise UsageError(f"{folder}: is a link, which an export would replace; name its target")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: expected a folder to write to, but a file stands there")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / FILE).exists():
+    others = [entry for entry in folder.iterdir() if not _is_ours(entry)] if folder.exists() else []
+    if others:
         raise UsageError(
-            f"{folder}: holds something else than an export; choose another --save_dir"
+            f"{folder}: holds {others[0].name}, which is no file of an export; choose another "
+            "--save_dir"
         )
+
+
+def _is_ours(entry: Path) -> bool:
+    return entry.name in EXPORT_FILES and entry.is_file() and not entry.is_symlink()
 
 
 def _need_packages(*names: str) -> None:

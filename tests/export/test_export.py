@@ -317,7 +317,7 @@ def test_a_folder_of_something_else_is_not_replaced(
 ) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     assert run_export(checkpoint, tmp_path) == 2
-    assert "holds something else" in capsys.readouterr().err
+    assert "which is no file of an export" in capsys.readouterr().err
     assert (tmp_path / "thesis.tex").exists()
 
 
