@@ -85,8 +85,9 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Export the model that the command line names."""
     from panoptic_deeplab.export.plan import ExportPlan, check_target
-    from panoptic_deeplab.inference.loading import LoadOptions, load_predictor
+    from panoptic_deeplab.inference.loading import load_predictor
     from panoptic_deeplab.inference.location import locate_model
+    from panoptic_deeplab.inference.options import LoadOptions
 
     plan = ExportPlan(
         arguments.format,

@@ -101,8 +101,9 @@ def described(formats: Mapping[str, str]) -> str:
 def run(arguments: argparse.Namespace) -> None:
     """Predict all images with the model that the command line names."""
     from panoptic_deeplab.files import usable_folder
-    from panoptic_deeplab.inference.loading import LoadOptions, load_predictor
+    from panoptic_deeplab.inference.loading import load_predictor
     from panoptic_deeplab.inference.location import locate_model
+    from panoptic_deeplab.inference.options import LoadOptions
     from panoptic_deeplab.inference.run import predict_images
     from panoptic_deeplab.inference.sources import find_images
     from panoptic_deeplab.results.writer import ResultWriter

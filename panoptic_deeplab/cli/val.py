@@ -184,7 +184,8 @@ def _score_export(
     watch: Stopwatch,
 ) -> dict[str, Any]:
     from panoptic_deeplab.engine.evaluator import evaluate_images
-    from panoptic_deeplab.inference.loading import LoadOptions, load_predictor
+    from panoptic_deeplab.inference.loading import load_predictor
+    from panoptic_deeplab.inference.options import LoadOptions
 
     # Of the configuration an exported file takes the post-processing alone, if it has none.
     opts = [opt for opt in arguments.opts if opt.startswith("postprocessor.")]

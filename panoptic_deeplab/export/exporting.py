@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 import panoptic_deeplab
+from panoptic_deeplab.deployment import FILE, MODEL, Deployment
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.export.description import FILE, MODEL, Deployment
 from panoptic_deeplab.export.plan import CALIBRATION_IMAGES, ExportPlan, check_target
 from panoptic_deeplab.export.program import NetworkProgram, PanopticProgram, save_program
 from panoptic_deeplab.export.trial import compare

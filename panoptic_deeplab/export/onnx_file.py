@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import compose
 
+from panoptic_deeplab.deployment import METADATA_KEY, NETWORK_OUTPUTS, Deployment
 from panoptic_deeplab.errors import DataError, UsageError, one_line
-from panoptic_deeplab.export.description import METADATA_KEY, NETWORK_OUTPUTS, Deployment
 from panoptic_deeplab.export.onnx_grouping import grouping, preparation
 from panoptic_deeplab.export.program import PROGRAM
 

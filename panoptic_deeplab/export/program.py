@@ -14,8 +14,8 @@ import paddle.nn.functional as F
 from paddle import nn
 from paddle.static import InputSpec
 
+from panoptic_deeplab.deployment import NETWORK_OUTPUTS, PANOPTIC_OUTPUTS, Deployment
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.export.description import NETWORK_OUTPUTS, PANOPTIC_OUTPUTS, Deployment
 from panoptic_deeplab.postprocess.tensor_grouping import TensorGrouping
 from panoptic_deeplab.preprocess import Preprocess
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from panoptic_deeplab.export.description import NETWORK_OUTPUTS
+from panoptic_deeplab.deployment import NETWORK_OUTPUTS
 
 
 def quantized(

@@ -15,9 +15,9 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from panoptic_deeplab.deployment import MODEL, Deployment
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.export.description import MODEL, Deployment
 from panoptic_deeplab.export.parity import (
     Agreement,
     Outputs,

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from panoptic_deeplab.batching import map_by_shape
+from panoptic_deeplab.deployment import FILE, METADATA_KEY, Deployment, read_deployment
 from panoptic_deeplab.errors import DataError, UsageError, reason_of
-from panoptic_deeplab.export.description import FILE, METADATA_KEY, Deployment, read_deployment
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.inference.sessions import RUNTIMES, Session
 from panoptic_deeplab.stopwatch import Stopwatch

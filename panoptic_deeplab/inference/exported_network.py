@@ -13,7 +13,7 @@ from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.inference.exported import ExportedModel
-from panoptic_deeplab.inference.loading import LoadOptions
+from panoptic_deeplab.inference.options import LoadOptions
 from panoptic_deeplab.postprocess import CenterGrouping
 from panoptic_deeplab.preprocess import Preprocess
 from panoptic_deeplab.transforms import Padding

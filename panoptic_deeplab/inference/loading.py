@@ -3,54 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.environment import check_environment
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.inference.location import ModelFiles
+from panoptic_deeplab.inference.options import LoadOptions
 from panoptic_deeplab.process import hide_harmless_warnings
 
 if TYPE_CHECKING:
     from panoptic_deeplab.engine.predictor import Predictor
     from panoptic_deeplab.inference.exported import ExportedModel, ExportedPredictor
-    from panoptic_deeplab.views import Augmentation
-
-DEVICES = ("auto", "cpu", "gpu")
-
-
-@dataclass(frozen=True)
-class LoadOptions:
-    """How a model is to run.
-
-    Attributes:
-        device: `auto` (a GPU if Paddle sees one), `cpu` or `gpu`.
-        opts: changes to the configuration, each `a.b=value`.
-        grouping: settings of the postprocessor; they override all others.
-        views: the views of each image that are merged; None shows it once as it is.
-        runtime: what runs an exported file: `auto`, `onnxruntime` or `openvino`.
-
-    Raises:
-        UsageError: there is no such device.
-    """
-
-    device: str = "auto"
-    opts: Sequence[str] = ()
-    grouping: Mapping[str, Any] = field(default_factory=dict)
-    views: Augmentation | None = None
-    runtime: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.device not in DEVICES:
-            raise UsageError(f"device: expected {', '.join(DEVICES)}, got {self.device!r:.50}")
-
-    @property
-    def overrides(self) -> list[str]:
-        """All changes to the configuration, each `a.b=value`."""
-        settings = [f"postprocessor.{name}={value}" for name, value in self.grouping.items()]
-        return [*self.opts, *settings]
 
 
 def load_predictor(files: ModelFiles, options: LoadOptions) -> Predictor | ExportedPredictor:

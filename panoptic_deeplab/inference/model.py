@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from panoptic_deeplab.errors import UsageError, UserError
-from panoptic_deeplab.inference.loading import LoadOptions, load_predictor
+from panoptic_deeplab.inference.loading import load_predictor
 from panoptic_deeplab.inference.location import locate_model
+from panoptic_deeplab.inference.options import LoadOptions
 from panoptic_deeplab.inference.sources import SourceImage, iterate_source, read_source
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.stopwatch import Stopwatch

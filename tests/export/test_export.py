@@ -18,10 +18,10 @@ from conftest import TINY_CONFIG
 from same_predictions import assert_equal
 
 from panoptic_deeplab.config import Config
+from panoptic_deeplab.deployment import PANOPTIC_OUTPUTS, Deployment, read_deployment
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.export import exporting
-from panoptic_deeplab.export.description import PANOPTIC_OUTPUTS, Deployment, read_deployment
 from panoptic_deeplab.export.plan import ExportPlan
 from panoptic_deeplab.formats.images import read_ids, read_image, write_image
 from panoptic_deeplab.grouping_settings import GroupingSettings

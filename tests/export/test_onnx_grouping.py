@@ -9,7 +9,7 @@ import paddle
 import pytest
 from same_predictions import assert_equal
 
-from panoptic_deeplab.export.description import PANOPTIC_OUTPUTS, Deployment
+from panoptic_deeplab.deployment import PANOPTIC_OUTPUTS, Deployment
 from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.inference.exported import prediction_of
 from panoptic_deeplab.normalization import Normalization

@@ -26,8 +26,9 @@ from panoptic_deeplab.errors import DataError, UsageError, UserError
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.inference import sources
-from panoptic_deeplab.inference.loading import LoadOptions, load_predictor
+from panoptic_deeplab.inference.loading import load_predictor
 from panoptic_deeplab.inference.location import locate_model
+from panoptic_deeplab.inference.options import LoadOptions
 from panoptic_deeplab.result import Result
 
 ROOT = Path(__file__).parents[2]

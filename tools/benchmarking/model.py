@@ -95,7 +95,7 @@ def prepare_dygraph(recipe: Recipe, weights: Path) -> Call:
     """The network in Paddle."""
     import paddle
 
-    from panoptic_deeplab.export.description import NETWORK_OUTPUTS
+    from panoptic_deeplab.deployment import NETWORK_OUTPUTS
 
     config = exported.configuration(recipe, weights)
     images = exported.network_input(config, recipe)
