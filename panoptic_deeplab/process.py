@@ -1,9 +1,10 @@
-"""Settings of the process: what comes before its first computation, and what it need not tell."""
+"""Settings of the process: before its first computation, what it need not tell, when it ends."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 import warnings
 
@@ -45,6 +46,23 @@ def keep_freed_memory() -> None:
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as malloc.h numbers them
+
+
+def end_with_parent(parent: int) -> None:
+    """Let the system kill this process when the one that started it ends, however that ends.
+
+    Elsewhere than on Linux nothing happens.
+
+    Args:
+        parent: the process id of the one that started it, which may have ended by now.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+_PR_SET_PDEATHSIG = 1  # as linux/prctl.h numbers it
 
 
 def _is_avx2_of_another_maker() -> bool:

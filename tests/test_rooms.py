@@ -97,6 +97,7 @@ MAY_IMPORT = {
         "formats",
         "parallel",
         "preprocess",
+        "process",
         "progress",
         "stopwatch",
         "structures",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 
 from panoptic_deeplab.engine import distributed
@@ -24,16 +25,21 @@ class StoppedError(UserError):
 
 
 class Interruption:
-    """While this context is open, a first signal only asks to stop; a second stops at once.
+    """While this context is open, a first signal only asks to stop; a later one stops at once.
+
+    Repeats within `GRACE_SECONDS` are the same request: Paddle's launcher passes a signal on and
+    sends its own a moment later, and a terminal's Ctrl-C reaches the launcher's processes too.
 
     Attributes:
         signal: the signal that asked, or None.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    GRACE_SECONDS = 5.0
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._asked_at = 0.0
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interruption:
@@ -51,9 +57,10 @@ class Interruption:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        if self.signal is None:
+            self.signal, self._asked_at = number, time.monotonic()
+        elif time.monotonic() - self._asked_at > self.GRACE_SECONDS:
             raise KeyboardInterrupt
-        self.signal = number
 
     def agreed(self) -> int | None:
         """Return the signal that any process received; all processes must call this together."""

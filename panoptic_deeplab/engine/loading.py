@@ -6,13 +6,17 @@ workers changes what a training sees.
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import paddle
 
 from panoptic_deeplab.errors import DataError, UsageError, UserError
+from panoptic_deeplab.process import end_with_parent
 from panoptic_deeplab.structures import Sample
 
 Place = tuple[int, int]
@@ -156,5 +160,19 @@ def _read(
         stacked = (collate([samples[place] for place in places]) for places in order)
         return ({name: paddle.to_tensor(value) for name, value in b.items()} for b in stacked)
     return paddle.io.DataLoader(
-        samples, batch_sampler=order, num_workers=num_workers, collate_fn=collate
+        samples,
+        batch_sampler=order,
+        num_workers=num_workers,
+        collate_fn=collate,
+        worker_init_fn=partial(_start_worker, os.getpid()),
     )
+
+
+def _start_worker(parent: int, worker: int) -> None:
+    """Live as long as the trainer: no shorter where Ctrl-C goes to the whole process group, and no
+    longer where the trainer is killed (Paddle's worker would wait for its next order forever).
+
+    SIGTERM still ends a worker: that is how Paddle and Python end those that are left over.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent(parent)

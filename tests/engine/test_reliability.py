@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -20,6 +21,7 @@ import stress_resume
 from panoptic_deeplab.cli import train, val
 from panoptic_deeplab.engine import checkpoint
 from panoptic_deeplab.engine.averaging import WeightAverage
+from panoptic_deeplab.engine.interruption import Interruption
 from panoptic_deeplab.weights import read_weights
 
 ROOT = Path(__file__).parents[2]
@@ -173,6 +175,52 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
     (folder,) = run.glob("iter_*")
     assert f"go on with --resume_model {folder}" in error
     assert read_weights(folder)
+
+
+def processes_of(run: Path) -> list[Path]:
+    """The processes whose command line names a run, as folders of /proc."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(run).encode() in (process / "cmdline").read_bytes():
+                found.append(process)
+    return found
+
+
+def all_end(run: Path) -> bool:
+    """Whether the processes of a run are gone within seconds."""
+    until = time.monotonic() + 20
+    while processes_of(run):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_a_killed_training_leaves_no_process(tiny_config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "train.py", "--config", tiny_config, *CPU, "--save_dir", run]
+    command += ["--iters", "100000", "--log_iters", "1", "--num_workers", "2"]
+    with subprocess.Popen(
+        list(map(str, command)), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL
+    ) as process:
+        log = run / "train.log"
+        while not (log.exists() and "iter=2/" in log.read_text()):
+            assert process.poll() is None
+            time.sleep(0.05)
+        assert len(processes_of(run)) == 3
+        process.kill()
+    assert all_end(run)
+
+
+def test_a_signal_much_later_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Interruption, "GRACE_SECONDS", 0.0)
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.signal == signal.SIGTERM
+        time.sleep(0.01)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 # --- losses that are not finite ---
