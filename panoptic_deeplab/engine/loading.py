@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from panoptic_deeplab.structures import Sample
 Place = tuple[int, int]
 
 _ERROR = "error"
+_LAST_STEP_SECONDS = 60
+"""After SIGTERM a worker still serves the step at hand for so long; then it ends in any case."""
 
 
 class TrainingOrder:
@@ -169,10 +172,14 @@ def _read(
 
 
 def _start_worker(parent: int, worker: int) -> None:
-    """Live as long as the trainer: no shorter where Ctrl-C goes to the whole process group, and no
-    longer where the trainer is killed (Paddle's worker would wait for its next order forever).
-
-    SIGTERM still ends a worker: that is how Paddle and Python end those that are left over.
+    """Live as long as the trainer: no shorter where a signal goes to the whole process group, and
+    no longer where the trainer is killed (Paddle's worker would wait for its next order forever).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_later)
     end_with_parent(parent)
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    """Leave the trainer time for its last step; it tells its workers when that is done."""
+    signal.alarm(_LAST_STEP_SECONDS)

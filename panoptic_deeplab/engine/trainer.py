@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -152,12 +152,13 @@ class Trainer:
         with (
             Interruption() as interruption,
             self._run_log(order) as log,
+            closing(self._steps(order)) as steps,  # ends the workers, whatever ends the loop
             progress_bar(
                 title="training", total=plan.iters, unit="steps", hidden=not _has_terminal()
             ) as bar,
         ):
             bar.update(first)
-            for batches, image_ids in self.watch.waiting("reading", self._steps(order)):
+            for batches, image_ids in self.watch.waiting("reading", steps):
                 losses, norm = self._step(network, batches, image_ids)
                 self._count_step()
                 with self.watch.timing("logging"):
@@ -188,7 +189,7 @@ class Trainer:
         model = self.state.model
         return paddle.DataParallel(model) if distributed.world_size() > 1 else model
 
-    def _steps(self, order: TrainingOrder) -> Iterator[tuple[list[Batch], list[str]]]:
+    def _steps(self, order: TrainingOrder) -> Generator[tuple[list[Batch], list[str]], None, None]:
         """Yield the batches and image ids of each step."""
         samples = TrainingSamples(self.dataset, self.targets, self.position.seed)
         batches = training_batches(samples, order, self.plan.num_workers)

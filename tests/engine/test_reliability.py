@@ -213,6 +213,37 @@ def test_a_killed_training_leaves_no_process(tiny_config: Path, tmp_path: Path) 
     assert all_end(run)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_launcher_saves_as_well(
+    tiny_config: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """The launcher repeats the signal, and Ctrl-C reaches the processes that read samples too."""
+    run, logs = tmp_path / "run", tmp_path / "logs"
+    command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2"]
+    command += ["--log_dir", logs, "train.py", "--config", tiny_config, *CPU, "--save_dir", run]
+    command += ["--iters", "100000", "--log_iters", "1", "--num_workers", "1", "--batch_size", "1"]
+    with subprocess.Popen(
+        list(map(str, command)),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        log = run / "train.log"
+        while not (log.exists() and "iter=2/" in log.read_text()):
+            assert process.poll() is None
+            time.sleep(0.05)
+        send = os.killpg if number == signal.SIGINT else os.kill
+        send(process.pid, number)
+        process.wait(timeout=60)
+    (folder,) = run.glob("iter_*")
+    assert all_end(run)
+    told = "".join(path.read_text(errors="replace") for path in logs.glob("workerlog.*"))
+    assert f"go on with --resume_model {folder}" in told
+    assert read_weights(folder)
+
+
 def test_a_signal_much_later_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Interruption, "GRACE_SECONDS", 0.0)
     with Interruption() as interruption:
