@@ -16,7 +16,8 @@ from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.files import usable_folder, write_json
 from panoptic_deeplab.formats.coco import bounding_boxes, segments_info
 from panoptic_deeplab.formats.images import ids_to_rgb, write_image
-from panoptic_deeplab.structures import DatasetInfo, Prediction
+from panoptic_deeplab.structures import DatasetInfo, Prediction, Segment
+from panoptic_deeplab.text_table import align
 from panoptic_deeplab.visualization import draw_panoptic
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class ResultSegment:
         return self._ids == self.id
 
 
-class CocoPanoptic(NamedTuple):
+class CocoResult(NamedTuple):
     """A prediction in COCO panoptic form.
 
     Attributes:
@@ -124,7 +125,7 @@ class Result:
         boxes = bounding_boxes(self.ids)
         return [self._segment(segment, boxes[segment.id]) for segment in self.prediction.segments]
 
-    def _segment(self, segment: Any, box: tuple[int, int, int, int]) -> ResultSegment:
+    def _segment(self, segment: Segment, box: tuple[int, int, int, int]) -> ResultSegment:
         top, left, bottom, right = box
         category = self.info.categories[segment.category]
         return ResultSegment(
@@ -151,20 +152,18 @@ class Result:
 
     def __str__(self) -> str:
         """A table of the segments."""
-        rows = [("id", "class", "score", "area", "box (x0, y0, x1, y1)")]
+        rows = [("class", "id", "score", "area", "box (x0, y0, x1, y1)")]
         rows += [
             (
-                str(s.id),
                 s.label,
+                str(s.id),
                 "" if s.score is None else f"{s.score:.3f}",
                 str(s.area),
                 ", ".join(map(str, s.box)),
             )
             for s in self
         ]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        return "\n".join([repr(self), *lines])
+        return f"{self!r}\n{align(rows)}"
 
     def print(self) -> None:
         """Print a table of the segments."""
@@ -214,7 +213,7 @@ class Result:
         write_json(path, content, indent=2)
         return path
 
-    def to_coco(self) -> CocoPanoptic:
+    def to_coco(self) -> CocoResult:
         """The prediction in COCO panoptic form: an id map as RGB, and its annotation."""
         entries = segments_info(self.ids, self.prediction.segments, self.info)
         annotation = {
@@ -222,7 +221,7 @@ class Result:
             "file_name": f"{self.name}.png",
             "segments_info": entries,
         }
-        return CocoPanoptic(ids_to_rgb(self.ids), annotation)
+        return CocoResult(ids_to_rgb(self.ids), annotation)
 
     def to_supervision(self) -> supervision.Detections:
         """All segments as the `Detections` of https://supervision.roboflow.com.

@@ -90,10 +90,11 @@ def test_printing_shows_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     result().print()
     assert capsys.readouterr().out == (
         "Result(drive/street.jpg, 4x5, 3 segments)\n"
-        "id  class  score  area  box (x0, y0, x1, y1)\n"
-        "1   road   0.750  11    0, 0, 4, 4\n"
-        "2   car    0.500  4     1, 1, 3, 3\n"
-        "3   car    0.250  1     3, 2, 4, 3\n"
+        "class  id  score  area  box (x0, y0, x1, y1)\n"
+        "--------------------------------------------\n"
+        "road    1  0.750    11            0, 0, 4, 4\n"
+        "car     2  0.500     4            1, 1, 3, 3\n"
+        "car     3  0.250     1            3, 2, 4, 3\n"
     )
 
 

@@ -61,7 +61,7 @@ MAY_IMPORT = {
         "text_table",
     },
     "visualization": {"errors", "id_maps", "structures"},
-    "result": {"errors", "files", "formats", "structures", "visualization"},
+    "result": {"errors", "files", "formats", "structures", "text_table", "visualization"},
     "results": {
         "errors",
         "files",

@@ -82,8 +82,8 @@ def _find_images(root: Path, mode: str) -> dict[str, Path]:
     """Image id -> path, for all images of the split."""
     folder = existing_folder(
         root / "leftImg8bit",
-        "dataset_root must hold Cityscapes' leftImg8bit and gtFine (or make a stand-in: python "
-        "tools/make_scenes.py --output data/scenes --train 400 --val 50)",
+        "dataset_root must hold Cityscapes' leftImg8bit and gtFine (a clone can make "
+        "a stand-in: python tools/make_scenes.py --output data/scenes --train 400 --val 50)",
     )
     split = folder / mode
     return find_images(split if split.is_dir() else folder, "_leftImg8bit")

@@ -68,10 +68,12 @@ def check_target(folder: Path) -> None:
 
     Raises:
         DataError: it is a file.
-        UsageError: it is a link, or holds something else than an export.
+        UsageError: it is a link or the current folder, or holds something else than an export.
     """
     if folder.is_symlink():
         raise UsageError(f"{folder}: is a link, which an export would replace; name its target")
+    if folder.resolve() == Path.cwd():
+        raise UsageError(f"{folder}: is the current folder, which an export would replace")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: expected a folder to write to, but a file stands there")
     others = [entry for entry in folder.iterdir() if not _is_ours(entry)] if folder.exists() else []

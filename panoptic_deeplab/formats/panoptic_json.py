@@ -68,27 +68,34 @@ def number(entry: Any, key: str) -> float:
     Raises:
         DataError: there is none.
     """
-    value = entry.get(key) if isinstance(entry, Mapping) else None
-    if not isinstance(value, (int, float)) or not abs(value) <= _LARGEST:  # NaN is not either
-        raise DataError(
-            f"expected an entry with a number {key!r}, got {entry!r:.200}", kind="malformed entry"
-        )
+    value = _value(entry, key)
+    if not _is_number(value):
+        raise _unlike(entry, f"a number {key!r}")
     return value
 
 
 def optional_number(entry: Any, key: str) -> float | None:
     """Get a number of an entry as `number`, None where it is absent or null."""
-    if isinstance(entry, Mapping) and entry.get(key) is None:
-        return None
-    return number(entry, key)
+    return None if _value(entry, key) is None else number(entry, key)
 
 
 def whole_number(entry: Any, key: str) -> int:
     """Get a whole number of an entry, as `number`; 7.0 is 7."""
-    value = entry.get(key) if isinstance(entry, Mapping) else None
-    if not isinstance(value, (int, float)) or not abs(value) <= _LARGEST or value != int(value):
-        raise DataError(
-            f"expected an entry with a whole number {key!r}, got {entry!r:.200}",
-            kind="malformed entry",
-        )
+    value = _value(entry, key)
+    if not _is_number(value) or value != int(value):
+        raise _unlike(entry, f"a whole number {key!r}")
     return int(value)
+
+
+def _value(entry: Any, key: str) -> Any:
+    return entry.get(key) if isinstance(entry, Mapping) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) <= _LARGEST  # NaN is not either
+
+
+def _unlike(entry: Any, expected: str) -> DataError:
+    return DataError(
+        f"expected an entry with {expected}, got {entry!r:.200}", kind="malformed entry"
+    )

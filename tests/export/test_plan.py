@@ -41,6 +41,13 @@ def test_a_folder_under_the_name_of_a_file_is_not_ours(export: Path) -> None:
         check_target(export)
 
 
+def test_the_current_folder_is_not_replaced(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(export)
+    for folder in (Path("."), export):
+        with pytest.raises(UsageError, match="is the current folder"):
+            check_target(folder)
+
+
 def test_links_and_files_are_refused(export: Path) -> None:
     link, file = export.parent / "link", export.parent / "file"
     link.symlink_to(export)
