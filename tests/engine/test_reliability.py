@@ -59,6 +59,14 @@ def launch(folder: Path, *command: object) -> subprocess.CompletedProcess:
     )
 
 
+def wait_for_two_steps(process: subprocess.Popen, run: Path) -> None:
+    """Return once the log of a training names its second step."""
+    log = run / "train.log"
+    while not (log.exists() and "iter=2/" in log.read_text()):
+        assert process.poll() is None
+        time.sleep(0.05)
+
+
 # --- kills and resuming ---
 
 
@@ -165,10 +173,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        log = run / "train.log"
-        while not (log.exists() and "iter=2/" in log.read_text()):
-            assert process.poll() is None
-            time.sleep(0.05)
+        wait_for_two_steps(process, run)
         process.send_signal(number)
         _, error = process.communicate(timeout=60)
     assert process.returncode == 128 + number
@@ -204,10 +209,7 @@ def test_a_killed_training_leaves_no_process(tiny_config: Path, tmp_path: Path) 
     with subprocess.Popen(
         list(map(str, command)), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL
     ) as process:
-        log = run / "train.log"
-        while not (log.exists() and "iter=2/" in log.read_text()):
-            assert process.poll() is None
-            time.sleep(0.05)
+        wait_for_two_steps(process, run)
         assert len(processes_of(run)) == 3
         process.kill()
     assert all_end(run)
@@ -230,10 +232,7 @@ def test_a_signal_to_the_launcher_saves_as_well(
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as process:
-        log = run / "train.log"
-        while not (log.exists() and "iter=2/" in log.read_text()):
-            assert process.poll() is None
-            time.sleep(0.05)
+        wait_for_two_steps(process, run)
         send = os.killpg if number == signal.SIGINT else os.kill
         send(process.pid, number)
         process.wait(timeout=60)
