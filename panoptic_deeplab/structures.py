@@ -119,9 +119,8 @@ class DatasetInfo:
         """
         try:
             categories = tuple(_category_from_json(entry) for entry in content["categories"])
-            return cls(
-                str(content.get("name", source)), categories, int(content.get("ignore_index", 255))
-            )
+            ignore_index = int(content.get("ignore_index", usual_ignore_index(len(categories))))
+            return cls(str(content.get("name", source)), categories, ignore_index)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(
                 f"{source}: expected {{name, ignore_index, categories: [{{id, name, isthing, "
@@ -205,10 +204,8 @@ class PanopticMap:
 
     def semantic(self, ignore_index: int) -> np.ndarray:
         """[H, W] uint8 class indices (int32 if they need it), `ignore_index` where void."""
-        highest = max([ignore_index, *(segment.category for segment in self.segments)])
-        table = np.full(
-            int(self.ids.max(initial=0)) + 1, ignore_index, smallest_label_type(highest)
-        )
+        label_type = smallest_label_type(ignore_index, *(s.category for s in self.segments))
+        table = np.full(int(self.ids.max(initial=0)) + 1, ignore_index, label_type)
         for segment in self.segments:
             if segment.id < len(table):
                 table[segment.id] = segment.category
@@ -227,6 +224,13 @@ class Prediction(PanopticMap):
     labels: np.ndarray | None = field(default=None)
 
 
-def smallest_label_type(highest: int) -> type[np.integer]:
-    """uint8 where it holds `highest`, else int32 (Paddle reads uint16 as bfloat16)."""
-    return np.uint8 if highest <= np.iinfo(np.uint8).max else np.int32
+def smallest_label_type(*labels: int) -> type[np.integer]:
+    """uint8 where it holds all of these, else int32 (Paddle reads uint16 as bfloat16)."""
+    limits = np.iinfo(np.uint8)
+    fits = limits.min <= min(labels) and max(labels) <= limits.max
+    return np.uint8 if fits else np.int32
+
+
+def usual_ignore_index(num_classes: int) -> int:
+    """The label of void where none is named: 255, or the number after the last class index."""
+    return max(255, num_classes)

@@ -240,7 +240,8 @@ def _add_from_coco_instances(commands: Commands) -> None:
         "from-coco-instances",
         "COCO instances to COCO panoptic.\n\n"
         "CVAT and others export them. Categories are things unless the JSON says isthing 0. "
-        "Semantic PNGs, one value a pixel, tell what lies beneath the objects; 255 is void.",
+        "Semantic PNGs, one value a pixel, tell what lies beneath the objects; 255 is void "
+        "unless it has a name.",
         "--json instances_train.json --semantic semantic_train "
         "--stuff_classes road,sidewalk,sky --save_dir data/mine --name train",
         _open_coco_instances,

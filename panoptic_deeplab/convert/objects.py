@@ -33,7 +33,7 @@ class SemanticFolder:
 
     Attributes:
         folder: holds NAME.png for the image NAME.jpg.
-        names: value -> class; 255 is void.
+        names: value -> class; 255 is void unless it has a name.
         ignore_unknown: other values are void too, instead of an error.
     """
 
@@ -102,10 +102,8 @@ def _semantic_map(
     ids = np.zeros(size, np.int32)
     segments = []
     for value in np.unique(values).tolist():
-        if value == IGNORED_VALUE:
-            continue
         if value not in semantic.names:
-            if semantic.ignore_unknown:
+            if semantic.ignore_unknown or value == IGNORED_VALUE:
                 continue
             y, x = np.argwhere(values == value)[0]
             raise DataError(

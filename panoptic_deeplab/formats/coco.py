@@ -28,11 +28,11 @@ from panoptic_deeplab.structures import (
     DatasetInfo,
     PanopticMap,
     Segment,
+    usual_ignore_index,
 )
 
 Color = tuple[int, int, int]
 
-_LABEL_OF_VOID = 255
 _GOLDEN_ANGLE = 0.618033988749895  # of a circle: any number of hues in a row lie far apart
 _SHADES = ((0.85, 0.95), (0.55, 0.85), (0.95, 0.65))  # saturation and value, taken in turn
 
@@ -81,7 +81,7 @@ def info_of_categories(entries: Sequence[Any], path: str | Path) -> DatasetInfo:
         categories = tuple(
             _category(entry, color) for entry, color in zip(entries, colors, strict=True)
         )
-        return DatasetInfo(Path(path).stem, categories, max(_LABEL_OF_VOID, len(categories)))
+        return DatasetInfo(Path(path).stem, categories, usual_ignore_index(len(categories)))
     except DataError as error:
         raise DataError(f"{path}: {error}", kind="class table", file=path) from error
 

@@ -20,7 +20,6 @@ from panoptic_deeplab.resample import resize_map
 from panoptic_deeplab.structures import Frame, Prediction, Segment, smallest_label_type
 
 _BLOCK = 1 << 13  # thing pixels whose distances to all centers are held at a time
-_IGNORE_INDEX = 255
 
 Tensor = paddle.Tensor
 Size = Sequence[int] | Sequence[Tensor]
@@ -188,9 +187,9 @@ class TensorGrouping:
         winners = classes - 1 - (votes * classes + classes - 1 - category).max(axis=2) % classes
         is_winner = (areas > 0).astype("int64")
         instance_ids = paddle.cumsum(is_winner, axis=1) * is_winner
-        may_stay = (1 - is_thing) * (category != _IGNORE_INDEX).astype("int64")
         stuff_areas = counts[:, 0]
-        kept = (stuff_areas >= max(self.settings.min_stuff_area, 1)).astype("int64") * may_stay
+        is_large = (stuff_areas >= max(self.settings.min_stuff_area, 1)).astype("int64")
+        kept = is_large * (1 - is_thing)
         stuff_ids = (is_winner.sum(axis=1, keepdim=True) + paddle.cumsum(kept, axis=1)) * kept
         ids = instance_ids.unsqueeze(2) * is_thing + stuff_ids.unsqueeze(1) * (
             1 - is_instance

@@ -84,7 +84,7 @@ class CenterOffsetTargets:
         self, runs: SegmentRuns, segments: Sequence[Segment], areas: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Return the maps that are constant on each segment."""
-        label_type = smallest_label_type(max([self.ignore_index, *(s.category for s in segments)]))
+        label_type = smallest_label_type(self.ignore_index, *(s.category for s in segments))
         categories = table_of([s.category for s in segments], self.ignore_index, label_type)
         counted = table_of([not s.iscrowd for s in segments], False, np.uint8)
         on_things = table_of([s.category in self.thing_ids for s in segments], False, np.uint8)
