@@ -32,7 +32,7 @@ from panoptic_deeplab.postprocess import AdaptiveFusion, CenterGrouping, plain
 from panoptic_deeplab.postprocess.tensor_grouping import predict_one
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.writer import ResultWriter
-from panoptic_deeplab.structures import Category, DatasetInfo, Frame, Prediction, Segment
+from panoptic_deeplab.structures import DatasetInfo, Frame, Prediction, Segment
 from panoptic_deeplab.targets import CenterOffsetTargets, InstanceTargets
 from panoptic_deeplab.visualization import draw_semantic
 
@@ -60,7 +60,7 @@ def info_of(thing_ids: tuple[int, ...]) -> DatasetInfo:
 def truth_of(thing_ids: tuple[int, ...]) -> list[Segment]:
     classes = {1: LAST, 2: MIDDLE, 3: CAR}
     return [
-        Segment(i, c, area=int((IDS == i).sum()), is_thing=c in thing_ids)
+        Segment(i, c, area=int((i == IDS).sum()), is_thing=c in thing_ids)
         for i, c in classes.items()
     ]
 
@@ -141,7 +141,7 @@ def test_every_postprocessor_keeps_class_255(
     for segment in truth_of(thing_ids):
         mine = found[segment.category]
         assert (mine.area, mine.is_thing) == (segment.area, segment.is_thing)
-        assert ((prediction.ids == mine.id) == (IDS == segment.id)).all()
+        assert ((prediction.ids == mine.id) == (segment.id == IDS)).all()
     assert (prediction.labels[:8, :36] == MIDDLE).all()
 
 
