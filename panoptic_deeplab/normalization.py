@@ -12,7 +12,7 @@ from panoptic_deeplab.errors import UsageError
 
 @dataclass(frozen=True)
 class Normalization:
-    """(value / 255 - mean) / std, as one multiplication and one addition.
+    """(value / 255 - mean) / std, in float32 and in this order of operations, as in PaddleSeg.
 
     Attributes:
         mean: of the three channels (RGB), for values in 0..1.
@@ -35,13 +35,3 @@ class Normalization:
         if min(std) <= 0:
             raise UsageError(f"preprocess.std must be positive, got {list(std)}")
         return cls(*(tuple(np.broadcast_to(v, 3).astype(float).tolist()) for v in (mean, std)))
-
-    @property
-    def scale(self) -> np.ndarray:
-        """[3] float32, what values in 0..255 are multiplied by."""
-        return (1 / (255 * np.asarray(self.std))).astype(np.float32)
-
-    @property
-    def shift(self) -> np.ndarray:
-        """[3] float32, what is added then."""
-        return (-np.asarray(self.mean) / np.asarray(self.std)).astype(np.float32)

@@ -25,13 +25,16 @@ class Preprocess(nn.Layer):
     def __init__(self, mean: Sequence[float] = (0.5,), std: Sequence[float] = (0.5,)) -> None:
         super().__init__()
         self.normalization = Normalization.of(mean, std)
-        for name in ("scale", "shift"):
-            column = getattr(self.normalization, name).reshape(1, 3, 1, 1)
+        for name in ("mean", "std"):
+            column = np.float32(getattr(self.normalization, name)).reshape(1, 3, 1, 1)
             self.register_buffer(name, paddle.to_tensor(column), persistable=False)
+        # a tensor, because Paddle multiplies by the reciprocal of a number, which rounds otherwise
+        self.register_buffer("highest", paddle.full([1], 255.0), persistable=False)
 
     def normalize(self, images: paddle.Tensor) -> paddle.Tensor:
         """[N, H, W, 3] uint8 RGB -> [N, 3, H, W] float32."""
-        return images.transpose([0, 3, 1, 2]).astype("float32") * self.scale + self.shift
+        values = images.transpose([0, 3, 1, 2]).astype("float32")
+        return (values / self.highest - self.mean) / self.std
 
     def forward(self, images: paddle.Tensor, valid_boxes: paddle.Tensor) -> paddle.Tensor:
         """[N, H, W, 3] uint8 RGB -> [N, 3, H, W] float32, 0 outside each valid box.

@@ -54,8 +54,9 @@ def preparation(
         opset: version of ONNX's operators.
     """
     constants = {
-        "scale": normalization.scale.reshape(1, 3, 1, 1),
-        "shift": normalization.shift.reshape(1, 3, 1, 1),
+        "highest_value": np.array([255], np.float32),
+        "mean": np.float32(normalization.mean).reshape(1, 3, 1, 1),
+        "std": np.float32(normalization.std).reshape(1, 3, 1, 1),
         "min_size": np.array(min_size),
         "height_place": np.array([1]),
         "channel_place": np.array([3]),
@@ -73,8 +74,9 @@ def preparation(
         pads = Concat<axis = 0>(no_pads, missing)
         values = Cast<to = 1>(image)
         channels_first = Transpose<perm = [0, 3, 1, 2]>(values)
-        scaled = Mul(channels_first, scale)
-        normalized = Add(scaled, shift)
+        scaled = Div(channels_first, highest_value)
+        centered = Sub(scaled, mean)
+        normalized = Div(centered, std)
         network_input = Pad(normalized, pads)
     """
     return _model("preparation", signature, constants, body, opset)

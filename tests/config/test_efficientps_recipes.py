@@ -52,9 +52,9 @@ def learning_rates(config: Config) -> list[float]:
 def test_images_are_normalized_as_by_the_authors() -> None:
     """Their mean and deviation of red, green and blue are in 0..255."""
     preprocess = Config(CITYSCAPES).preprocess
-    scale, shift = preprocess.scale.numpy().ravel(), preprocess.shift.numpy().ravel()
-    np.testing.assert_allclose(1 / scale, [65.496, 67.6, 74.123], rtol=1e-5)
-    np.testing.assert_allclose(-shift / scale, [106.433, 116.617, 119.559], rtol=1e-5)
+    mean, std = (255 * value.numpy().ravel() for value in (preprocess.mean, preprocess.std))
+    np.testing.assert_allclose(std, [65.496, 67.6, 74.123], rtol=1e-5)
+    np.testing.assert_allclose(mean, [106.433, 116.617, 119.559], rtol=1e-5)
 
 
 def test_the_papers_form_differs_from_the_released_one_in_two_places() -> None:

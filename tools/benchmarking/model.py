@@ -85,7 +85,8 @@ def same_outputs(ours: list[np.ndarray], dygraph: list[np.ndarray]) -> None:
 def prepare_exported(runtime: str, path: Path, recipe: Recipe) -> Call:
     """The exported network."""
     normalization = Normalization.of()
-    values = exported.sample_image(recipe) * normalization.scale + normalization.shift
+    mean, std = (np.float32(values) for values in (normalization.mean, normalization.std))
+    values = (exported.sample_image(recipe) / np.float32(255) - mean) / std
     return partial(
         exported.load(runtime, path), np.ascontiguousarray(values.transpose(2, 0, 1)[None])
     )
