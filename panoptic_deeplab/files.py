@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
+import re
 import shutil
 import stat
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,11 +24,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block ends without error.
 
     If the process is killed or fails, the old file (or none) stays. The temporary name keeps the
-    suffix, by which image writers choose the format.
+    suffix, by which image writers choose the format. A link is followed: its target is replaced.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".part.", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=_part_prefix(path.stem), suffix=path.suffix, dir=path.parent
+    )
     os.close(handle)
     try:
         os.chmod(name, 0o666 & ~_umask())
@@ -40,24 +45,108 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder, as `replacing`: all its files appear under `path` at once."""
-    path = Path(path)
+def replacing_folder(path: str | Path, own: Container[str] | None = None) -> Iterator[Path]:
+    """Yield a temporary folder, as `replacing`: all its files appear under `path` at once.
+
+    The old folder stays until the new one takes its place, in one step where the system can swap
+    two folders.
+
+    Args:
+        path: the folder to make or replace.
+        own: names of all that this program writes there; what else the old folder holds moves to
+            the new one. None: all of it goes.
+
+    Raises:
+        DataError: a file stands at `path`.
+    """
+    path = Path(os.path.realpath(path))
+    _refuse_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = _part_folder(path)
     try:
         temporary.chmod(0o777 & ~_umask())
         yield temporary
         if path.exists():
-            old = temporary.with_name(temporary.name + ".old")
-            os.replace(path, old)
-            os.replace(temporary, path)
+            old = _swap(temporary, path)
+            _keep_others(old, path, own)
             shutil.rmtree(old)
         else:
             os.replace(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _keep_others(old: Path, new: Path, own: Container[str] | None) -> None:
+    """Move what is not ours from the old folder to the new one."""
+    for entry in sorted(old.iterdir()) if own is not None else []:
+        if entry.name not in own and not os.path.lexists(new / entry.name):
+            os.rename(entry, new / entry.name)
+
+
+def _swap(new: Path, path: Path) -> Path:
+    """Put the folder `new` in the place of `path` and return where the old one is."""
+    if _exchange(new, path):
+        return new
+    old = path.with_name(f"{_OLD}{path.name}")
+    os.rename(path, old)
+    os.rename(new, path)
+    return old
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two paths in one step; False where the system (other than Linux) or the disk cannot."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    if renameat2 is None:
+        return False
+    places = (_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second))
+    return renameat2(*places, _RENAME_EXCHANGE) == 0
+
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # as linux/fcntl.h and linux/fs.h number them
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that a killed process never leaves half of it under its name."""
+    hidden = _part_folder(path)
+    os.rename(path, hidden)  # an empty folder may be replaced
+    shutil.rmtree(hidden)
+
+
+def clear_remains(folder: Path, names: str = ".*") -> None:
+    """Remove what killed processes left while they replaced files or folders in `folder`.
+
+    Only the one who alone writes those names may call it: what a living process writes looks the
+    same.
+
+    Args:
+        folder: where the names lie, which need not exist.
+        names: a regular expression of the names, without suffix for files.
+    """
+    part = re.compile(rf"{re.escape(_PART)}(?:{names})\.[a-z0-9_]{{8}}(\.[^.]*)?")
+    old = re.compile(rf"{re.escape(_OLD)}(?:{names})")
+    for entry in sorted(folder.glob(".*")):
+        if old.fullmatch(entry.name) and not (whole := _in_place(entry)).exists():
+            os.rename(entry, whole)  # it was killed between the two renames of `_swap`
+        elif old.fullmatch(entry.name) or part.fullmatch(entry.name):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+_PART, _OLD = ".part.", ".old."
+_PREFIX_CHARACTERS = 40
+"""Of a name, so that the temporary one is no longer than a disk takes (255 bytes)."""
+
+
+def _in_place(old: Path) -> Path:
+    return old.with_name(old.name.removeprefix(_OLD))
+
+
+def _part_prefix(name: str) -> str:
+    return f"{_PART}{name[:_PREFIX_CHARACTERS]}."
+
+
+def _part_folder(path: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=_part_prefix(path.name), dir=path.parent))
 
 
 def open_file(path: str | Path) -> BinaryIO:
@@ -172,8 +261,7 @@ def usable_folder(path: str | Path) -> Path:
         DataError: a file of that name exists, or it cannot be made or written to.
     """
     path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise DataError(f"{path}: expected a folder to write to, but a file stands there")
+    _refuse_file(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -181,6 +269,11 @@ def usable_folder(path: str | Path) -> Path:
     if not os.access(path, os.W_OK):
         raise DataError(f"{path}: the folder cannot be written to; choose another")
     return path
+
+
+def _refuse_file(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path}: expected a folder to write to, but a file stands there")
 
 
 def _umask() -> int:

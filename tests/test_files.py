@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import (
     as_json,
+    clear_remains,
     files_below,
     inside,
     read_json,
+    remove_folder,
     replacing,
     replacing_folder,
     usable_folder,
@@ -47,6 +54,84 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), replacing_folder(tmp_path / "a") as temporary:
         (temporary / "half.txt").write_text(str(1 / 0))
     assert contents(tmp_path) == {"a/new.txt": "new"}
+
+
+def test_what_else_a_folder_holds_stays_in_it(tmp_path: Path) -> None:
+    (tmp_path / "a" / "mine").mkdir(parents=True)
+    for name in ("own.txt", "notes.txt", "mine/b.txt"):
+        (tmp_path / "a" / name).write_text("old")
+    with replacing_folder(tmp_path / "a", own={"own.txt", "other.txt"}) as temporary:
+        (temporary / "other.txt").write_text("new")
+    assert contents(tmp_path / "a") == {
+        "other.txt": "new",
+        "notes.txt": "old",
+        "mine/b.txt": "old",
+    }
+
+
+def test_no_link_is_replaced_and_no_file_by_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "a").symlink_to("store")
+    with replacing_folder(tmp_path / "a") as temporary:
+        (temporary / "x.txt").write_text("new")
+    (tmp_path / "y.txt").symlink_to("store/x.txt")
+    with replacing(tmp_path / "y.txt") as temporary:
+        temporary.write_text("newer")
+    assert (tmp_path / "a").is_symlink()
+    assert (tmp_path / "y.txt").is_symlink()
+    assert contents(tmp_path / "store") == {"x.txt": "newer"}
+    told = pytest.raises(DataError, match="a file stands there")
+    with told, replacing_folder(tmp_path / "store" / "x.txt"):
+        pass
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_replacing_a_folder_never_leaves_a_moment_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool
+) -> None:
+    """Killed at any call of the system, the old or the new folder is there after the next start."""
+    if not can_exchange:
+        monkeypatch.setattr("panoptic_deeplab.files._exchange", lambda *_: False)
+    for killed_at in range(1, 4):
+        folder = tmp_path / str(killed_at)
+        (folder / "a").mkdir(parents=True)
+        (folder / "a" / "x.txt").write_text("old")
+        calls = iter(range(1, 10))
+
+        def killing(call: Callable, calls: Iterator[int] = calls, at: int = killed_at) -> Callable:
+            def called(*arguments: Any, **options: Any) -> Any:
+                if next(calls) == at:
+                    raise SystemExit  # as a kill: nothing tidies up after it
+                return call(*arguments, **options)
+
+            return called
+
+        with monkeypatch.context() as patch:
+            patch.setattr("os.rename", killing(os.rename))
+            patch.setattr("shutil.rmtree", killing(shutil.rmtree))
+            with suppress(SystemExit), replacing_folder(folder / "a") as temporary:
+                (temporary / "x.txt").write_text("new")
+        clear_remains(folder)
+        assert contents(folder) in ({"a/x.txt": "old"}, {"a/x.txt": "new"})
+
+
+def test_remains_of_killed_processes_are_cleared_by_name(tmp_path: Path) -> None:
+    folders = [".part.a.abcd_123", ".part.b.abcd_123", ".best_model.backup", ".old.a", "a"]
+    for name in folders:
+        (tmp_path / name).mkdir()
+    for name in (".part.a.abcd_123.json", ".part.a.jpg", ".gitignore"):
+        (tmp_path / name).touch()
+    clear_remains(tmp_path, "a")
+    kept = [".best_model.backup", ".gitignore", ".part.a.jpg", ".part.b.abcd_123", "a"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+    clear_remains(tmp_path / "none")
+
+
+def test_a_folder_is_removed_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.txt").touch()
+    remove_folder(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../b", "/etc/passwd", "a/../../b", "link/b", "x\0y"])

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "errors": set(),
     "id_maps": set(),
     "files": {"errors"},
+    "folder_lock": {"errors"},
     "structures": {"errors"},
     "environment": {"errors"},
     "process": set(),
