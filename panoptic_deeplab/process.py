@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable
+from types import FrameType
 
 
 def hide_harmless_warnings() -> None:
@@ -48,18 +50,25 @@ def keep_freed_memory() -> None:
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as malloc.h numbers them
 
 
-def end_with_parent(parent: int) -> None:
-    """Let the system kill this process when the one that started it ends, however that ends.
+def end_with_parent(parent: int, last_act: Callable[[], None]) -> None:
+    """End this process when the one that started it ends, however that ends.
 
     Elsewhere than on Linux nothing happens.
 
     Args:
         parent: the process id of the one that started it, which may have ended by now.
+        last_act: what to do before the end, in at most some seconds.
     """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        last_act()
+        os._exit(1)
+
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.signal(signal.SIGHUP, end)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGHUP)
         if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGHUP)
 
 
 _PR_SET_PDEATHSIG = 1  # as linux/prctl.h numbers it

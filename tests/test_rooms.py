@@ -95,6 +95,7 @@ MAY_IMPORT = {
         "errors",
         "evaluation.report",  # the shape of results, no measure
         "files",
+        "folder_lock",
         "formats",
         "parallel",
         "preprocess",

@@ -3,14 +3,18 @@
 `iter_N/` holds `model.pdparams` (as Paddle saves it), `model.pdopt` (optimizer, schedule, loss
 scale, position), `dataset_info.json` and `config.yml`, and with a weight average
 `model_ema.pdparams`; `best_model/` holds the best model, with what evaluation and prediction need.
+Once a checkpoint has been evaluated, `score.json` holds its PQ. Other files in these folders are
+not touched.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import pickle
 import re
-import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +27,15 @@ from paddle import nn
 from panoptic_deeplab.engine.averaging import WeightAverage
 from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.errors import DataError, UsageError
-from panoptic_deeplab.files import read_json, replacing_folder, write_json
+from panoptic_deeplab.files import (
+    clear_remains,
+    read_json,
+    remove_folder,
+    replacing_folder,
+    usable_folder,
+    write_json,
+)
+from panoptic_deeplab.folder_lock import claimed
 from panoptic_deeplab.structures import DatasetInfo
 from panoptic_deeplab.weights import INFO_FILE, load_weights, read_pickle, read_weights
 
@@ -32,8 +44,10 @@ _log = logging.getLogger(__name__)
 BEST_FOLDER = "best_model"
 SCORE_FILE = "score.json"
 AVERAGE_FILE = "model_ema.pdparams"
+RUN_FILE = "run.json"
+_STATE_FILE = "model.pdopt"
+_OWN_FILES = {"model.pdparams", _STATE_FILE, AVERAGE_FILE, INFO_FILE, "config.yml", SCORE_FILE}
 _ITERATION_FOLDER = re.compile(r"iter_(\d+)")
-_UNFINISHED = re.compile(r"\.(iter_\d+|best_model)\..+")
 
 
 @dataclass(frozen=True)
@@ -44,13 +58,11 @@ class Position:
         iteration: completed steps.
         seed: of all random draws.
         effective_batch_size: over all processes, with accumulation.
-        best_pq: best validation PQ so far, -1 without one.
     """
 
     iteration: int = 0
     seed: int = 0
     effective_batch_size: int = 0
-    best_pq: float = -1.0
 
 
 @dataclass(frozen=True)
@@ -67,19 +79,30 @@ def save_best(
     folder: str | Path, model: nn.Layer, info: DatasetInfo, config_yaml: str, pq: float
 ) -> None:
     """Write what evaluation, prediction and export need, and the score, as `folder`."""
-    with replacing_folder(folder) as temporary:
+    with replacing_folder(folder, _OWN_FILES) as temporary:
         _write_model(temporary, model, info, config_yaml)
-        write_json(temporary / SCORE_FILE, {"pq": pq})
+        write_score(temporary, pq)
 
 
-def best_pq(folder: str | Path) -> float:
-    """Return the score of a best model, -1 without one."""
+def write_score(folder: Path, pq: float) -> None:
+    """Note the PQ of an evaluated checkpoint in it, if it is still there."""
+    if folder.is_dir():
+        write_json(folder / SCORE_FILE, {"pq": pq})
+
+
+def read_score(folder: str | Path) -> float | None:
+    """Return the PQ of an evaluated checkpoint, -inf where it is undefined; None without one.
+
+    Raises:
+        DataError: the file holds something else.
+    """
     path = Path(folder) / SCORE_FILE
     if not path.exists():
-        return -1.0
+        return None
     try:
-        return float(read_json(path)["pq"])
-    except (KeyError, TypeError, ValueError) as error:
+        pq = read_json(path)["pq"]
+        return -math.inf if pq is None else float(pq)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: expected {{'pq': number}}; remove it to go on") from error
 
 
@@ -91,7 +114,7 @@ def save_checkpoint(
     config_yaml: str,
 ) -> None:
     """Write a checkpoint that training can resume from, replacing `folder`."""
-    with replacing_folder(folder) as temporary:
+    with replacing_folder(folder, _OWN_FILES) as temporary:
         _write_model(temporary, state.model, info, config_yaml)
         slots = state.optimizer.state_dict()
         content = {
@@ -103,7 +126,7 @@ def save_checkpoint(
         if state.average is not None:
             with open(temporary / AVERAGE_FILE, "wb") as file:
                 pickle.dump(state.average.state(), file, protocol=4)
-        with open(temporary / "model.pdopt", "wb") as file:
+        with open(temporary / _STATE_FILE, "wb") as file:
             pickle.dump(content, file, protocol=4)
 
 
@@ -118,7 +141,7 @@ def resume(folder: str | Path, state: TrainingState) -> Position:
         raise DataError(
             f"{folder}: expected a checkpoint's folder, such as output/iter_1000, to resume from"
         )
-    path = folder / "model.pdopt"
+    path = folder / _STATE_FILE
     _check_resumable(path, state)
     load_weights(state.model, folder)
     content = read_pickle(path)
@@ -141,9 +164,13 @@ def resume(folder: str | Path, state: TrainingState) -> Position:
 
 
 def _position(saved: dict[str, Any]) -> Position:
-    """Read a saved position; early checkpoints call the batch size `samples_a_step`."""
+    """Read a saved position.
+
+    Early checkpoints call the batch size `samples_a_step`, and hold the best PQ.
+    """
     former = {"samples_a_step": "effective_batch_size"}
-    return Position(**{former.get(name, name): value for name, value in saved.items()})
+    named = {former.get(name, name): value for name, value in saved.items() if name != "best_pq"}
+    return Position(**named)
 
 
 def _check_resumable(path: Path, state: TrainingState) -> None:
@@ -168,38 +195,90 @@ def latest(save_dir: str | Path) -> Path | None:
     return folders[-1] if folders else None
 
 
-def refuse_another_run(save_dir: str | Path) -> None:
-    """Keep a new training from removing or replacing the checkpoints of an earlier one.
+@contextmanager
+def claimed_run(save_dir: Path) -> Iterator[None]:
+    """Hold a folder as its only training while the block runs, cleared of a killed one's remains.
 
     Raises:
-        UsageError: the folder holds checkpoints.
+        DataError: it cannot be written to.
+        UsageError: another training runs there.
     """
-    if latest(save_dir) is not None or (Path(save_dir) / BEST_FOLDER).exists():
+    usable_folder(save_dir)
+    with claimed(save_dir, "training"):
+        clear_remains(save_dir)
+        yield
+
+
+def refuse_another_run(save_dir: str | Path, resumed: str | Path | None = None) -> None:
+    """Keep a training from removing or replacing what it did not write.
+
+    Args:
+        save_dir: where it is to write.
+        resumed: the checkpoint that it resumes from, which may lie elsewhere.
+
+    Raises:
+        UsageError: the folder holds checkpoints of another run, or files of no run.
+    """
+    save_dir = Path(save_dir)
+    held = iteration_folders(save_dir)
+    if resumed is not None and _is_one_of(Path(resumed), held):
+        return
+    if held or (save_dir / BEST_FOLDER).exists():
         raise UsageError(
             f"{save_dir}: holds checkpoints of another run; go on with it (--resume_model auto) or "
             "choose another --save_dir"
         )
+    foreign = [name for name in _RUN_FILES if (save_dir / name).exists()]
+    if foreign and not (save_dir / RUN_FILE).exists():
+        raise UsageError(
+            f"{save_dir}: holds {foreign[0]}, which a training would replace and none wrote; "
+            "choose another --save_dir"
+        )
+
+
+def _is_one_of(folder: Path, folders: Sequence[Path]) -> bool:
+    """Return whether a folder is one of several; a missing one is refused where it is read."""
+    return not folder.exists() or any(folder.samefile(other) for other in folders)
+
+
+_RUN_FILES = ("config.yml", "metrics.jsonl", "train.log")
+
+
+def refuse_blocked(save_dir: Path, done: int) -> None:
+    """Refuse to train where a file has the name of a checkpoint to come.
+
+    Raises:
+        UsageError: there is one.
+    """
+    blocked = [path for path in _numbered(save_dir) if not path.is_dir()]
+    for path in blocked:
+        if _iterations(path) > done:
+            raise UsageError(f"{path}: a checkpoint is to be written here; move this file away")
 
 
 def prune_checkpoints(save_dir: str | Path, keep: int, done: int) -> None:
-    """Remove all but the newest `keep` checkpoints of up to `done` iterations; 0 keeps all."""
+    """Remove all but the newest `keep` checkpoints of up to `done` iterations; 0 keeps all.
+
+    A link stays, and a checkpoint with other files in it. What cannot be removed is reported: no
+    training ends for it.
+    """
     folders = [path for path in iteration_folders(save_dir) if _iterations(path) <= done]
     for folder in folders[: max(len(folders) - keep, 0)] if keep > 0 else []:
-        hidden = folder.rename(folder.with_name(f".{folder.name}.old"))  # never half a checkpoint
-        shutil.rmtree(hidden)
-
-
-def remove_unfinished(save_dir: str | Path) -> None:
-    """Remove the remains of checkpoints that a killed process was writing or removing."""
-    for path in Path(save_dir).glob(".*"):
-        if path.is_dir() and _UNFINISHED.fullmatch(path.name):
-            shutil.rmtree(path)
+        try:
+            if not folder.is_symlink() and {path.name for path in folder.iterdir()} <= _OWN_FILES:
+                remove_folder(folder)
+        except OSError as error:
+            _log.warning("%s stays, as it cannot be removed (%s)", folder, error)
 
 
 def iteration_folders(save_dir: str | Path) -> list[Path]:
     """Return the checkpoints of a run, oldest first."""
-    folders = Path(save_dir).glob("iter_*")
-    return sorted((f for f in folders if _ITERATION_FOLDER.fullmatch(f.name)), key=_iterations)
+    return [path for path in _numbered(Path(save_dir)) if path.is_dir()]
+
+
+def _numbered(save_dir: Path) -> list[Path]:
+    named = [path for path in save_dir.glob("iter_*") if _ITERATION_FOLDER.fullmatch(path.name)]
+    return sorted(named, key=_iterations)
 
 
 def _iterations(folder: Path) -> int:

@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -177,7 +178,13 @@ def _start_worker(parent: int, worker: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_later)
-    end_with_parent(parent)
+    end_with_parent(parent, _remove_shared_memory)
+
+
+def _remove_shared_memory() -> None:
+    """Remove the batches that this worker wrote and the trainer will never take."""
+    for path in Path("/dev/shm").glob(f"paddle_{os.getpid()}_*"):  # as Paddle names them
+        path.unlink(missing_ok=True)
 
 
 def _end_later(number: int, frame: FrameType | None) -> None:

@@ -14,12 +14,33 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import as_json, open_file, replacing
 
 METRICS = "metrics.jsonl"
+
+Row = dict[str, Any]
+
+
+class Done(NamedTuple):
+    """Progress of an earlier run.
+
+    Attributes:
+        iteration: completed iterations.
+        evaluated: whether the evaluation at that iteration, if one is due there, is done too.
+    """
+
+    iteration: int = 0
+    evaluated: bool = True
+
+    def includes(self, row: Row) -> bool:
+        """Return whether a row of metrics was measured by then."""
+        last = row["iter"] == self.iteration
+        return row["iter"] <= self.iteration and (
+            self.evaluated or not last or row["kind"] != "eval"
+        )
 
 
 class MetricsFile:
@@ -27,14 +48,14 @@ class MetricsFile:
 
     Args:
         folder: of the run.
-        done: completed iterations. Later rows, left by a run that was stopped after its last
-            checkpoint, are dropped.
+        done: progress of an earlier run. Later rows, left by a run that was stopped after its
+            last checkpoint, are dropped.
     """
 
-    def __init__(self, folder: Path, done: int) -> None:
+    def __init__(self, folder: Path, done: Done) -> None:
         path = folder / METRICS
         if path.exists():
-            kept = [row for row in read_metrics(folder) if row["iter"] <= done]
+            kept = [row for row in read_metrics(folder) if done.includes(row)]
             with replacing(path) as temporary:
                 temporary.write_text("".join(f"{as_json(row)}\n" for row in kept), "utf-8")
         self._file = path.open("a", encoding="utf-8")
@@ -50,7 +71,7 @@ class MetricsFile:
         self._file.close()
 
 
-def read_metrics(folder: Path, kind: str | None = None) -> Iterator[dict[str, Any]]:
+def read_metrics(folder: Path, kind: str | None = None) -> Iterator[Row]:
     """Yield the rows of a run's `metrics.jsonl`; none where the run has no such file.
 
     Args:

@@ -21,7 +21,8 @@ from paddleseg.utils import calculate_eta
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from panoptic_deeplab.engine import distributed
-from panoptic_deeplab.engine.metrics import MetricsFile
+from panoptic_deeplab.engine.checkpoint import RUN_FILE
+from panoptic_deeplab.engine.metrics import Done, MetricsFile
 from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.environment import describe_environment
 from panoptic_deeplab.files import write_json
@@ -40,7 +41,7 @@ class RunLog:
         steps_per_epoch: for the epoch in the line.
         watch: with the seconds of `reading` (waiting for samples) and `keeping` (checkpoints and
             evaluations, which do not count as time of a step).
-        done: iterations that an earlier run completed.
+        done: progress of an earlier run.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class RunLog:
         config_yaml: str,
         steps_per_epoch: int,
         watch: Stopwatch,
-        done: int = 0,
+        done: Done = Done(),  # noqa: B008
     ) -> None:
         self.plan = plan
         self.done = done
@@ -204,7 +205,6 @@ class RunLog:
     def _describe_run(self) -> None:
         """Write configuration, command and versions beside the checkpoints."""
         folder = self.plan.save_dir
-        (folder / "config.yml").write_text(self.config_yaml, "utf-8")
         run = {
             "command": shlex.join([sys.executable, *sys.argv]),
             "started": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -212,7 +212,8 @@ class RunLog:
             "effective_batch_size": self.plan.effective_batch_size,
             "environment": describe_environment(),
         }
-        write_json(folder / "run.json", run, indent=2)
+        write_json(folder / RUN_FILE, run, indent=2)  # first: it says whose the others are
+        (folder / "config.yml").write_text(self.config_yaml, "utf-8")
 
 
 def _log_file(path: Path) -> Any:

@@ -24,12 +24,12 @@ from panoptic_deeplab.engine.evaluator import evaluate
 from panoptic_deeplab.engine.finiteness import FinitenessGuard, gradient_norm
 from panoptic_deeplab.engine.interruption import Interruption, StoppedError
 from panoptic_deeplab.engine.loading import TrainingOrder, TrainingSamples, training_batches
+from panoptic_deeplab.engine.metrics import Done
 from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.engine.preview import preview
 from panoptic_deeplab.engine.run_log import RunLog
-from panoptic_deeplab.files import usable_folder
 from panoptic_deeplab.preprocess import Preprocess
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.stopwatch import Stopwatch
@@ -108,13 +108,13 @@ class Trainer:
         self.validation = validation
         self.watch = watch or Stopwatch()
         self.position = Position(seed=plan.seed, effective_batch_size=plan.effective_batch_size)
+        self.resumed: Path | None = None
         self.guard = FinitenessGuard()
 
     def resume(self, folder: str | Path) -> None:
         """Resume from a checkpoint."""
-        position = checkpoint.resume(folder, self.state)
-        best_pq = max(position.best_pq, checkpoint.best_pq(self._best))
-        self.position = replace(position, best_pq=best_pq)
+        self.position = checkpoint.resume(folder, self.state)
+        self.resumed = Path(folder)
         if self.position.effective_batch_size != self.plan.effective_batch_size:
             _log.warning(
                 "%s was trained with an effective batch size of %d, this run has %d: it goes on, "
@@ -128,10 +128,6 @@ class Trainer:
             _log.warning("%s was trained with another %s", folder, ", ".join(changed))
         _log.info("Resumed from %s at iteration %d", folder, self.position.iteration)
 
-    @property
-    def _best(self) -> Path:
-        return self.plan.save_dir / checkpoint.BEST_FOLDER
-
     def run(self) -> None:
         """Train from the current position to the last step.
 
@@ -140,24 +136,25 @@ class Trainer:
             StoppedError: by Ctrl-C or SIGTERM, after saving.
         """
         plan, first = self.plan, self.position.iteration
-        if first >= plan.iters:
+        evaluation_is_due = self._lacks_evaluation()
+        if first >= plan.iters and not evaluation_is_due:
             _log.info("Nothing to do: %d of %d iterations are done", first, plan.iters)
             return
-        usable_folder(plan.save_dir)
-        if distributed.is_main():
-            checkpoint.remove_unfinished(plan.save_dir)
+        checkpoint.refuse_blocked(plan.save_dir, first)
         order = self._order()
         self.state.model.train()
         network = self._network()
         with (
             Interruption() as interruption,
-            self._run_log(order) as log,
+            self._run_log(order, evaluation_is_due) as log,
             closing(self._steps(order)) as steps,  # ends the workers, whatever ends the loop
             progress_bar(
                 title="training", total=plan.iters, unit="steps", hidden=not _has_terminal()
             ) as bar,
         ):
             bar.update(first)
+            if evaluation_is_due:
+                self._evaluate(log)
             for batches, image_ids in self.watch.waiting("reading", steps):
                 losses, norm = self._step(network, batches, image_ids)
                 self._count_step()
@@ -167,6 +164,16 @@ class Trainer:
                     bar.update()
                 with self.watch.timing("keeping"):
                     self._after_step(log, interruption)
+
+    def _lacks_evaluation(self) -> bool:
+        """Return whether a run was stopped between saving this position and its evaluation."""
+        if self.validation is None or self.resumed is None:
+            return False
+        done = self.position.iteration
+        return self._is_milestone(done) and checkpoint.read_score(self.resumed) is None
+
+    def _is_milestone(self, done: int) -> bool:
+        return done % self.plan.save_interval == 0 or done == self.plan.iters
 
     def _order(self) -> TrainingOrder:
         plan = self.plan
@@ -180,9 +187,9 @@ class Trainer:
             distributed.world_size(),
         )
 
-    def _run_log(self, order: TrainingOrder) -> RunLog:
+    def _run_log(self, order: TrainingOrder, evaluation_is_due: bool) -> RunLog:
         steps_per_epoch = order.steps_per_epoch // self.plan.accumulate_steps
-        done = self.position.iteration
+        done = Done(self.position.iteration, not evaluation_is_due)
         return RunLog(self.plan, self.config_yaml, steps_per_epoch, self.watch, done)
 
     def _network(self) -> Callable[..., dict[str, paddle.Tensor]]:
@@ -257,7 +264,7 @@ class Trainer:
         Processes talk to each other only at log lines and checkpoints, so that no step waits.
         """
         done, plan = self.position.iteration, self.plan
-        milestone = done % plan.save_interval == 0 or done == plan.iters
+        milestone = self._is_milestone(done)
         look = milestone or done % plan.log_iters == 0
         if look:
             self.guard.check(done)
@@ -271,8 +278,13 @@ class Trainer:
                 folder = self._save()
                 raise StoppedError(number, f"all is saved: go on with --resume_model {folder}")
 
+    @property
+    def _folder(self) -> Path:
+        """Where the current position is saved."""
+        return self.plan.save_dir / f"iter_{self.position.iteration}"
+
     def _save(self) -> Path:
-        folder = self.plan.save_dir / f"iter_{self.position.iteration}"
+        folder = self._folder
         if distributed.is_main():
             checkpoint.save_checkpoint(
                 folder, self.state, self.position, self.info, self.config_yaml
@@ -305,12 +317,18 @@ class Trainer:
             predictor, validation.dataset, validation.evaluators, self.plan.num_workers
         )
         pq = log.evaluation(self.position.iteration, results, time.perf_counter() - start)
-        if pq > self.position.best_pq:
-            self.position = replace(self.position, best_pq=pq)
-            if distributed.is_main():
-                model = self.state.model
-                checkpoint.save_best(self._best, model, self.info, self.config_yaml, pq)
-        _log.info("[EVAL] The best validation PQ so far is %.4f", self.position.best_pq)
+        if distributed.is_main():
+            self._keep_best(pq)
+            checkpoint.write_score(self._folder, pq)
+
+    def _keep_best(self, pq: float) -> None:
+        """Save the model if none of this run was better."""
+        folder = self.plan.save_dir / checkpoint.BEST_FOLDER
+        best = checkpoint.read_score(folder)
+        if best is None or pq > best:
+            best = pq
+            checkpoint.save_best(folder, self.state.model, self.info, self.config_yaml, pq)
+        _log.info("[EVAL] The best validation PQ so far is %.4f", best)
 
 
 def _has_terminal() -> bool:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import paddle
 
-from panoptic_deeplab.engine import checkpoint
+from panoptic_deeplab.engine import checkpoint, distributed
 from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.engine.trainer import Trainer, Validation
-from panoptic_deeplab.files import usable_folder
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 from panoptic_deeplab.weights import load_pretrained, refuse_other_classes
 
@@ -35,7 +35,11 @@ def train(config: Any, plan: TrainingPlan) -> None:
         DataError: a file cannot be used, or a loss is not finite.
         StoppedError: by Ctrl-C or SIGTERM, after saving.
     """
-    usable_folder(plan.save_dir)
+    with checkpoint.claimed_run(plan.save_dir) if distributed.is_main() else nullcontext():
+        _train(config, plan)
+
+
+def _train(config: Any, plan: TrainingPlan) -> None:
     precision = Precision(plan.precision, plan.amp_level)
     plan = _with_fitting_recipe(config, plan)
     paddle.seed(plan.seed)
@@ -90,12 +94,12 @@ def _with_fitting_recipe(config: Any, plan: TrainingPlan) -> TrainingPlan:
 
 def _load_first_weights(config: Any, plan: TrainingPlan, folder: str | Path | None) -> None:
     """Refuse a checkpoint or a folder that cannot be used; without one load pretrained weights."""
+    checkpoint.refuse_another_run(plan.save_dir, folder)
     if folder:
         weights = f"--opts model.pretrained={folder}/model.pdparams"
         hint = f"to start from its weights: {weights} --allow_partial"
         refuse_other_classes(folder, config.info, hint)
         return
-    checkpoint.refuse_another_run(plan.save_dir)
     load_pretrained(
         config.model,
         config.pretrained,

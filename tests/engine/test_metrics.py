@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from panoptic_deeplab.cli import train
-from panoptic_deeplab.engine.metrics import METRICS, MetricsFile, read_metrics
+from panoptic_deeplab.engine.metrics import METRICS, Done, MetricsFile, read_metrics
 from panoptic_deeplab.errors import DataError
 
 
 def write(folder: Path, done: int, *iterations: int) -> None:
-    file = MetricsFile(folder, done)
+    file = MetricsFile(folder, Done(done))
     for iteration in iterations:
         file.write("train", iteration, loss=float("nan"))
     file.close()
@@ -24,6 +24,17 @@ def test_a_resumed_run_replaces_what_came_after_its_checkpoint(tmp_path: Path) -
     rows = list(read_metrics(tmp_path))
     assert [row["iter"] for row in rows] == [10, 20, 30, 40]
     assert rows[0]["loss"] is None
+
+
+def test_an_evaluation_that_is_repeated_has_one_row(tmp_path: Path) -> None:
+    rows = [("train", 10), ("eval", 10), ("train", 20), ("eval", 20)]
+    for evaluated, kept in ((False, rows[:3]), (True, rows)):
+        file = MetricsFile(tmp_path, Done())
+        for kind, iteration in rows:
+            file.write(kind, iteration)
+        file.close()
+        MetricsFile(tmp_path, Done(20, evaluated)).close()
+        assert [(row["kind"], row["iter"]) for row in read_metrics(tmp_path)] == kept
 
 
 def test_a_line_torn_by_a_kill_is_ignored_and_the_run_resumes(tmp_path: Path) -> None:

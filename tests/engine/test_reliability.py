@@ -139,11 +139,11 @@ def test_leftovers_of_a_kill_are_removed_and_never_resumed_from(
     tiny_config: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    (run / ".iter_7.abcd").mkdir(parents=True)
+    (run / ".part.iter_7.abcd_123").mkdir(parents=True)
     (run / ".mine").mkdir()
     assert checkpoint.latest(run) is None
     assert run_train(tiny_config, run, "--iters", "1") == 0
-    assert not (run / ".iter_7.abcd").exists()
+    assert not (run / ".part.iter_7.abcd_123").exists()
     assert (run / ".mine").exists()
 
 
@@ -202,7 +202,9 @@ def all_end(run: Path) -> bool:
     return True
 
 
-def test_a_killed_training_leaves_no_process(tiny_config: Path, tmp_path: Path) -> None:
+def test_a_killed_training_leaves_no_process_and_no_shared_memory(
+    tiny_config: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "train.py", "--config", tiny_config, *CPU, "--save_dir", run]
     command += ["--iters", "100000", "--log_iters", "1", "--num_workers", "2"]
@@ -210,9 +212,12 @@ def test_a_killed_training_leaves_no_process(tiny_config: Path, tmp_path: Path) 
         list(map(str, command)), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL
     ) as process:
         wait_for_two_steps(process, run)
-        assert len(processes_of(run)) == 3
+        family = processes_of(run)
+        assert len(family) == 3
         process.kill()
     assert all_end(run)
+    held = [path.name.split("_")[1] for path in Path("/dev/shm").glob("paddle_*")]
+    assert not {*held} & {*map(str, family)}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
