@@ -169,44 +169,11 @@ def open_file(path: str | Path) -> BinaryIO:
         raise DataError(f"{path}: cannot be read ({reason})") from error
 
 
-def inside(folder: str | Path, name: str, root: str | Path, source: str | Path) -> Path:
-    """Return `folder` / `name`, which `source` asks for, if it lies below `root`.
-
-    Raises:
-        DataError: that file lies elsewhere, whether by an absolute name, `..` or a link.
-    """
-    path = Path(folder) / name
-    if folder == root and _is_plain(folder, name):
-        return path
-    try:
-        lies_inside = path.resolve().is_relative_to(Path(root).resolve())
-    except (OSError, ValueError, RuntimeError):  # a zero byte, a name too long, a ring of links
-        lies_inside = False
-    if not lies_inside or Path(name).is_absolute():
-        raise DataError(
-            f"{source}: file name {name!r:.200} points outside {root}", kind="outside folder"
-        )
-    return path
-
-
-def _is_plain(folder: str | Path, name: str) -> bool:
-    """Whether a name leads down from its folder without a link: a fast check for most names."""
-    parts = name.replace("\\", "/").split("/")
-    if os.path.isabs(name) or not {"", "..", "\0"}.isdisjoint({*parts, *name}):
-        return False
-    path = str(folder)
-    for part in parts:
-        path = os.path.join(path, part)
-        if os.path.islink(path):
-            return False
-    return True
-
-
 def files_below(folder: str | Path, suffix: str = "") -> list[Path]:
-    """List the files below a folder whose names end with `suffix`, sorted; none if it is missing.
+    """List the files below a folder whose names end with `suffix`, in any case; sorted.
 
-    Links to folders are followed, and each folder is entered once: data sets are often made of
-    links.
+    A missing folder holds none. Links to folders are followed, and each folder is entered once:
+    data sets are often made of links. The `._*` of macOS on foreign disks are left out.
     """
     seen, files = set(), []
     for place, below, names in os.walk(folder, followlinks=True):
@@ -216,7 +183,11 @@ def files_below(folder: str | Path, suffix: str = "") -> list[Path]:
             continue
         seen.add((state.st_dev, state.st_ino))
         below.sort()  # of two paths to a folder the same is taken on every machine
-        files += [Path(place, name) for name in names if name.endswith(suffix)]
+        files += [
+            Path(place, name)
+            for name in names
+            if name.lower().endswith(suffix.lower()) and not name.startswith("._")
+        ]
     return sorted(path for path in files if path.is_file())
 
 

@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "panoptic_deeplab"
 MAY_IMPORT = {
     "errors": set(),
     "id_maps": set(),
+    "file_names": {"errors"},
     "files": {"errors"},
     "folder_lock": {"errors"},
     "structures": {"errors"},
@@ -29,8 +30,8 @@ MAY_IMPORT = {
     "text_table": set(),
     "stopwatch": {"text_table"},
     "registry": set(),
-    "formats": {"errors", "files", "id_maps", "structures"},
-    "datasets": {"errors", "files", "formats", "registry", "id_maps", "structures"},
+    "formats": {"errors", "file_names", "files", "id_maps", "structures"},
+    "datasets": {"errors", "file_names", "files", "formats", "registry", "id_maps", "structures"},
     "transforms": {"errors", "registry", "structures"},
     "targets": {"errors", "registry", "id_maps", "structures"},
     "normalization": {"errors"},
@@ -53,6 +54,7 @@ MAY_IMPORT = {
     },
     "evaluation": {
         "errors",
+        "file_names",
         "files",
         "formats",
         "progress",
@@ -74,7 +76,7 @@ MAY_IMPORT = {
         "visualization",
     },
     "weights": {"errors", "files", "formats", "progress", "structures"},
-    "convert": {"errors", "files", "formats", "parallel", "id_maps", "structures"},
+    "convert": {"errors", "file_names", "files", "formats", "parallel", "id_maps", "structures"},
     "check": {
         "config",
         "datasets",

@@ -29,7 +29,7 @@ KINDS = {
     "missing file": Kind(ERROR, "put the file there, or take its entry out of the annotations"),
     "unreadable file": Kind(ERROR, "fetch or write the file again"),
     "malformed entry": Kind(ERROR, f"write the annotations again: {_PREPARE}"),
-    "outside folder": Kind(ERROR, "give file names relative to the folder, without .. or links"),
+    "outside folder": Kind(ERROR, "give file names relative to the folder, without .."),
     "unknown category": Kind(
         ERROR, "add the class to the data set's categories, or correct the id"
     ),

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from panoptic_deeplab.convert.classes import with_stuff
-from panoptic_deeplab.convert.names import checked_name
 from panoptic_deeplab.convert.painting import ORDERS, Piece, paint, pieces_of, stuff_joined
 from panoptic_deeplab.convert.run import AnnotatedImage, Source
 from panoptic_deeplab.errors import DataError, UsageError, error_context, nearest
-from panoptic_deeplab.files import files_below, inside
+from panoptic_deeplab.file_names import inside, relative_name
+from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.coco_instances import InstancesImage, instance_mask, read_instances
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, decoded, read_label_map
 from panoptic_deeplab.formats.labelme import Shape, read_labelme, shape_mask
@@ -54,7 +54,7 @@ def open_coco_instances(json: Path, overlap: str, semantic: SemanticFolder | Non
             raise DataError(f"{semantic.folder}: no such folder of semantic PNGs")
         info = with_stuff(info, list(semantic.names.values()))
     listed = [
-        AnnotatedImage(image.image_id, checked_name(image.file_name, json), image)
+        AnnotatedImage(image.image_id, relative_name(image.file_name, json), image)
         for image in images
     ]
     read = partial(_read_instances, json=json, info=info, overlap=overlap, semantic=semantic)
@@ -146,7 +146,7 @@ def open_labelme(
     for path in files:
         stem = path.relative_to(folder).with_suffix("")
         image_path = _image_named(image_folder / stem, path)
-        name = checked_name(image_path.relative_to(image_folder).as_posix(), path)
+        name = relative_name(image_path.relative_to(image_folder).as_posix(), path)
         images.append(AnnotatedImage(stem.as_posix(), name, (path, image_path)))
     read = partial(_read_labelme, info=info, overlap=overlap, ignore_unknown=ignore_unknown)
     return Source(info, images, read)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from panoptic_deeplab.convert.names import checked_name
 from panoptic_deeplab.convert.painting import stuff_joined
 from panoptic_deeplab.convert.prepare_cityscapes import converter_errors
 from panoptic_deeplab.convert.run import AnnotatedImage, Source
 from panoptic_deeplab.errors import DataError, error_context, nearest
-from panoptic_deeplab.files import files_below, inside, open_file
+from panoptic_deeplab.file_names import inside, relative_name
+from panoptic_deeplab.files import files_below, open_file
 from panoptic_deeplab.formats import bdd100k, kitti
 from panoptic_deeplab.formats.bdd100k import BDD100K
 from panoptic_deeplab.formats.cityscapes import (
@@ -136,7 +136,7 @@ def open_scalabel(json: Path, size: tuple[int, int], ignore_unknown: bool) -> So
                     "makes it void"
                 )
         known = tuple(label for label in frame.labels if label.category in names)
-        name = checked_name(frame.name, frame.source)
+        name = relative_name(frame.name, frame.source)
         stem = name.rsplit(".", 1)[0]
         images.append(AnnotatedImage(stem, name, (frame.source, known)))
     return Source(BDD100K, images, partial(_read_frame, size=size))
@@ -175,7 +175,7 @@ def open_coco_panoptic(json: Path, folder: Path | None, info: DatasetInfo | None
     images = [
         AnnotatedImage(
             annotation.image_id,
-            checked_name(content.images.get(annotation.image_id, annotation.file_name), json),
+            relative_name(content.images.get(annotation.image_id, annotation.file_name), json),
             (inside(folder, annotation.file_name, folder, json), annotation.segments),
         )
         for annotation in content.annotations

@@ -15,6 +15,7 @@ from panoptic_deeplab.datasets.base import (
     unlabeled_records,
 )
 from panoptic_deeplab.errors import DataError, raise_or_collect
+from panoptic_deeplab.file_names import composed
 from panoptic_deeplab.formats.bdd100k import BDD100K, painted_annotation, read_annotation
 from panoptic_deeplab.formats.scalabel import Label, read_frames
 from panoptic_deeplab.registry import DATASETS
@@ -92,7 +93,7 @@ def _read_labels(source: Path) -> dict[str, tuple[Label, ...]]:
     """Image id -> the frame's labels."""
     labels: dict[str, tuple[Label, ...]] = {}
     for frame in read_frames(source):
-        image_id = Path(frame.name).stem
+        image_id = composed(Path(frame.name).stem)
         if image_id in labels:
             raise_or_collect(
                 DataError(

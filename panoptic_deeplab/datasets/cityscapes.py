@@ -17,7 +17,7 @@ from panoptic_deeplab.datasets.base import (
     unlabeled_records,
 )
 from panoptic_deeplab.errors import DataError, collecting_errors, raise_or_collect
-from panoptic_deeplab.files import inside
+from panoptic_deeplab.file_names import composed, inside
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS, WITH_LABEL_IDS
 from panoptic_deeplab.formats.coco import Annotation, read_annotations, read_boxes
 from panoptic_deeplab.formats.json_items import iterate_items
@@ -126,7 +126,7 @@ def _pair(
     labels = source.with_suffix("")
     records: dict[str, Record] = {}
     for annotation in annotations:
-        image_id = annotation.image_id
+        image_id = composed(annotation.image_id)
         problem = _problem(image_id, records, images)
         if problem:
             kind, message = problem

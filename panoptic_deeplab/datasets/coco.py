@@ -15,7 +15,7 @@ from panoptic_deeplab.datasets.base import (
     existing_folder,
 )
 from panoptic_deeplab.errors import DataError, collect, raise_or_collect
-from panoptic_deeplab.files import inside
+from panoptic_deeplab.file_names import inside
 from panoptic_deeplab.formats.coco import (
     Annotation,
     PanopticFile,
@@ -39,7 +39,8 @@ class CocoPanoptic(PanopticDataset):
     The classes, their names, colors and which of them are things are the JSON's `categories`. The
     image of an annotation is the one that `images` names for its `image_id`; where there is none,
     the one named like the annotation's PNG. A JSON without annotations is for prediction: its
-    samples have no ground truth. Names in the JSON that lead out of their folder are refused.
+    samples have no ground truth. Names in the JSON that lead out of their folder are refused;
+    links are followed.
 
     Args:
         dataset_root: what the other paths lie below, unless they are absolute.

@@ -110,7 +110,7 @@ def pair_cityscapes(
     names = [path.name for path in predicted]
     pairs = []
     for path in annotated:
-        image = path.name.removesuffix(gt_suffix)
+        image = path.name[: -len(gt_suffix)]
         first = bisect_left(names, image)
         found = [p for p in predicted[first : first + 2] if p.name.startswith(image)]
         if len(found) != 1:

@@ -17,7 +17,8 @@ from panoptic_deeplab.errors import DataError, error_context
 from panoptic_deeplab.evaluation.files import count_all, pair_cityscapes
 from panoptic_deeplab.evaluation.instance_ap import InstanceAP
 from panoptic_deeplab.evaluation.overlaps import check_same_size
-from panoptic_deeplab.files import inside, open_file
+from panoptic_deeplab.file_names import inside
+from panoptic_deeplab.files import open_file
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS
 from panoptic_deeplab.formats.images import read_label_map, read_mask
 from panoptic_deeplab.id_maps import Runs
@@ -50,9 +51,8 @@ def evaluate_instance_files(
     such as 29001 (a caravan) is neither void nor to be found.
 
     Unlike the official tool: where it crashes because all predictions of a class are ignored,
-    the AP is 0. Refused are a mask that NumPy would broadcast to the annotation's size, a score
-    that is not finite, and a mask that a link leads out of `pred_folder` to; by an absolute name or
-    `..` the official tool refuses it too.
+    the AP is 0. Refused are a mask that NumPy would broadcast to the annotation's size and a
+    score that is not finite; a name that leads out of `pred_folder` by `..` both refuse.
 
     Args:
         gt_folder: holds, at any depth, `{city}_{seq}_{frame}_gtFine_instanceIds.png`.

@@ -13,7 +13,7 @@ import numpy as np
 from panoptic_deeplab.errors import DataError, error_context
 from panoptic_deeplab.evaluation.files import count_all
 from panoptic_deeplab.evaluation.panoptic_quality import PanopticQuality
-from panoptic_deeplab.files import inside
+from panoptic_deeplab.file_names import inside
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
 from panoptic_deeplab.formats.panoptic_json import PanopticEntry, optional_number, whole_number
@@ -70,7 +70,7 @@ def evaluate_panoptic_files(
     `gt_json`, right or wrong, so that an IoU can exceed 1; where it has none, the pixels count.
 
     Unlike panopticapi: a prediction that NumPy would broadcast to the annotation's size is
-    refused, as are file names outside the two folders (absolute, `..`, a link), ids in other
+    refused, as are file names outside the two folders (absolute, `..`), ids in other
     images than PNGs of 8 bits, an annotated segment that lacks `iscrowd`, ids of
     segments and categories that are not whole numbers, an annotated segment with id 0, and one of
     area 0 or less that a prediction of its class covers (its IoU would be infinite). It goes on

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import colorsys
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,7 +266,7 @@ def segment_of(entry: Any, info: DatasetInfo) -> Segment:
 
 
 def _check_names(entry: PanopticEntry, path: str | Path) -> None:
-    """Refuse an annotation whose names cannot be printed or lead out of the folder."""
+    """Refuse an annotation whose names cannot be printed."""
     image_id, file_name = str(entry.image_id), entry.file_name
     if not (image_id + file_name).isprintable():
         raise DataError(
@@ -275,13 +274,6 @@ def _check_names(entry: PanopticEntry, path: str | Path) -> None:
             "characters",
             kind="malformed entry",
             file=path,
-        )
-    if os.path.isabs(file_name) or ".." in file_name.replace("\\", "/").split("/"):
-        raise DataError(
-            f"{path}: file_name {file_name!r} points outside the annotation folder",
-            kind="outside folder",
-            file=path,
-            image_id=image_id,
         )
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from panoptic_deeplab.errors import DataError, UsageError, error_context, nearest
-from panoptic_deeplab.files import files_below, inside
+from panoptic_deeplab.file_names import inside
+from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.bdd100k import BDD100K, read_bitmask
 from panoptic_deeplab.formats.cityscapes import label_named
 from panoptic_deeplab.formats.images import read_ids
