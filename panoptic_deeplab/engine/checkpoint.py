@@ -25,7 +25,7 @@ import yaml
 from paddle import nn
 
 from panoptic_deeplab.engine.averaging import WeightAverage
-from panoptic_deeplab.engine.precision import Precision
+from panoptic_deeplab.engine.precision import Precision, single_precision_weights
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import (
     clear_remains,
@@ -74,13 +74,25 @@ class TrainingState:
     precision: Precision
     average: WeightAverage | None = None
 
+    def weights(self) -> dict[str, paddle.Tensor]:
+        """Return the model's state dict in float32."""
+        return single_precision_weights(self.model, self.optimizer)
+
+    def evaluated_weights(self) -> dict[str, paddle.Tensor]:
+        """Return what is evaluated, in float32: the average, where one is kept."""
+        return self.weights() if self.average is None else self.average.values
+
 
 def save_best(
-    folder: str | Path, model: nn.Layer, info: DatasetInfo, config_yaml: str, pq: float
+    folder: str | Path,
+    weights: dict[str, paddle.Tensor],
+    info: DatasetInfo,
+    config_yaml: str,
+    pq: float,
 ) -> None:
     """Write what evaluation, prediction and export need, and the score, as `folder`."""
     with replacing_folder(folder, _OWN_FILES) as temporary:
-        _write_model(temporary, model, info, config_yaml)
+        _write_model(temporary, weights, info, config_yaml)
         write_score(temporary, pq)
 
 
@@ -115,7 +127,7 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint that training can resume from, replacing `folder`."""
     with replacing_folder(folder, _OWN_FILES) as temporary:
-        _write_model(temporary, state.model, info, config_yaml)
+        _write_model(temporary, state.weights(), info, config_yaml)
         slots = state.optimizer.state_dict()
         content = {
             "position": asdict(position),
@@ -295,8 +307,10 @@ def changed_sections(folder: str | Path, config_yaml: str) -> list[str]:
         return ["configuration"]
 
 
-def _write_model(folder: Path, model: nn.Layer, info: DatasetInfo, config_yaml: str) -> None:
-    paddle.save(model.state_dict(), str(folder / "model.pdparams"))
+def _write_model(
+    folder: Path, weights: dict[str, paddle.Tensor], info: DatasetInfo, config_yaml: str
+) -> None:
+    paddle.save(weights, str(folder / "model.pdparams"))
     write_json(folder / INFO_FILE, info.to_dict(), indent=2)
     (folder / "config.yml").write_text(config_yaml, "utf-8")
 
@@ -333,4 +347,6 @@ def _by_parameter_names(structured: dict[str, Any], model: nn.Layer) -> dict[str
         name, _, slot = key.partition("|")
         target, where = (slots, names[name] + slot) if slot else (masters, names[name])
         target[where] = paddle.to_tensor(value)
+    for name, master in masters.items():
+        master.name = f"{name}_fp32_master_0"  # from which Paddle makes the names of its slots
     return slots | ({"master_weights": masters} if masters else {})

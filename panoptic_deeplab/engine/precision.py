@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -15,6 +16,18 @@ _log = logging.getLogger(__name__)
 
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 LEVELS = ("O1", "O2")
+
+_HALF = (paddle.float16, paddle.bfloat16)
+_FLOAT_LAYERS = [nn.InstanceNorm1D, nn.InstanceNorm2D, nn.InstanceNorm3D]
+"""Their kernel reads its parameters as float32 whatever the input is; Paddle sees to it in fp16
+alone."""
+
+_FIRST_LOSS_SCALE = 2.0**15
+"""At 2^10 the first gradients of a loss with a factor of 0.001, divided among all pixels, are
+subnormal numbers of fp16."""
+
+_WHITE_LIST = {"depthwise_conv2d"}
+"""Has half-precision kernels, but Paddle's list for O1 knows only conv2d."""
 
 
 class Precision:
@@ -41,7 +54,9 @@ class Precision:
             name = "fp32"
         self.name = name
         self.level = level
-        self.scaler = paddle.amp.GradScaler(enable=name == "fp16", init_loss_scaling=1024)
+        self.scaler = paddle.amp.GradScaler(
+            enable=name == "fp16", init_loss_scaling=_FIRST_LOSS_SCALE
+        )
 
     def prepare(
         self, model: nn.Layer, optimizer: paddle.optimizer.Optimizer
@@ -49,13 +64,27 @@ class Precision:
         """Return model and optimizer with weights of the chosen type."""
         if self.name == "fp32" or self.level == "O1":
             return model, optimizer
-        return paddle.amp.decorate(model, optimizer, level="O2", dtype=PRECISIONS[self.name])
+        return paddle.amp.decorate(
+            model,
+            optimizer,
+            level="O2",
+            dtype=PRECISIONS[self.name],
+            excluded_layers=_FLOAT_LAYERS,
+        )
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context of the forward pass."""
         if self.name == "fp32":
             return nullcontext()
-        return paddle.amp.auto_cast(level=self.level, dtype=PRECISIONS[self.name])
+        return paddle.amp.auto_cast(
+            custom_white_list=_WHITE_LIST, level=self.level, dtype=PRECISIONS[self.name]
+        )
+
+    def run(self, network: Callable[..., dict[str, Any]], *inputs: Any) -> dict[str, Any]:
+        """Run a network in this precision; return its outputs, half-precision ones as float32."""
+        with self.autocast():
+            outputs = network(*inputs)
+        return {name: _single(value) for name, value in outputs.items()}
 
     def backward(self, loss: paddle.Tensor) -> None:
         """Add the gradients of `loss`, scaled where fp16 needs it."""
@@ -70,3 +99,24 @@ class Precision:
     def overflow_is_handled(self) -> bool:
         """Whether the loss scaling handles gradients that are not finite."""
         return self.name == "fp16"
+
+
+def single_precision_weights(
+    model: nn.Layer, optimizer: paddle.optimizer.Optimizer
+) -> dict[str, paddle.Tensor]:
+    """Return the state dict of a model in float32.
+
+    Of a weight in half precision it holds what the optimizer keeps in float32, from the first step
+    on; the others are the model's own tensors.
+    """
+    masters = optimizer._master_weights  # of level O2, by the name of the parameter
+    return {
+        name: masters[value.name] if value.name in masters else _single(value)
+        for name, value in model.state_dict().items()
+    }
+
+
+def _single(value: Any) -> Any:
+    """Return a half-precision tensor as float32, anything else as it is."""
+    is_half = isinstance(value, paddle.Tensor) and value.dtype in _HALF
+    return value.astype("float32") if is_half else value

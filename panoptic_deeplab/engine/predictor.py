@@ -11,6 +11,7 @@ import paddle
 from paddle import nn
 
 from panoptic_deeplab.batching import map_by_shape
+from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.preprocess import Preprocess, valid_boxes
 from panoptic_deeplab.stopwatch import Stopwatch
@@ -32,6 +33,7 @@ class Predictor:
         postprocessor: outputs and frames -> predictions.
         info: the classes it predicts.
         augmentation: the views of each image that are merged; None shows it once as it is.
+        precision: what the network computes with, as its weights need it; None for fp32.
 
     Attributes:
         watch: has the seconds of `network` and `grouping`.
@@ -48,6 +50,7 @@ class Predictor:
         postprocessor: Any,
         info: DatasetInfo,
         augmentation: Augmentation | None = None,
+        precision: Precision | None = None,
     ) -> None:
         if augmentation is not None:
             if not hasattr(postprocessor, "merge_views"):
@@ -60,6 +63,7 @@ class Predictor:
         self.postprocessor = postprocessor
         self.info = info
         self.augmentation = augmentation
+        self.precision = precision or Precision()
         on_gpu = paddle.device.get_device() != "cpu"
         self.watch = Stopwatch(paddle.device.synchronize) if on_gpu else Stopwatch()
         model.eval()
@@ -115,7 +119,7 @@ class Predictor:
     def _outputs(self, batch: paddle.Tensor, frames: Sequence[Frame]) -> Outputs:
         """Run the network on [N, 3, H, W]; merged outputs have the size of the input."""
         if self.augmentation is None:
-            return self.model(batch)
+            return self.precision.run(self.model, batch)
         merged = [
             self._merged(batch[i : i + 1], self.augmentation.views(frame))
             for i, frame in enumerate(frames)
@@ -124,5 +128,5 @@ class Predictor:
 
     def _merged(self, image: paddle.Tensor, views: Sequence[View]) -> Outputs:
         """Merge the outputs for one image [1, 3, H, W] over all its views."""
-        outputs = [self.model(view.show(image)) for view in views]
+        outputs = [self.precision.run(self.model, view.show(image)) for view in views]
         return self.postprocessor.merge_views(outputs, views)

@@ -94,7 +94,7 @@ class Trainer:
         if distributed.world_size() > 1 and paddle.device.get_device() != "cpu":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # no such kernel on a CPU
         model, optimizer = precision.prepare(model, optimizer)
-        average = WeightAverage(model, ema_decay) if ema_decay is not None else None
+        average = None if ema_decay is None else WeightAverage(model, optimizer, ema_decay)
         self.state = TrainingState(model, optimizer, precision, average)
         self.schedule = schedule
         self.criterion = criterion
@@ -241,14 +241,9 @@ class Trainer:
     def _losses(self, network: Any, batch: Batch) -> Losses:
         with self.watch.timing("forward"):
             images = self.preprocess(batch["image"], batch["valid_box"])
-            with self.state.precision.autocast():
-                outputs = network(images, batch)
-        full = {
-            name: value.astype("float32") if isinstance(value, paddle.Tensor) else value
-            for name, value in outputs.items()
-        }
+            outputs = self.state.precision.run(network, images, batch)
         with self.watch.timing("losses"):
-            return self.criterion(full, batch)
+            return self.criterion(outputs, batch)
 
     def _step_seed(self) -> int:
         """Return the seed of dropout, derived from the step so that resuming repeats its draws."""
@@ -299,7 +294,12 @@ class Trainer:
         average = self.state.average
         with average.applied() if average is not None else nullcontext():
             predictor = Predictor(
-                self.state.model, self.preprocess, (), self.postprocessor, self.info
+                self.state.model,
+                self.preprocess,
+                (),
+                self.postprocessor,
+                self.info,
+                precision=self.state.precision,
             )
             if log.writer is not None:
                 images = preview(predictor, self._shown_dataset(), self.info)
@@ -327,7 +327,8 @@ class Trainer:
         best = checkpoint.read_score(folder)
         if best is None or pq > best:
             best = pq
-            checkpoint.save_best(folder, self.state.model, self.info, self.config_yaml, pq)
+            weights = self.state.evaluated_weights()
+            checkpoint.save_best(folder, weights, self.info, self.config_yaml, pq)
         _log.info("[EVAL] The best validation PQ so far is %.4f", best)
 
 

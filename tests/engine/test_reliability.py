@@ -300,7 +300,8 @@ def test_half_precision(
 def test_a_weight_average_follows_by_hand() -> None:
     layer = paddle.nn.Linear(1, 1, bias_attr=False)
     layer.weight.set_value(paddle.to_tensor([[1.0]]))
-    average = WeightAverage(layer, decay=0.5)
+    optimizer = paddle.optimizer.SGD(parameters=layer.parameters())
+    average = WeightAverage(layer, optimizer, decay=0.5)
     layer.weight.set_value(paddle.to_tensor([[2.0]]))
     average.update()  # after one step the decay is (1 + 1) / (10 + 1)
     expected = 2 / 11 * 1 + 9 / 11 * 2
