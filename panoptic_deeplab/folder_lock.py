@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from panoptic_deeplab.errors import UsageError, one_line
+from panoptic_deeplab.files import clear_remains
 
 try:
     import fcntl
@@ -47,6 +49,23 @@ def claimed(folder: str | Path, purpose: str, name: str = LOCK_FILE) -> Iterator
             with suppress(OSError):
                 path.unlink()
             os.close(handle)  # closing any handle of the file ends the lock
+
+
+@contextmanager
+def sole_writer(path: Path, purpose: str) -> Iterator[None]:
+    """Hold a file or folder that is to be made or replaced, and clear a killed writer's remains.
+
+    Raises:
+        UsageError: another process writes it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = f"{LOCK_FILE}.{path.name[:_NAME_CHARACTERS]}"
+    with claimed(path.parent, f"{purpose} to {path.name}", lock):
+        clear_remains(path.parent, re.escape(path.name))
+        yield
+
+
+_NAME_CHARACTERS = 40  # the file's name stays within 255 bytes
 
 
 def _locked(path: Path, refusal: str) -> int | None:

@@ -116,11 +116,16 @@ def make_scenes(
 
     from panoptic_deeplab.convert.prepare_cityscapes import make_panoptic
     from panoptic_deeplab.files import replacing_folder
+    from panoptic_deeplab.folder_lock import sole_writer
 
     jobs = [
         Job(seed, split, index, *size) for split, count in counts.items() for index in range(count)
     ]
-    with ending_on_sigterm(), replacing_folder(output) as folder:
+    with (
+        ending_on_sigterm(),
+        sole_writer(output, "generation of scenes"),
+        replacing_folder(output) as folder,
+    ):
         for _ in in_parallel(partial(write_scene, root=folder), jobs, workers, "scenes"):
             pass
         for split, count in counts.items():

@@ -13,8 +13,10 @@ from typing import Any
 from cityscapesscripts.helpers.labels import labels
 from cityscapesscripts.preparation.json2labelImg import json2labelImg
 
-from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.files import replacing, replacing_folder, usable_folder
+from panoptic_deeplab.convert.manifest import files_of, replacing_conversion
+from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.files import replacing, usable_folder
+from panoptic_deeplab.folder_lock import sole_writer
 from panoptic_deeplab.formats.cityscapes import (
     CITYSCAPES,
     panoptic_of_instance_ids,
@@ -53,18 +55,39 @@ def prepare_cityscapes(
 
     Raises:
         DataError: annotations are missing or broken.
+        UsageError: a folder to be replaced holds something else, or another process writes it.
     """
     source = find_gt_fine(root, splits)
     target = source if output is None else _linked_root(root, output) / "gtFine"
     written = {}
     for split in splits:
-        make_train_ids(source, split, num_workers, target)
-        needed = overwrite or not is_done(source, split, target)
-        if needed:
-            with ending_on_sigterm():
+        path = panoptic_json(target, split)
+        with ending_on_sigterm(), sole_writer(path.with_suffix(""), "preparation"):
+            make_train_ids(source, split, num_workers, target)
+            written[path] = overwrite or not is_done(source, split, target)
+            if written[path]:
+                _refuse_foreign(path, instance_files(source, split))
                 make_panoptic(source, split, num_workers, target)
-        written[panoptic_json(target, split)] = needed
     return written
+
+
+def _refuse_foreign(target: Path, sources: Sequence[Path]) -> None:
+    """Refuse to replace a folder that holds something else than the panoptic PNGs of the split.
+
+    Raises:
+        UsageError: it does.
+    """
+    folder = target.with_suffix("")
+    foreign = sorted(files_of(folder) - {_panoptic_name(source) for source in sources})
+    if foreign:
+        raise UsageError(
+            f"{folder}: is to be replaced, but holds {foreign[0]}, which is no panoptic PNG of "
+            "this split; move it away, or write elsewhere (--save_dir)"
+        )
+
+
+def _panoptic_name(instances: Path) -> str:
+    return instances.name.replace("_instanceIds", "_panoptic")
 
 
 def _linked_root(root: Path, output: Path) -> Path:
@@ -118,7 +141,7 @@ def is_done(gt_fine: Path, split: str, output: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return (
-        names == [source.name.replace("_instanceIds", "_panoptic") for source in sources]
+        names == [_panoptic_name(source) for source in sources]
         and all((target.with_suffix("") / name).is_file() for name in names)
         and all(source.stat().st_mtime_ns <= written for source in sources)
     )
@@ -162,17 +185,17 @@ def make_panoptic(gt_fine: Path, split: str, num_workers: int, output: Path | No
     """
     target = panoptic_json(output or gt_fine, split)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing_folder(target.with_suffix("")) as folder:
-        convert = partial(convert_one, folder=folder)
+    with replacing_conversion(target.with_suffix(""), target) as draft:
+        convert = partial(convert_one, folder=draft.folder)
         sources = instance_files(gt_fine, split)
         parts = list(in_parallel(convert, sources, num_workers, f"{split}: panoptic"))
-    content = {
-        "images": [image for image, _ in parts],
-        "annotations": [annotation for _, annotation in parts],
-        "categories": _official_categories(),
-    }
-    with replacing(target) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        json.dump(content, file, sort_keys=True, indent=4)
+        content = {
+            "images": [image for image, _ in parts],
+            "annotations": [annotation for _, annotation in parts],
+            "categories": _official_categories(),
+        }
+        with open(draft.summary, "w", encoding="utf-8") as file:
+            json.dump(content, file, sort_keys=True, indent=4)
 
 
 def convert_one(instances: Path, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -186,7 +209,7 @@ def convert_one(instances: Path, folder: Path) -> tuple[dict[str, Any], dict[str
         DataError: the file cannot be read, or holds no instance ids.
     """
     panoptic = panoptic_of_instance_ids(read_instance_ids(instances), instances)
-    name = instances.name.replace("_instanceIds.png", "_panoptic.png")
+    name = _panoptic_name(instances)
     write_ids(folder / name, panoptic.ids)
     image_id = instances.name.removesuffix(_INSTANCES)
     height, width = panoptic.ids.shape

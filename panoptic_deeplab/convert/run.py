@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from panoptic_deeplab.convert.manifest import (
+    files_of,
+    read_manifest,
+    refuse_foreign,
+    replacing_conversion,
+    write_manifest,
+)
 from panoptic_deeplab.errors import DataError, UsageError
-from panoptic_deeplab.files import replacing, replacing_folder
+from panoptic_deeplab.folder_lock import sole_writer
 from panoptic_deeplab.parallel import ending_on_sigterm, in_parallel
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
@@ -64,7 +70,7 @@ class Target(Protocol):
 
     @property
     def summary(self) -> Path | None:
-        """The file that lists all images, if the format has one."""
+        """The file that lists all images, beside `folder`, if the format has one."""
 
     def summarize(self, entries: Sequence[Any], path: Path) -> None:
         """Write the summary to `path`; not called for a format without one."""
@@ -83,16 +89,17 @@ def convert(source: Source, target: Target, num_workers: int = 0, overwrite: boo
         UsageError: results lie there already, and may not be replaced.
         DataError: there is no image, two would be written to one file, or one is broken.
     """
-    _check_results(target, overwrite)
     _check_images(source.images)
-    with ExitStack() as at_the_end:
-        at_the_end.enter_context(ending_on_sigterm())
-        summary = target.summary and at_the_end.enter_context(replacing(target.summary))
-        folder = at_the_end.enter_context(replacing_folder(target.folder))
-        convert_one = partial(_convert_one, source.read, target, folder)
-        entries = list(in_parallel(convert_one, source.images, num_workers, "images"))
-        if summary is not None:
-            target.summarize(entries, summary)
+    with ending_on_sigterm(), sole_writer(target.folder, "conversion"):
+        _check_results(target, overwrite)
+        with replacing_conversion(target.folder, target.summary) as draft:
+            convert_one = partial(_convert_one, source.read, target, draft.folder)
+            entries = list(in_parallel(convert_one, source.images, num_workers, "images"))
+            if draft.summary is not None:
+                target.summarize(entries, draft.summary)
+            written = files_of(draft.folder) | ({target.summary.name} if target.summary else set())
+            write_manifest(target.folder, read_manifest(target.folder) | written)
+        write_manifest(target.folder, written)
 
 
 def _check_results(target: Target, overwrite: bool) -> None:
@@ -101,17 +108,7 @@ def _check_results(target: Target, overwrite: bool) -> None:
         raise UsageError(
             f"{present[0]}: exists already; choose another --save_dir or --name, or add --overwrite"
         )
-    if not target.folder.exists():
-        return
-    strange = (
-        path for path in target.folder.rglob("*") if path.is_file() and path.suffix != ".png"
-    )
-    other = next(strange, None) if target.folder.is_dir() else target.folder
-    if other is not None:
-        raise UsageError(
-            f"--overwrite replaces {target.folder}, but {other} was not made by a conversion; "
-            "choose another --save_dir or --name"
-        )
+    refuse_foreign(target.folder, target.summary)
 
 
 def _check_images(images: Sequence[AnnotatedImage]) -> None:

@@ -18,6 +18,7 @@ from panoptic_deeplab.export.plan import CALIBRATION_IMAGES, ExportPlan, check_t
 from panoptic_deeplab.export.program import NetworkProgram, PanopticProgram, save_program
 from panoptic_deeplab.export.trial import compare
 from panoptic_deeplab.files import replacing_folder
+from panoptic_deeplab.folder_lock import sole_writer
 from panoptic_deeplab.formats.images import read_image
 from panoptic_deeplab.inference.sources import find_images
 from panoptic_deeplab.progress import progress_bar
@@ -41,11 +42,12 @@ def export_model(
 
     Raises:
         DataError: the file does not agree with the model on the sample; nothing is written then.
-        UsageError: a part has no form in an export, or `save_dir` holds something else.
+        UsageError: a part has no form in an export, `save_dir` holds something else, or another
+            process exports there.
     """
     check_target(save_dir)
     deployment = describe(predictor, plan, config)
-    with replacing_folder(save_dir) as folder:
+    with sole_writer(save_dir, "export"), replacing_folder(save_dir) as folder:
         write_program(folder, predictor, deployment, plan)
         if plan.is_onnx:
             write_onnx(folder, predictor, deployment, plan)

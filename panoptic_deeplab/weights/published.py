@@ -11,6 +11,7 @@ import numpy as np
 
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.files import replacing_folder, write_json
+from panoptic_deeplab.folder_lock import sole_writer
 from panoptic_deeplab.weights.classes import INFO_FILE, refuse_difference
 from panoptic_deeplab.weights.conversion import Report, convert, published_entries
 from panoptic_deeplab.weights.loading import load_weights
@@ -80,7 +81,7 @@ def _write(
     published: Path,
 ) -> None:
     part = getattr(config.model, origin.part) if origin.part else config.model
-    with replacing_folder(folder) as draft:
+    with sole_writer(folder, "conversion"), replacing_folder(folder) as draft:
         with open(draft / "model.pdparams", "wb") as file:
             pickle.dump(weights | {f"license{NOTE_ENDING}": origin.license}, file, protocol=4)
         load_weights(part, draft / "model.pdparams")

@@ -452,9 +452,37 @@ def test_nothing_is_overwritten_unless_asked(
     assert convert(*arguments) == 2
     assert "exists already; choose another --save_dir or --name" in capsys.readouterr().err
     assert convert(*arguments, "--overwrite") == 0
+    assert not list((tmp_path / "out").rglob(".part*"))
     (tmp_path / "out/labels/pan_seg/bitmasks/val/notes.txt").write_text("mine")
     assert convert(*arguments, "--overwrite") == 2
     assert "notes.txt was not made by a conversion" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["again/one.png", "again/deep/mine.png", "again.json"])
+def test_what_no_conversion_wrote_is_never_replaced(
+    coco: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture
+) -> None:
+    """Even if it has the name of a file that would be written."""
+    bdd, out = tmp_path / "bdd", tmp_path / "out"
+    convert("to-bdd100k", "--json", coco, "--save_dir", bdd)
+    folder = bdd / "labels" / "pan_seg" / "bitmasks" / coco.stem
+    mine = out / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    capsys.readouterr()
+    arguments = ["from-bdd100k", "--folder", folder, "--save_dir", out, "--name", "again"]
+    assert convert(*arguments, "--overwrite") == 2
+    assert f"{Path(name).name} was not made by a conversion" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+
+
+def test_remains_of_a_killed_conversion_go_with_the_next(coco: Path, tmp_path: Path) -> None:
+    place = tmp_path / "out" / "labels" / "pan_seg" / "bitmasks"
+    for name in (".part.val.abcd_123", ".part.train.abcd_123"):
+        (place / name).mkdir(parents=True)
+    assert convert("to-bdd100k", "--json", coco, "--save_dir", tmp_path / "out") == 0
+    held = sorted(path.name for path in place.iterdir())
+    assert held == [".part.train.abcd_123", ".val.conversion.json", "val"]
 
 
 def test_a_broken_file_is_named_and_nothing_is_written(

@@ -112,6 +112,17 @@ def test_a_finished_split_is_left_alone(root: Path, capsys: pytest.CaptureFixtur
     assert target.stat().st_ino != first
 
 
+def test_a_folder_with_other_files_is_not_replaced(
+    root: Path, capsys: pytest.CaptureFixture
+) -> None:
+    notes = root / "gtFine" / "cityscapes_panoptic_val_trainId" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    assert prepare(root, "--splits", "val") == 2
+    assert "holds notes.txt, which is no panoptic PNG of this split" in capsys.readouterr().err
+    assert notes.read_text() == "mine"
+
+
 @pytest.mark.parametrize("what", ["a PNG is gone", "the JSON is cut", "an annotation is newer"])
 def test_an_unfinished_split_is_made_again(root: Path, what: str) -> None:
     assert prepare(root, "--splits", "train") == 0

@@ -217,7 +217,7 @@ def test_a_killed_training_leaves_no_process_and_no_shared_memory(
         process.kill()
     assert all_end(run)
     held = [path.name.split("_")[1] for path in Path("/dev/shm").glob("paddle_*")]
-    assert not {*held} & {*map(str, family)}
+    assert not {*held} & {path.name for path in family}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
