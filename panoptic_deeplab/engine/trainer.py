@@ -30,6 +30,7 @@ from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.engine.preview import preview
 from panoptic_deeplab.engine.run_log import RunLog
+from panoptic_deeplab.engine.synchronization import synchronize_batch_norms
 from panoptic_deeplab.preprocess import Preprocess
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.stopwatch import Stopwatch
@@ -92,7 +93,7 @@ class Trainer:
     ) -> None:
         precision = precision or Precision()
         if distributed.world_size() > 1 and paddle.device.get_device() != "cpu":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # no such kernel on a CPU
+            synchronize_batch_norms(model)  # no such kernel on a CPU
         model, optimizer = precision.prepare(model, optimizer)
         average = None if ema_decay is None else WeightAverage(model, optimizer, ema_decay)
         self.state = TrainingState(model, optimizer, precision, average)

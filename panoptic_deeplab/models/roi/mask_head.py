@@ -23,6 +23,10 @@ class MaskHead(nn.Layer):
     region_size, mask_size = 14, 28
     """Bins on a side of a region, pixels on a side of its mask."""
 
+    uneven_batches = True
+    """It learns from the positive regions alone, of which each process has another number: its
+    batch norms stay with their process, since Paddle's synchronized ones need equal numbers."""
+
     def __init__(
         self, num_things: int, channels: int, convolution: Callable[[int, int], nn.Layer]
     ) -> None:
