@@ -3,44 +3,86 @@
 from __future__ import annotations
 
 import io
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from panoptic_deeplab.errors import DataError, reason_of
+from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import open_file, replacing
+from panoptic_deeplab.formats.brightness import all_bits, may_be_black, to_eight_bits
+from panoptic_deeplab.formats.decoding import (
+    array_of,
+    decode,
+    decoded,
+    opened,
+    orientation_of,
+)
 from panoptic_deeplab.formats.png import read_plain_png
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
 
-_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")  # Pillow's names; some others run programs
 _OPENCV_ORDER = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 _TO_RGB = {2: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_RGBA2RGB}  # by the number of dimensions
 _PNG_DEPTH = 24  # offset of the bits per channel in the first chunk of a PNG
 
 
+class OrientedImage(NamedTuple):
+    """An image and how its file stores it.
+
+    Attributes:
+        pixels: [H, W, 3] uint8 RGB, upright.
+        orientation: EXIF orientation of the stored pixels, 1..8; 1 if they are upright.
+    """
+
+    pixels: np.ndarray
+    orientation: int
+
+
+class _Turn(NamedTuple):
+    """How a stored image becomes upright: transposed first, then flipped along y and x."""
+
+    transpose: bool
+    flip_y: bool
+    flip_x: bool
+
+
+_TURNS = {
+    1: _Turn(False, False, False),
+    2: _Turn(False, False, True),
+    3: _Turn(False, True, True),
+    4: _Turn(False, True, False),
+    5: _Turn(True, False, False),
+    6: _Turn(True, False, True),
+    7: _Turn(True, True, True),
+    8: _Turn(True, True, False),
+}
+"""By EXIF orientation."""
+
+
 def read_image(path: str | Path) -> np.ndarray:
     """Read an image as [H, W, 3] uint8 RGB, turned upright as its EXIF tag says.
 
-    Gray, palette and CMYK images are converted, an alpha channel is dropped, 16-bit values are
-    reduced to their upper byte. Of several images in a file the first counts.
+    Gray, palette and CMYK images are converted, an alpha channel is dropped, values of more than 8
+    bits are scaled (`brightness.to_eight_bits`). Of several images in a file the first counts.
 
     Raises:
         DataError: the file is missing, not an image, truncated, of floating-point or other
-            values without an obvious color, or so large (over 179 million pixels) that it may be
-            meant to fill the memory.
+            values without an obvious color; or it has over 179 million pixels, or so many for its
+            size that it may be meant to fill the memory.
     """
+    return read_oriented_image(path).pixels
+
+
+def read_oriented_image(path: str | Path) -> OrientedImage:
+    """As `read_image`, with the orientation from which the image was turned."""
     values = read_plain_png(path)
-    if values is not None and values.dtype == np.uint8:
-        return values if values.shape[2:] == (3,) else cv2.cvtColor(values, _TO_RGB[values.ndim])
-    with decoded(path) as image:
-        return to_rgb(image)
+    if values is not None:
+        return OrientedImage(_colors_of(values, str(path)), 1)
+    with open_file(path) as file:
+        return _read(file, str(path))
 
 
 def decode_image(content: bytes, name: str) -> np.ndarray:
@@ -49,8 +91,7 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
     Raises:
         DataError: as `read_image`.
     """
-    with _decoding(io.BytesIO(content), name) as image:
-        return to_rgb(image)
+    return _read(io.BytesIO(content), name).pixels
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
@@ -59,7 +100,13 @@ def to_rgb(image: Image.Image) -> np.ndarray:
     Raises:
         ValueError: its values are floating-point numbers, which have no obvious color.
     """
-    return np.asarray(_rgb(_upright(image)))
+    pixels = _rgb(image, "image")  # first of all, for Pillow turns a TIFF when it decodes it
+    return _upright(pixels, orientation_of(image))
+
+
+def turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Return the (height, width) that an image of that size has when it is turned."""
+    return size[::-1] if _TURNS[orientation].transpose else size
 
 
 def read_ids(path: str | Path) -> np.ndarray:
@@ -78,7 +125,7 @@ def read_ids(path: str | Path) -> np.ndarray:
                 f"{path}: expected an RGB panoptic PNG (id = R + 256 G + 65536 B), got an image "
                 f"of mode {image.mode} in {image.format}"
             )
-        rgba = np.array(image.convert("RGBA"))
+        rgba = array_of(image, lambda strip: strip.convert("RGBA"))
     with open_file(path) as file:
         depth = file.read(_PNG_DEPTH + 1)[_PNG_DEPTH]
     if depth != 8:  # Pillow would drop the lower bytes
@@ -98,7 +145,7 @@ def read_label_map(path: str | Path) -> np.ndarray:
     values = read_plain_png(path)
     if values is None:
         with decoded(path) as image:
-            values = np.asarray(image)
+            values = array_of(image)
     if values.ndim != 2 or values.dtype.kind not in "biu":
         found = f"{values.shape[2]} channels" if values.ndim == 3 else f"{values.dtype} values"
         raise DataError(
@@ -117,14 +164,13 @@ def read_mask(path: str | Path) -> np.ndarray:
     if values is not None and values.ndim == 2 and values.dtype == np.uint8:
         return values
     with decoded(path) as image:
-        return np.asarray(image.convert("L"))
+        return array_of(image, lambda strip: strip.convert("L"))
 
 
 def _ids(rgba: np.ndarray) -> np.ndarray:
     """[H, W] int32 in the memory of the array, whose alpha channel is lost."""
     ids = rgba.view("<i4")[..., 0]
-    ids &= 0xFFFFFF
-    return ids
+    return np.bitwise_and(ids, 0xFFFFFF, out=ids if ids.flags.writeable else None)
 
 
 def write_ids(path: str | Path, ids: np.ndarray) -> None:
@@ -155,43 +201,38 @@ def write_image(path: str | Path, image: np.ndarray, jpeg_quality: int = 95) -> 
         temporary.write_bytes(data.tobytes())
 
 
-@contextmanager
-def decoded(path: str | Path) -> Iterator[Image.Image]:
-    """Decode an image; whatever fails with it inside the block becomes a DataError too."""
-    with open_file(path) as file, _decoding(file, str(path)) as image:
-        yield image
+def _read(file: BinaryIO, name: str) -> OrientedImage:
+    with opened(file, name) as image:
+        check_depth = may_be_black(image)
+        orientation = decode(image)
+        pixels = all_bits(image, file, name) if check_depth else None
+        if pixels is None:
+            pixels = _rgb(image, name)
+        # OpenCV turns what Pillow turns, a TIFF; of it, nothing is left to do.
+        return OrientedImage(_upright(pixels, orientation_of(image)), orientation)
 
 
-@contextmanager
-def _decoding(file: BinaryIO, name: str) -> Iterator[Image.Image]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd metadata, and images that are merely large
-        try:
-            image = Image.open(file, formats=_FORMATS)
-            image.load()
-            if 0 in image.size:
-                raise ValueError("it has no pixels")
-            yield image
-        except DataError:
-            raise
-        except UnidentifiedImageError as error:
-            known = ", ".join(_FORMATS)
-            raise DataError(f"{name}: not a readable image (none of {known})") from error
-        except Exception as error:  # a broken image can raise anything
-            raise DataError(f"{name}: not a readable image ({reason_of(error)})") from error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # a broken EXIF block, which does not make the pixels wrong
-        return image
-
-
-def _rgb(image: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image, name: str) -> np.ndarray:
+    """[H, W, 3] uint8 of an image as Pillow decodes it."""
     if image.mode == "F":
         raise ValueError("floating-point values have no brightness of their own")
     if image.mode.startswith("I"):
-        wide = np.asarray(image).astype(np.int64)
-        image = Image.fromarray(np.clip(wide >> 8, 0, 255).astype(np.uint8))
-    return image.convert("RGB")
+        return _colors_of(array_of(image), name)
+    if image.mode == "RGB":
+        return array_of(image)
+    return array_of(image, lambda strip: strip.convert("RGB"))
+
+
+def _colors_of(values: np.ndarray, name: str) -> np.ndarray:
+    """[H, W, 3] uint8 of a gray image [H, W] of any depth or colors [H, W, 3] or [H, W, 4]."""
+    if values.dtype != np.uint8:
+        values = to_eight_bits(values, name)
+    return values if values.shape[2:] == (3,) else cv2.cvtColor(values, _TO_RGB[values.ndim])
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn stored pixels [H, W, 3] as their EXIF orientation says."""
+    turn = _TURNS[orientation]
+    if turn.transpose:
+        pixels = pixels.swapaxes(0, 1)
+    return np.ascontiguousarray(pixels[:: -1 if turn.flip_y else 1, :: -1 if turn.flip_x else 1])

@@ -14,7 +14,14 @@ from PIL import Image
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import read_json
-from panoptic_deeplab.formats.images import read_ids, read_image, read_label_map, write_ids
+from panoptic_deeplab.formats.images import (
+    read_ids,
+    read_image,
+    read_label_map,
+    read_oriented_image,
+    turned_size,
+    write_ids,
+)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16", "1", "LA"])
@@ -146,9 +153,9 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_16_bits_are_an_image_but_no_ids(tmp_path: Path, mode: str) -> None:
-    values = np.full((2, 3, len(mode)), 0x1234, np.uint16)
+    values = np.full((2, 3, len(mode)), 0xD234, np.uint16)
     cv2.imwrite(str(tmp_path / "a.png"), values)
-    assert np.unique(read_image(tmp_path / "a.png")).tolist() == [0x12]
+    assert np.unique(read_image(tmp_path / "a.png")).tolist() == [0xD2]
     with pytest.raises(DataError, match="expected a panoptic PNG of 8 bits, got one of 16 bits"):
         read_ids(tmp_path / "a.png")
 
@@ -185,3 +192,32 @@ def test_a_label_map_has_one_channel_of_whole_numbers(tmp_path: Path) -> None:
     Image.fromarray(values.astype(np.float32)).save(tmp_path / "c.tif")
     with pytest.raises(DataError, match=r"c\.tif: .* whole-number labels, got float32 values"):
         read_label_map(tmp_path / "c.tif")
+
+
+# A stored 2 x 3 image of gray values, and what it looks like for each EXIF orientation.
+STORED = [[0, 40, 80], [120, 160, 200]]
+SHOWN = {
+    1: [[0, 40, 80], [120, 160, 200]],
+    2: [[80, 40, 0], [200, 160, 120]],
+    3: [[200, 160, 120], [80, 40, 0]],
+    4: [[120, 160, 200], [0, 40, 80]],
+    5: [[0, 120], [40, 160], [80, 200]],
+    6: [[120, 0], [160, 40], [200, 80]],
+    7: [[200, 80], [160, 40], [120, 0]],
+    8: [[80, 200], [40, 160], [0, 120]],
+}
+
+
+@pytest.mark.parametrize("orientation", SHOWN)
+def test_every_orientation_is_turned_upright(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for suffix in ("png", "tif", "webp"):
+        path = tmp_path / f"a.{suffix}"
+        options = {"lossless": True} if suffix == "webp" else {}
+        image = Image.fromarray(np.array(STORED, np.uint8)).convert("RGB")
+        image.save(path, exif=exif, **options)
+        image = read_oriented_image(path)
+        assert image.pixels[..., 0].tolist() == SHOWN[orientation]
+        assert image.orientation == orientation
+        assert turned_size((2, 3), orientation) == np.shape(SHOWN[orientation])
