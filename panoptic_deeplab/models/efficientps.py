@@ -15,6 +15,7 @@ from panoptic_deeplab.models.layers import run
 from panoptic_deeplab.models.necks import TwoWayFPN
 from panoptic_deeplab.models.published_names import PublishedNames
 from panoptic_deeplab.models.roi.align import RoIAlign
+from panoptic_deeplab.models.roi.anchors import middle_anchors, rounded_anchors
 from panoptic_deeplab.models.roi.box_head import BoxHead
 from panoptic_deeplab.models.roi.detector import (
     INSTANCE_OUTPUTS,
@@ -23,6 +24,7 @@ from panoptic_deeplab.models.roi.detector import (
     TwoStageDetector,
 )
 from panoptic_deeplab.models.roi.mask_head import MaskHead
+from panoptic_deeplab.models.roi.mask_targets import cut_masks
 from panoptic_deeplab.models.roi.rpn import RPNHead
 from panoptic_deeplab.models.semantic_dpc import SemanticDPCHead
 from panoptic_deeplab.registry import MODELS
@@ -48,7 +50,8 @@ class EfficientPS(PublishedNames):
             says; the released code and weights have plain ones.
         legacy_boxes: as `DetectorSettings`; anchors are rounded too.
         anchor_scale: side of the square anchor in strides of its level.
-        train_proposals: as `DetectorSettings`, and so the others up to `max_instances`.
+        train_proposals: as `DetectorSettings`, and so the others up to `max_instances`; as many
+            anchors are looked at in each level.
         instance_norm: instead of batch norm, to train from random weights with few images a step.
             Published weights do not fit such a network.
         recompute: activation checkpointing in training.
@@ -87,7 +90,8 @@ class EfficientPS(PublishedNames):
         things = len(thing_ids)
         self.backbone = backbone
         self.neck = TwoWayFPN(backbone.feat_channels, channels, separable_fpn)
-        self.rpn_head = RPNHead(channels, STRIDES, anchor_scale, legacy_boxes)
+        anchors = rounded_anchors if legacy_boxes else middle_anchors
+        self.rpn_head = RPNHead(channels, STRIDES, anchor_scale, anchors)
         self.bbox_head = BoxHead(things, channels, box_channels)
         self.mask_head = MaskHead(things, channels, SeparableConvNorm)
         self.semantic_head = SemanticDPCHead(num_classes, channels, semantic_channels)
@@ -95,19 +99,29 @@ class EfficientPS(PublishedNames):
             use_instance_norm(self)
 
         settings = DetectorSettings(
+            train_candidates=train_proposals,
             train_proposals=train_proposals,
+            test_candidates=test_proposals,
             test_proposals=test_proposals,
             rpn_samples=rpn_samples,
+            border_anchors=False,
             region_samples=region_samples,
             add_truth_to_proposals=add_truth_to_proposals,
             proposal_nms_threshold=proposal_nms_threshold,
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
+            class_agnostic_nms=False,
             max_instances=max_instances,
             legacy_boxes=legacy_boxes,
         )
         self.detector = TwoStageDetector(
-            self.rpn_head, self.bbox_head, self.mask_head, RoIAlign(STRIDES), thing_ids, settings
+            self.rpn_head,
+            self.bbox_head,
+            self.mask_head,
+            RoIAlign(STRIDES, samples=2, shift=0.5),
+            cut_masks,
+            thing_ids,
+            settings,
         )
         self.recompute = recompute
 
@@ -123,7 +137,6 @@ class EfficientPS(PublishedNames):
         features = run(self.backbone, images, recompute=recompute)
         levels = run(self.neck, features, recompute=recompute)
         outputs = {"semantic": self.semantic_head(levels)}
-        size = images.shape[2:]
         if targets is None:
-            return outputs | self.detector.instances(levels, size)
-        return outputs | {"train": self.detector.training_outputs(levels, size, targets)}
+            return outputs | self.detector.instances(levels, images)
+        return outputs | {"train": self.detector.training_outputs(levels, images, targets)}

@@ -16,19 +16,25 @@ FINEST_SIDE = 56
 
 
 class RoIAlign:
-    """The first form of RoIAlign with two by two samples in a bin, as EfficientPS was trained.
+    """The second form of RoIAlign, whose samples lie where the features' centers are, or the first.
 
-    Paddle has that form (`aligned=False`), but makes a region narrower than a feature-map location
-    one location wide, which the released code does not. The second form does not either, and half a
-    location further on its samples are those of the first.
+    EfficientPS was trained with the first form and two by two samples in a bin. Paddle has that
+    form (`aligned=False`), but makes a region narrower than a feature-map location one location
+    wide, which the released code does not. The second form does not either, and half a location
+    further on its samples are those of the first.
 
     Args:
         strides: of the levels that regions are read from, fine to coarse; coarser levels are left
             out.
+        samples: on a side of a bin; 0 for as many as the bin has locations, rounded up.
+        shift: feature-map locations that samples lie further on: 0 for the second form, 1/2 for
+            the first.
     """
 
-    def __init__(self, strides: Sequence[int]) -> None:
+    def __init__(self, strides: Sequence[int], samples: int = 0, shift: float = 0.0) -> None:
         self.strides = tuple(strides)
+        self.samples = samples
+        self.shift = shift
 
     @in_single_precision
     def __call__(
@@ -58,11 +64,11 @@ class RoIAlign:
                 regions.append(
                     ops.roi_align(
                         features.astype("float32"),
-                        boxes.gather(chosen) + stride / 2,
+                        boxes.gather(chosen) + stride * self.shift,
                         per_image.astype("int32"),
                         size,
                         1 / stride,
-                        sampling_ratio=2,
+                        sampling_ratio=self.samples,
                         aligned=True,
                     )
                 )

@@ -16,15 +16,21 @@ class BoxHead(nn.Layer):
         num_things: classes without background.
         in_channels: of the regions.
         channels: of the hidden layers.
+        background_last: among the classes of the weights, where it has no box then. False: it is
+            the first and has a box, which nothing learns from or reads.
     """
 
     region_size = 7
     """Bins on a side of a region."""
 
-    def __init__(self, num_things: int, in_channels: int, channels: int) -> None:
+    def __init__(
+        self, num_things: int, in_channels: int, channels: int, background_last: bool = False
+    ) -> None:
         super().__init__()
+        self.background_last = background_last
+        boxes = num_things if background_last else num_things + 1
         self.fc_cls = nn.Linear(channels, num_things + 1, _normal(0.01))
-        self.fc_reg = nn.Linear(channels, 4 * (num_things + 1), _normal(0.001))
+        self.fc_reg = nn.Linear(channels, 4 * boxes, _normal(0.001))
         self.shared_fcs = nn.LayerList(
             [nn.Linear(in_channels * self.region_size**2, channels), nn.Linear(channels, channels)]
         )
@@ -34,12 +40,16 @@ class BoxHead(nn.Layer):
         x = regions.flatten(1)
         for hidden in self.shared_fcs:
             x = F.relu(hidden(x))
-        return _by_class(self.fc_cls(x), self.fc_reg(x))
+        logits, offsets = _by_class(self.fc_cls(x), self.fc_reg(x))
+        if self.background_last:
+            return logits.roll(1, 1), F.pad(offsets, [0, 0, 1, 0, 0, 0])
+        return logits, offsets
 
 
 @in_single_precision
 def _by_class(logits: paddle.Tensor, offsets: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-    return logits.astype("float32"), offsets.astype("float32").reshape([-1, logits.shape[1], 4])
+    logits, offsets = logits.astype("float32"), offsets.astype("float32")
+    return logits, offsets.reshape([len(logits), offsets.shape[1] // 4, 4])
 
 
 def _normal(deviation: float) -> paddle.ParamAttr:

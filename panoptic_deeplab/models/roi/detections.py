@@ -40,10 +40,11 @@ def detect(
     coder: BoxCoder,
     score_threshold: float,
     nms_threshold: float,
+    class_agnostic_nms: bool,
     max_instances: int,
     min_side: float,
 ) -> Detections:
-    """Keep the boxes of each class that overlap no higher-scoring box of the same class.
+    """Keep the boxes that overlap no higher-scoring box, of the same class or of any.
 
     Args:
         regions: for each image its boxes [R_i, 4].
@@ -53,6 +54,7 @@ def detect(
         coder: of the offsets.
         score_threshold: probability that an instance must exceed.
         nms_threshold: IoU above which the lower-scoring box is dropped.
+        class_agnostic_nms: boxes of other classes count too.
         max_instances: maximum number of instances per image.
         min_side: pixels that are left of a box outside its bounds.
     """
@@ -62,8 +64,9 @@ def detect(
     scores = scores[region, thing]
     boxes = coder.decode(paddle.concat(list(regions)).gather(region), offsets[region, thing + 1])
     boxes = clip_boxes(boxes, bounds.gather(image), min_side)
+    group = paddle.zeros_like(thing) if class_agnostic_nms else thing
     chosen = [
-        _kept(paddle.nonzero(image == i).flatten(), boxes, scores, thing, nms_threshold)[
+        _kept(paddle.nonzero(image == i).flatten(), boxes, scores, group, nms_threshold)[
             :max_instances
         ]
         for i in range(len(regions))
@@ -81,13 +84,13 @@ def _kept(
     indices: paddle.Tensor,
     boxes: paddle.Tensor,
     scores: paddle.Tensor,
-    thing: paddle.Tensor,
+    group: paddle.Tensor,
     threshold: float,
 ) -> paddle.Tensor:
-    """The `indices` of one image that stay, best first."""
+    """The `indices` of one image that stay, best first; boxes of different groups never overlap."""
     if indices.shape[0] == 0:
         return indices
     indices = indices.gather(scores.gather(indices).argsort(descending=True, stable=True))
     mine = boxes.gather(indices)
-    apart = thing.gather(indices).astype("float32") * (mine.max() + 1)  # classes never overlap
+    apart = group.gather(indices).astype("float32") * (mine.max() + 1)
     return indices.gather(kept_by_nms(mine + apart.unsqueeze(1), threshold))

@@ -9,9 +9,11 @@ import paddle
 from paddle import nn
 
 from panoptic_deeplab.models.roi.align import RoIAlign, image_of
+from panoptic_deeplab.models.roi.anchors import inside, touching
+from panoptic_deeplab.models.roi.bounds import shown_boxes
 from panoptic_deeplab.models.roi.boxes import BoxCoder
 from panoptic_deeplab.models.roi.detections import detect
-from panoptic_deeplab.models.roi.mask_targets import cut_masks
+from panoptic_deeplab.models.roi.mask_targets import MaskTargets
 from panoptic_deeplab.models.roi.proposals import propose
 from panoptic_deeplab.models.roi.rpn import Level
 from panoptic_deeplab.models.roi.training import (
@@ -41,29 +43,38 @@ class DetectorSettings:
     """How many regions are looked at, and which instances are kept.
 
     Attributes:
-        train_proposals: maximum number of proposals in training, per level and per image.
-        test_proposals: the same in evaluation.
+        train_candidates: anchors that are looked at in each level in training, before those that
+            overlap are dropped.
+        train_proposals: maximum number of proposals per image in training.
+        test_candidates: as `train_candidates`, in evaluation.
+        test_proposals: as `train_proposals`, in evaluation.
         rpn_samples: anchors per image that the region proposal network learns from.
+        border_anchors: whether anchors that leave the image are among them.
         region_samples: regions per image that the box and mask heads learn from.
         add_truth_to_proposals: whether the boxes of the ground truth are among the regions that
             are sampled.
         proposal_nms_threshold: IoU above which the lower-scoring of two proposals is dropped.
         score_threshold: probability that an instance must exceed, 0..1.
-        nms_threshold: IoU above which the lower-scoring of two instances of a class is dropped.
+        nms_threshold: IoU above which the lower-scoring of two instances is dropped.
+        class_agnostic_nms: of any two; else of two of a class.
         max_instances: maximum number of instances per image.
         legacy_boxes: boxes are closed, as in the released EfficientPS: x2 and y2 of the `boxes` in
             the outputs are a box's last pixels, its width is x2 - x1 + 1, and clipped boxes keep a
             pixel. False: x2 and y2 are where the next pixel begins.
     """
 
+    train_candidates: int
     train_proposals: int
+    test_candidates: int
     test_proposals: int
     rpn_samples: int
+    border_anchors: bool
     region_samples: int
     add_truth_to_proposals: bool
     proposal_nms_threshold: float
     score_threshold: float
     nms_threshold: float
+    class_agnostic_nms: bool
     max_instances: int
     legacy_boxes: bool
 
@@ -81,6 +92,7 @@ class TwoStageDetector:
         mask_head: features [R, C, s, s] of regions and their labels [R], 1..T, -> mask logits
             [R, m, m] in float32, m its `mask_size`.
         align: reads the features of regions from the levels.
+        mask_targets: cuts the masks of regions from the map of all instances.
         thing_ids: class indices of the things.
         settings: numbers of regions and thresholds.
     """
@@ -91,6 +103,7 @@ class TwoStageDetector:
         box_head: nn.Layer,
         mask_head: nn.Layer,
         align: RoIAlign,
+        mask_targets: MaskTargets,
         thing_ids: Sequence[int],
         settings: DetectorSettings,
     ) -> None:
@@ -98,25 +111,29 @@ class TwoStageDetector:
         self.box_head = box_head
         self.mask_head = mask_head
         self.align = align
+        self.mask_targets = mask_targets
         self.thing_ids = tuple(thing_ids)
         self.settings = settings
         self.box_coder = BoxCoder((0.1, 0.1, 0.2, 0.2))
         self.last_pixel = 1.0 if settings.legacy_boxes else 0.0
 
-    def instances(self, levels: Features, size: Sequence[int]) -> dict[str, paddle.Tensor]:
+    def instances(self, levels: Features, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """Find the instances of a batch, image after image, the highest-scoring first in each.
 
         Args:
             levels: of the feature pyramid.
-            size: (height, width) of the images.
+            images: [N, C, H, W], 0 in their padding, which no instance reaches into.
 
         Returns:
             `boxes` [K, 4] (x1, y1, x2, y2) in pixels of the input (see `legacy_boxes`), `scores`
             [K] in 0..1, `classes` [K] class indices, `masks` [K, m, m] logits over the box, and
             `counts` [N], how many of the K are in each image.
         """
-        bounds = _image_boxes(len(levels[0]), size)
-        proposals = self._propose(self.rpn_head(levels), bounds, self.settings.test_proposals)
+        settings = self.settings
+        bounds = shown_boxes(images)
+        proposals = self._propose(
+            self.rpn_head(levels), bounds, settings.test_candidates, settings.test_proposals
+        )
         counts = [len(boxes) for boxes in proposals]
         features = self.align(levels, paddle.concat(proposals), counts, self.box_head.region_size)
         found = detect(
@@ -124,9 +141,10 @@ class TwoStageDetector:
             *self.box_head(features),
             bounds,
             coder=self.box_coder,
-            score_threshold=self.settings.score_threshold,
-            nms_threshold=self.settings.nms_threshold,
-            max_instances=self.settings.max_instances,
+            score_threshold=settings.score_threshold,
+            nms_threshold=settings.nms_threshold,
+            class_agnostic_nms=settings.class_agnostic_nms,
+            max_instances=settings.max_instances,
             min_side=self.last_pixel,
         )
         class_of = paddle.to_tensor([0, *self.thing_ids], "int64")
@@ -140,25 +158,26 @@ class TwoStageDetector:
         }
 
     def training_outputs(
-        self, levels: Features, size: Sequence[int], targets: Mapping[str, paddle.Tensor]
+        self, levels: Features, images: paddle.Tensor, targets: Mapping[str, paddle.Tensor]
     ) -> dict[str, paddle.Tensor]:
         """Pair what the heads predict for sampled anchors and regions with their targets.
 
         Args:
             levels: of the feature pyramid.
-            size: (height, width) of the images.
-            targets: `boxes`, `classes` and `instances` of `InstanceTargets`; anchors that leave
-                `valid_box`, where it is given, are not sampled.
+            images: [N, C, H, W].
+            targets: `boxes`, `classes` and `instances` of `InstanceTargets`; `valid_box`, where it
+                is given, is what shows the image.
 
         Returns:
             `TRAINING_OUTPUTS`; see `rpn_samples`, `box_samples` and `_mask_samples`.
         """
         truth = GroundTruth(targets["boxes"], targets["classes"].astype("int64"))
-        bounds = _valid_boxes(targets, len(levels[0]), size)
+        bounds = _valid_boxes(targets) if "valid_box" in targets else shown_boxes(images)
         settings = self.settings
         rpn = self.rpn_head(levels)
-        outputs = rpn_samples(rpn, truth, bounds, settings.rpn_samples)
-        proposals = self._propose(rpn, bounds, settings.train_proposals)
+        may_learn = touching if settings.border_anchors else inside
+        outputs = rpn_samples(rpn, truth, bounds, settings.rpn_samples, may_learn)
+        proposals = self._propose(rpn, bounds, settings.train_candidates, settings.train_proposals)
         regions = sample_regions(
             proposals, truth, settings.region_samples, settings.add_truth_to_proposals
         )
@@ -167,11 +186,12 @@ class TwoStageDetector:
         return outputs | self._mask_samples(levels, regions, targets["instances"])
 
     def _propose(
-        self, rpn: Sequence[Level], bounds: paddle.Tensor, count: int
+        self, rpn: Sequence[Level], bounds: paddle.Tensor, candidates: int, count: int
     ) -> list[paddle.Tensor]:
         return propose(
             rpn,
             bounds,
+            candidates=candidates,
             count=count,
             nms_threshold=self.settings.proposal_nms_threshold,
             min_side=self.last_pixel,
@@ -195,7 +215,9 @@ class TwoStageDetector:
         slots = regions.truth.gather(positive) + 1
         return {
             "mask_logits": self._masks(levels, boxes, labels, counts),
-            "mask_targets": cut_masks(instances, image, slots, boxes, self.mask_head.mask_size),
+            "mask_targets": self.mask_targets(
+                instances, image, slots, boxes, self.mask_head.mask_size
+            ),
             "mask_weights": weights,
         }
 
@@ -209,17 +231,7 @@ class TwoStageDetector:
         return self.mask_head(features, labels)
 
 
-def _image_boxes(count: int, size: Sequence[int]) -> paddle.Tensor:
-    """[count, 4]: whole images as boxes."""
-    height, width = size
-    return paddle.to_tensor([[0, 0, width, height]] * count, "float32")
-
-
-def _valid_boxes(
-    targets: Mapping[str, paddle.Tensor], count: int, size: Sequence[int]
-) -> paddle.Tensor:
-    """[count, 4]: the part of each image that is not padding."""
-    if "valid_box" not in targets:
-        return _image_boxes(count, size)
+def _valid_boxes(targets: Mapping[str, paddle.Tensor]) -> paddle.Tensor:
+    """[N, 4] as boxes are here, from (top, left, bottom, right)."""
     top, left, bottom, right = targets["valid_box"].astype("float32").unbind(1)
     return paddle.stack([left, top, right, bottom], 1)

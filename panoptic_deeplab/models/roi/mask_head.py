@@ -18,6 +18,7 @@ class MaskHead(nn.Layer):
         num_things: classes without background.
         channels: of the regions and throughout.
         convolution: (in_channels, out_channels) -> one of the four, with its activation.
+        background: it has a mask too, the first, which nothing learns from or reads.
     """
 
     region_size, mask_size = 14, 28
@@ -28,20 +29,27 @@ class MaskHead(nn.Layer):
     batch norms stay with their process, since Paddle's synchronized ones need equal numbers."""
 
     def __init__(
-        self, num_things: int, channels: int, convolution: Callable[[int, int], nn.Layer]
+        self,
+        num_things: int,
+        channels: int,
+        convolution: Callable[[int, int], nn.Layer],
+        background: bool = True,
     ) -> None:
         super().__init__()
+        self.first_class = 0 if background else 1
         self.convs = nn.Sequential(*(convolution(channels, channels) for _ in range(4)))
         kaiming = paddle.ParamAttr(initializer=nn.initializer.KaimingNormal())
         self.upsample = nn.Conv2DTranspose(channels, channels, 2, 2, weight_attr=kaiming)
-        self.conv_logits = nn.Conv2D(channels, num_things + 1, 1)
+        self.conv_logits = nn.Conv2D(channels, num_things + 1 - self.first_class, 1)
 
     def forward(self, regions: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """[R, channels, 14, 14] and each region's class [R] -> logits [R, 28, 28] in float32."""
-        return _of_class(self.conv_logits(F.relu(self.upsample(self.convs(regions)))), labels)
+        masks = (labels - self.first_class).clip(min=0)  # a filler may be background
+        return _chosen(self.conv_logits(F.relu(self.upsample(self.convs(regions)))), masks)
 
 
 @in_single_precision
-def _of_class(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-    own = F.one_hot(labels, logits.shape[1])
+def _chosen(logits: paddle.Tensor, masks: paddle.Tensor) -> paddle.Tensor:
+    """[R, C, m, m] logits and an index [R] each -> [R, m, m]."""
+    own = F.one_hot(masks, logits.shape[1])
     return (logits.astype("float32") * own[:, :, None, None]).sum(1)

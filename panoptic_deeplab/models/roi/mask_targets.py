@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import paddle
+from paddle.vision import ops
 
 from panoptic_deeplab.models.roi.precision import in_single_precision
+
+MaskTargets = Callable[
+    [paddle.Tensor, paddle.Tensor, paddle.Tensor, paddle.Tensor, int], paddle.Tensor
+]
+"""(instances, image, slot, boxes, size) -> masks, such as `cut_masks` and `align_masks`."""
+
+MASKS_AT_ONCE = 16
+"""Masks of whole images held at a time, so that memory does not grow with their number."""
 
 WHOLE = 2048
 """Fractions of a pixel are whole numbers of this, as in OpenCV's resizing of bytes."""
@@ -62,3 +73,47 @@ def _around(start: paddle.Tensor, end: paddle.Tensor, side: int, points: int) ->
     pixels = tuple((first + p.clip(min=0).minimum(length - 1)) for p in (before, before + 1))
     after = ((point % step * WHOLE + points) // step).astype("int32")
     return tuple(p.clip(max=side - 1) for p in pixels), (WHOLE - after, after)
+
+
+@paddle.no_grad()
+@in_single_precision
+def align_masks(
+    instances: paddle.Tensor,
+    image: paddle.Tensor,
+    slot: paddle.Tensor,
+    boxes: paddle.Tensor,
+    size: int,
+) -> paddle.Tensor:
+    """`cut_masks` by RoIAlign of the mask, at least one half counting as 1.
+
+    As mmdetection and detectron2 make them; the box is not rounded.
+    """
+    slots = instances.max().astype("int64") + 1
+    masks, owner = paddle.unique(image * slots + slot.astype("int64"), return_inverse=True)
+    counts = paddle.bincount(owner, minlength=len(masks)).tolist()
+    order = owner.argsort()
+    boxes = boxes.gather(order)
+    found = []
+    for first in range(0, len(masks), MASKS_AT_ONCE):
+        some = slice(first, first + MASKS_AT_ONCE)
+        start, count = sum(counts[:first]), sum(counts[some])
+        found.append(
+            ops.roi_align(
+                _whole_masks(instances, masks[some] // slots, masks[some] % slots),
+                boxes[start : start + count],
+                paddle.to_tensor(counts[some], "int32"),
+                size,
+                sampling_ratio=0,
+                aligned=True,
+            )
+        )
+    inside = paddle.concat(found).squeeze(1).gather(order.argsort())
+    return (inside >= 0.5).astype("float32")
+
+
+def _whole_masks(
+    instances: paddle.Tensor, image: paddle.Tensor, slot: paddle.Tensor
+) -> paddle.Tensor:
+    """[K, 1, H, W] float32: where the instance of each slot [K] is in its image [K]."""
+    own = slot.astype(instances.dtype).reshape([-1, 1, 1, 1])
+    return (instances.gather(image).unsqueeze(1) == own).astype("float32")

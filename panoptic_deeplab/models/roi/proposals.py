@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import paddle
 
-from panoptic_deeplab.models.roi.boxes import BoxCoder, clip_boxes, kept_by_nms
+from panoptic_deeplab.models.roi.boxes import BoxCoder, area, clip_boxes, kept_by_nms
 from panoptic_deeplab.models.roi.precision import in_single_precision
 from panoptic_deeplab.models.roi.rpn import Level
 
@@ -17,31 +17,45 @@ def propose(
     levels: Sequence[Level],
     bounds: paddle.Tensor,
     *,
+    candidates: int,
     count: int,
     nms_threshold: float,
     min_side: float,
 ) -> list[paddle.Tensor]:
-    """For each image [K, 4], best first: non-maximum suppression of the `count` best of each level,
-    then the `count` best of all levels.
+    """For each image [K, 4], best first: non-maximum suppression of the best `candidates` of each
+    level, then the best `count` of all levels.
+
+    Boxes that lie outside their bounds altogether are left out; without any other the bounds are
+    the only proposal.
 
     Args:
         levels: predictions of the network.
         bounds: [N, 4], the boxes that proposals are clipped to.
+        candidates: anchors looked at in each level.
         count: maximum number of proposals.
         nms_threshold: IoU above which the lower-scoring box is dropped.
         min_side: pixels that are left of a box outside its bounds.
     """
-    best = [_best_of_level(level, bounds, count, min_side) for level in levels]
+    best = [_best_of_level(level, bounds, candidates, min_side) for level in levels]
     proposals = []
     for image in range(bounds.shape[0]):
         kept_logits, kept_boxes = [], []
         for logits, boxes in best:
-            kept = kept_by_nms(boxes[image], nms_threshold)
+            kept = _kept(boxes[image], nms_threshold)
             kept_logits.append(logits[image].gather(kept))
             kept_boxes.append(boxes[image].gather(kept))
         logits, boxes = paddle.concat(kept_logits), paddle.concat(kept_boxes)
-        proposals.append(boxes.gather(logits.topk(min(count, logits.shape[0]))[1]))
+        if len(logits):
+            proposals.append(boxes.gather(logits.topk(min(count, len(logits)))[1]))
+        else:
+            proposals.append(bounds[image : image + 1])
     return proposals
+
+
+def _kept(boxes: paddle.Tensor, nms_threshold: float) -> paddle.Tensor:
+    """Indices of those kept of the boxes [N, 4] that have an area, best first."""
+    with_area = paddle.nonzero(area(boxes) > 0).flatten()
+    return with_area.gather(kept_by_nms(boxes.gather(with_area), nms_threshold))
 
 
 def _best_of_level(

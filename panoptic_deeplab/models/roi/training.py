@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import paddle
 
-from panoptic_deeplab.models.roi.anchors import inside
 from panoptic_deeplab.models.roi.boxes import BoxCoder
 from panoptic_deeplab.models.roi.matching import IGNORED, POSITIVE, Matcher
 from panoptic_deeplab.models.roi.precision import in_single_precision
@@ -34,15 +33,20 @@ class GroundTruth(NamedTuple):
 
 @in_single_precision
 def rpn_samples(
-    levels: Sequence[Level], truth: GroundTruth, bounds: paddle.Tensor, count: int
+    levels: Sequence[Level],
+    truth: GroundTruth,
+    bounds: paddle.Tensor,
+    count: int,
+    may_learn: Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor],
 ) -> dict[str, paddle.Tensor]:
     """Predictions and targets for `count` anchors of each image, image after image.
 
     Args:
         levels: predictions of the region proposal network.
         truth: the instances.
-        bounds: [N, 4]; anchors that leave them are not sampled.
+        bounds: [N, 4], the images without their padding.
         count: anchors sampled in an image.
+        may_learn: anchors [A, 4] and bounds [4] -> [A] bool, which of them are sampled.
 
     Returns:
         `rpn_logits`, `rpn_labels` (0 or 1) and `rpn_weights` (0 where there were too few) [S];
@@ -54,7 +58,7 @@ def rpn_samples(
     parts = []
     for i in range(logits.shape[0]):
         boxes, is_truth = truth.boxes[i], truth.labels[i] > 0
-        match = ANCHOR_MATCHER(anchors, boxes, is_truth, inside(anchors, bounds[i]))
+        match = ANCHOR_MATCHER(anchors, boxes, is_truth, may_learn(anchors, bounds[i]))
         indices, is_chosen = sample(match.labels, count, POSITIVE_ANCHORS)
         is_positive = is_chosen & (match.labels.gather(indices) == POSITIVE)
         target_boxes = boxes.gather(match.truth.gather(indices))

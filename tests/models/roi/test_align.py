@@ -64,11 +64,23 @@ def test_features_equal_a_plain_roi_align_in_the_order_of_the_boxes() -> None:
     counts = [4, 0, 4]
     expected_levels = [2, 0, 1, 3, 0, 0, 0, 0]
     assert level_of(tensor(boxes), 4).tolist() == expected_levels
-    found = RoIAlign(strides)([tensor(level) for level in levels], tensor(boxes), counts, 7)
+    first_form = RoIAlign(strides, samples=2, shift=0.5)
+    found = first_form([tensor(level) for level in levels], tensor(boxes), counts, 7)
     for i, (box, level) in enumerate(zip(boxes, expected_levels, strict=True)):
         features = levels[level][0 if i < 4 else 2]
         expected = numpy_roi_align(features, box.astype(np.float64), strides[level], 7)
         np.testing.assert_allclose(found[i].numpy(), expected, atol=2e-5)
+
+
+def test_the_second_form_takes_as_many_samples_as_a_bin_has_locations() -> None:
+    """Features that grow along a row: a bin holds their value at its middle, half a location up."""
+    ramp = paddle.arange(32, dtype="float32").reshape([1, 1, 1, 32]).expand([1, 1, 32, 32])
+    boxes = tensor([[8, 8, 72, 72], [16, 40, 16.4, 41]])  # bins of 8 locations and of 1/20
+    found = RoIAlign((4,))([ramp], boxes, [2], 2).numpy()
+    np.testing.assert_allclose(found[0, 0], [[5.5, 13.5]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(found[1, 0], [[3.525, 3.575]] * 2, rtol=1e-6)
+    mean = RoIAlign((4,))([ramp % 2], boxes[:1], [1], 2).numpy()
+    np.testing.assert_allclose(mean, 0.5, rtol=1e-6, err_msg="every location counts once")
 
 
 def test_no_regions_are_no_features() -> None:

@@ -25,6 +25,7 @@ def test_detections() -> None:
         coder=BoxCoder(),
         score_threshold=0.5,
         nms_threshold=0.5,
+        class_agnostic_nms=False,
         max_instances=100,
         min_side=1.0,
     )
@@ -34,7 +35,7 @@ def test_detections() -> None:
     assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
 
 
-def test_boxes_of_different_classes_may_overlap_and_only_the_best_are_kept() -> None:
+def test_boxes_of_different_classes_may_overlap_where_asked_and_only_the_best_are_kept() -> None:
     regions = [tensor([[0, 0, 10, 10]] * 2 + [[20, 20, 30, 30]])]
     arguments = {
         "coder": BoxCoder(),
@@ -44,13 +45,18 @@ def test_boxes_of_different_classes_may_overlap_and_only_the_best_are_kept() -> 
     }
     logits = tensor([[0, 5, 0], [0, 0, 6], [0, 7, 0]])
     offsets, bounds = paddle.zeros([3, 3, 4]), tensor([[0, 0, 40, 40]])
-    assert detect(
-        regions, logits, offsets, bounds, max_instances=9, **arguments
-    ).labels.tolist() == [
-        1,
-        2,
-        1,
-    ]
-    assert detect(
-        regions, logits, offsets, bounds, max_instances=2, **arguments
-    ).labels.tolist() == [1, 2]
+    for agnostic, count, labels in (
+        (False, 9, [1, 2, 1]),
+        (False, 2, [1, 2]),
+        (True, 9, [1, 2]),  # the second box is also the first's, of the lower score
+    ):
+        found = detect(
+            regions,
+            logits,
+            offsets,
+            bounds,
+            class_agnostic_nms=agnostic,
+            max_instances=count,
+            **arguments,
+        )
+        assert found.labels.tolist() == labels

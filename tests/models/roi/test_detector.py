@@ -8,6 +8,7 @@ import pytest
 from paddle import nn
 
 from panoptic_deeplab.models.roi.align import RoIAlign
+from panoptic_deeplab.models.roi.anchors import corner_anchors
 from panoptic_deeplab.models.roi.box_head import BoxHead
 from panoptic_deeplab.models.roi.detector import (
     INSTANCE_OUTPUTS,
@@ -16,6 +17,7 @@ from panoptic_deeplab.models.roi.detector import (
     TwoStageDetector,
 )
 from panoptic_deeplab.models.roi.mask_head import MaskHead
+from panoptic_deeplab.models.roi.mask_targets import align_masks
 from panoptic_deeplab.models.roi.rpn import RPNHead
 
 STRIDES = (4, 8, 16, 32, 64)
@@ -32,22 +34,27 @@ def detector() -> TwoStageDetector:
     """Proposals from five levels, regions from four of them, plain convolutions for the masks."""
     paddle.seed(0)
     settings = DetectorSettings(
+        train_candidates=64,
         train_proposals=32,
+        test_candidates=64,
         test_proposals=32,
         rpn_samples=64,
+        border_anchors=True,
         region_samples=16,
         add_truth_to_proposals=True,
         proposal_nms_threshold=0.7,
         score_threshold=0.0,
         nms_threshold=0.5,
+        class_agnostic_nms=True,
         max_instances=5,
         legacy_boxes=False,
     )
     return TwoStageDetector(
-        RPNHead(8, STRIDES, anchor_scale=4, legacy=False),
-        BoxHead(len(THINGS), 8, 16),
-        MaskHead(len(THINGS), 8, plain_convolution),
+        RPNHead(8, STRIDES, anchor_scale=4, base_anchors=corner_anchors),
+        BoxHead(len(THINGS), 8, 16, background_last=True),
+        MaskHead(len(THINGS), 8, plain_convolution, background=False),
         RoIAlign(STRIDES[:4]),
+        align_masks,
         THINGS,
         settings,
     )
@@ -61,7 +68,7 @@ def levels() -> list[paddle.Tensor]:
 
 def test_instances_of_five_levels(detector: TwoStageDetector, levels: list[paddle.Tensor]) -> None:
     with paddle.no_grad():
-        found = detector.instances(levels, SIZE)
+        found = detector.instances(levels, paddle.ones([2, 3, *SIZE]))
     assert tuple(found) == INSTANCE_OUTPUTS
     assert found["counts"].tolist() == [5, 5]
     assert found["masks"].shape == [10, 28, 28]
@@ -81,10 +88,48 @@ def test_every_head_learns_from_five_levels(
         "classes": paddle.to_tensor([[2], [0]]),
         "instances": paddle.to_tensor(instances),
     }
-    outputs = detector.training_outputs(levels, SIZE, targets)
+    outputs = detector.training_outputs(levels, paddle.ones([2, 3, *SIZE]), targets)
     assert tuple(outputs) == TRAINING_OUTPUTS
     assert int((outputs["class_labels"] == 2).sum()) >= 1, "the second thing class"
     predictions = ("rpn_logits", "rpn_offsets", "class_logits", "box_offsets", "mask_logits")
     sum(outputs[name].sum() for name in predictions).backward()
     for head in (detector.rpn_head, detector.box_head, detector.mask_head):
         assert all(parameter.grad is not None for parameter in head.parameters())
+
+
+def test_no_instance_reaches_into_the_padding(
+    detector: TwoStageDetector, levels: list[paddle.Tensor]
+) -> None:
+    images = paddle.ones([2, 3, *SIZE])
+    images[1, :, 40:] = 0
+    images[1, :, :, :16] = 0
+    with paddle.no_grad():
+        found = detector.instances(levels, images)
+    first, second = np.split(found["boxes"].numpy(), [int(found["counts"][0])])
+    assert first[:, 3].max() > 40
+    assert np.all(second >= [16, 0, 16, 0])
+    assert np.all(second <= [96, 40, 96, 40])
+
+
+def test_background_may_be_the_last_class_and_have_no_box_and_no_mask() -> None:
+    """The same weights in both orders give the same logits, boxes and masks."""
+    first, last = (BoxHead(2, 4, 8, background_last=value) for value in (False, True))
+    state = {name: value.numpy() for name, value in first.state_dict().items()}
+    for kind in ("weight", "bias"):
+        state[f"fc_cls.{kind}"] = np.roll(state[f"fc_cls.{kind}"], -1, -1)
+        state[f"fc_reg.{kind}"] = state[f"fc_reg.{kind}"][..., 4:]
+    last.set_state_dict(state)
+    regions = paddle.rand([3, 4, 7, 7])
+    (logits, offsets), (logits_last, offsets_last) = first(regions), last(regions)
+    np.testing.assert_allclose(logits.numpy(), logits_last.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(offsets[:, 1:].numpy(), offsets_last[:, 1:].numpy(), rtol=1e-5)
+    assert not offsets_last[:, 0].numpy().any()
+
+    with_one, without = (MaskHead(2, 4, plain_convolution, background=v) for v in (True, False))
+    masks = {name: value.numpy() for name, value in with_one.state_dict().items()}
+    masks |= {name: value[1:] for name, value in masks.items() if name.startswith("conv_logits")}
+    without.set_state_dict(masks)
+    regions, labels = paddle.rand([2, 4, 14, 14]), paddle.to_tensor([2, 1])
+    np.testing.assert_allclose(
+        with_one(regions, labels).numpy(), without(regions, labels).numpy(), rtol=1e-5
+    )

@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 import pytest
 
-from panoptic_deeplab.models.roi.mask_targets import cut_masks
+from panoptic_deeplab.models.roi.mask_targets import align_masks, cut_masks
 
 
 def tensor(values: object) -> paddle.Tensor:
@@ -66,3 +66,35 @@ def test_the_mask_of_one_pixel_fills_its_box() -> None:
         28,
     )
     assert whole.numpy().all()
+
+
+def plain_roi_align(mask: np.ndarray, box: np.ndarray, size: int) -> np.ndarray:
+    """[size, size]: the mean of a mask in each bin, at as many points as the bin has pixels."""
+    height, width = mask.shape
+    weights = []
+    for start, end, length in ((box[1], box[3], height), (box[0], box[2], width)):
+        count = int(np.ceil((end - start) / size))
+        points = start - 0.5 + (np.arange(size * count) + 0.5) * (end - start) / (size * count)
+        points = points.clip(0, length - 1)
+        near = np.maximum(1 - np.abs(points[:, None] - np.arange(length)), 0)
+        weights.append(near.reshape(size, count, length).mean(1))
+    return weights[0] @ mask @ weights[1].T
+
+
+def test_aligned_mask_targets_equal_a_plain_roi_align() -> None:
+    """Twenty instances, more than are held at a time, of two images, in any order."""
+    rng = np.random.default_rng(0)
+    instances = np.zeros((2, 60, 80), np.int32)
+    for i in range(20):
+        top, left = rng.integers(0, 50, 2)
+        instances[i % 2, top : top + 25, left : left + 20] = i + 1
+    boxes = rng.uniform(0, 40, (40, 4)).astype(np.float32)
+    boxes[:, 2:] = boxes[:, :2] + rng.uniform(0.5, 20, (40, 2))
+    slots = rng.permutation(np.repeat(np.arange(1, 21), 2))
+    images = (slots - 1) % 2
+    given = (instances, images, slots, boxes)
+    found = align_masks(*map(paddle.to_tensor, given), 14).numpy()
+    for mask, image, slot, box in zip(found, images, slots, boxes, strict=True):
+        expected = plain_roi_align(instances[image] == slot, box.astype(np.float64), 14)
+        sure = np.abs(expected - 0.5) > 1e-4
+        np.testing.assert_array_equal(mask[sure], (expected >= 0.5)[sure])

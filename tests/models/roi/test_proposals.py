@@ -26,9 +26,40 @@ def test_proposals() -> None:
     first, second = propose(
         [fine, coarse],
         tensor([[0, 0, 50, 50]] * 2),
+        candidates=3,
         count=3,
         nms_threshold=0.7,
         min_side=1.0,
     )
     assert first.tolist() == [[0, 30, 16, 50], [20, 0, 28, 8], [20, 0, 28, 8]]
     assert len(second) == 3
+
+
+def test_more_anchors_are_looked_at_than_are_kept() -> None:
+    """The two best overlap: with two candidates one is left, with three the third is kept too."""
+    level = one_level([3, 2, 1], [[0, 0, 8, 8], [0, 0, 8, 7], [20, 0, 28, 8]])
+    for candidates, expected in ((2, [[0, 0, 8, 8]]), (3, [[0, 0, 8, 8], [20, 0, 28, 8]])):
+        first, _ = propose(
+            [level],
+            tensor([[0, 0, 50, 50]] * 2),
+            candidates=candidates,
+            count=2,
+            nms_threshold=0.7,
+            min_side=0.0,
+        )
+        assert first.tolist() == expected
+
+
+def test_boxes_outside_the_image_are_left_out() -> None:
+    """Without any other, the image is the proposal."""
+    level = one_level([3, 2], [[60, 0, 68, 8], [40, 40, 60, 60]])
+    first, second = propose(
+        [level, level],
+        tensor([[0, 0, 50, 50], [0, 0, 30, 20]]),
+        candidates=9,
+        count=9,
+        nms_threshold=0.7,
+        min_side=0.0,
+    )
+    assert first.tolist() == [[40, 40, 50, 50]] * 2
+    assert second.tolist() == [[0, 0, 30, 20]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import paddle
 
+from panoptic_deeplab.models.roi.anchors import inside
 from panoptic_deeplab.models.roi.rpn import Level
 from panoptic_deeplab.models.roi.training import (
     GroundTruth,
@@ -25,7 +26,7 @@ def test_anchors_learn_the_ground_truth() -> None:
         paddle.ones([1, 3, 4]),
     )
     truth = GroundTruth(tensor([[[0, 0, 10, 10], [0, 0, 0, 0]]]), paddle.to_tensor([[3, 0]]))
-    samples = rpn_samples([level], truth, tensor([[0, 0, 40, 40]]), 256)
+    samples = rpn_samples([level], truth, tensor([[0, 0, 40, 40]]), 256, inside)
     assert samples["rpn_labels"].tolist() == [1, 0, 0]
     assert samples["rpn_weights"].tolist() == [1, 1, 0]
     assert samples["rpn_logits"].tolist()[:2] == [1, 2]
