@@ -132,6 +132,8 @@ def _category_from_json(entry: Mapping[str, Any]) -> Category:
     red, green, blue = (int(value) for value in entry["color"])
     if not all(0 <= value <= 255 for value in (red, green, blue)):
         raise ValueError(f"color {entry['color']} is not in 0..255")
+    if entry["isthing"] not in (0, 1):
+        raise ValueError(f"isthing {entry['isthing']!r:.20} is not 0 or 1")
     return Category(
         str(entry["name"]), bool(entry["isthing"]), (red, green, blue), int(entry["id"])
     )

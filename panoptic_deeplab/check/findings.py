@@ -39,6 +39,9 @@ KINDS = {
         "(csCreatePanopticImgs --use-train-id)",
     ),
     "class table": Kind(ERROR, "give both splits the same categories (id, name, isthing)"),
+    "thing or stuff": Kind(
+        ERROR, "write isthing into every category: 1 where instances are counted, 0 for stuff"
+    ),
     "duplicate image": Kind(ERROR, "keep one entry and one image for each image id"),
     "annotation without picture": Kind(ERROR, "put the image there, or take the entry out"),
     "size mismatch": Kind(ERROR, "scale the annotation (nearest neighbor) to the image's size"),
@@ -50,7 +53,9 @@ KINDS = {
         ERROR, "take the segment out of the JSON, or write the PNG again"
     ),
     "wrong area": Kind(
-        ERROR, "write the number of pixels counted; scores go by the annotated area"
+        ERROR,
+        "write the number of pixels counted, or leave area out of all segments; scores go by the "
+        "annotated area",
     ),
     "shared picture": Kind(ERROR, "take the image out of one split; a score on it says nothing"),
     "wrong box": Kind(WARNING, "write the box counted (x, y, width, height); other tools go by it"),

@@ -16,7 +16,12 @@ from panoptic_deeplab.evaluation.panoptic_quality import PanopticQuality
 from panoptic_deeplab.file_names import inside
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
-from panoptic_deeplab.formats.panoptic_json import PanopticEntry, optional_number, whole_number
+from panoptic_deeplab.formats.panoptic_json import (
+    PanopticEntry,
+    flag,
+    optional_number,
+    whole_number,
+)
 from panoptic_deeplab.structures import (
     VOID_ID,
     Category,
@@ -33,8 +38,12 @@ def _area(entry: Any, key: str) -> float:
     return math.nan if area is None else area
 
 
+def _iscrowd(entry: Any, key: str) -> float:
+    return float(bool(flag(entry, key)))
+
+
 _PREDICTED = {"id": whole_number, "category_id": whole_number}
-_ANNOTATED = _PREDICTED | {"area": _area, "iscrowd": whole_number}
+_ANNOTATED = _PREDICTED | {"area": _area, "iscrowd": _iscrowd}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +51,12 @@ class _Entry:
     """What a JSON says of one image, packed: it may list millions of segments.
 
     Attributes:
-        image_id: of any type.
+        image_id: as `image_id_of` reads it.
         file_name: the PNG of ids, relative to its folder.
         segments: [S, K] float64, the K wanted values of each segment; only areas need not be whole.
     """
 
-    image_id: Any
+    image_id: str
     file_name: str
     segments: np.ndarray
 
@@ -68,11 +77,12 @@ def evaluate_panoptic_files(
     `gt_json` lists twice is counted twice. An annotated segment of a category that `gt_json` does
     not list counts for no class, and its pixels are not void. Annotated areas are those of
     `gt_json`, right or wrong, so that an IoU can exceed 1; where it has none, the pixels count.
+    Areas by which the mean IoU of a class exceeds 1 are refused.
 
     Unlike panopticapi: a prediction that NumPy would broadcast to the annotation's size is
     refused, as are file names outside the two folders (absolute, `..`), ids in other
-    images than PNGs of 8 bits, an annotated segment that lacks `iscrowd`, ids of
-    segments and categories that are not whole numbers, an annotated segment with id 0, and one of
+    images than PNGs of 8 bits, ids of segments and categories that are not whole numbers, an
+    annotated segment with id 0, and one of
     area 0 or less that a prediction of its class covers (its IoU would be infinite). It goes on
     where no thing or no stuff class ever occurred, and then says NaN for that group.
 
@@ -116,7 +126,8 @@ def evaluate_panoptic_files(
             evaluator.update(prediction, truth)
 
     whole = count_all(lambda: PanopticQuality(info), count, annotated, num_workers, show_progress)
-    return _official_form(whole.compute(), info)
+    with error_context(gt_json):
+        return _official_form(whole.compute(), info)
 
 
 def _official_form(results: Mapping[str, Any], info: DatasetInfo) -> dict[str, Any]:
@@ -144,24 +155,26 @@ def _read_truth(path: str | Path) -> tuple[DatasetInfo, list[_Entry]]:
     return _info(categories, path), entries
 
 
-def _read_predictions(path: str | Path) -> dict[Any, _Entry]:
+def _read_predictions(path: str | Path) -> dict[str, _Entry]:
     entries = (_entry(item, _PREDICTED, path) for _, item in iterate_items(path, "annotations"))
     return {entry.image_id: entry for entry in entries}
 
 
 def _info(entries: Sequence[Any], path: str | Path) -> DatasetInfo:
-    try:
-        kinds = {entry["id"]: entry["isthing"] == 1 for entry in entries}
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: expected 'categories', a list of {{id, isthing}} "
-            f"({type(error).__name__}: {error})"
-        ) from error
+    kinds = {}
+    with error_context(path):
+        for entry in entries:
+            is_thing = flag(entry, "isthing")
+            if is_thing is None:
+                raise DataError(
+                    "expected 'categories', a list of {id, isthing} with isthing 1 for things and "
+                    f"0 for stuff, got {entry!r:.100}"
+                )
+            kinds[whole_number(entry, "id")] = is_thing
     # Named by their ids: panopticapi asks neither for names nor for colors.
     with error_context(path):
         categories = tuple(
-            Category(str(value), is_thing, (0, 0, 0), whole_number({"id": value}, "id"))
-            for value, is_thing in kinds.items()
+            Category(str(number), is_thing, (0, 0, 0), number) for number, is_thing in kinds.items()
         )
         return DatasetInfo(str(path), categories, ignore_index=-1)
 

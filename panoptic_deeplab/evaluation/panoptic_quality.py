@@ -88,7 +88,11 @@ class PanopticQuality:
             `All`, `Things`, `Stuff`: dicts of `pq`, `sq`, `rq`, the means over the `n` classes that
             were annotated or predicted (NaN where n is 0); `per_class`: by class name `pq`, `sq`,
             `rq` (NaN for a class that never occurred) and `tp`, `fp`, `fn`.
+
+        Raises:
+            DataError: a mean of IoUs is above 1, so that annotated areas must be wrong.
         """
+        self._refuse_impossible()
         mistakes = 0.5 * self._fp + 0.5 * self._fn
         occurred = self._tp + mistakes > 0
         values = {
@@ -114,6 +118,21 @@ class PanopticQuality:
             for index, category in enumerate(self.info.categories)
         }
         return results
+
+    def _refuse_impossible(self) -> None:
+        """Refuse areas by which a class scores more than 1.
+
+        Short of that wrong areas count as they do officially: a score that can be true is compared
+        with other people's.
+        """
+        for index in np.flatnonzero(self._iou > self._tp):
+            raise DataError(
+                f"{self.info.categories[index].name}: the mean IoU of its matched segments is "
+                f"{self._iou[index] / self._tp[index]:.4g}, above 1: the annotation gives segments "
+                "an area smaller than their pixels; write the number of pixels as area, or leave "
+                "area out of all segments, and the pixels are counted",
+                kind="wrong area",
+            )
 
     def _per_class(self, categories: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         return np.bincount(categories, weights, self.info.num_classes)

@@ -19,7 +19,13 @@ from panoptic_deeplab.errors import DataError, collect, raise_or_collect
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
-from panoptic_deeplab.formats.panoptic_json import PanopticEntry, optional_number, whole_number
+from panoptic_deeplab.formats.panoptic_json import (
+    PanopticEntry,
+    flag,
+    image_id_of,
+    optional_number,
+    whole_number,
+)
 from panoptic_deeplab.id_maps import measure_ids, run_starts
 from panoptic_deeplab.structures import (
     VOID_ID,
@@ -77,25 +83,37 @@ def info_of_categories(entries: Sequence[Any], path: str | Path) -> DatasetInfo:
     """
     colors = _colors(entries)
     try:
+        _check_kinds(entries)
         categories = tuple(
             _category(entry, color) for entry, color in zip(entries, colors, strict=True)
         )
         return DatasetInfo(Path(path).stem, categories, usual_ignore_index(len(categories)))
     except DataError as error:
-        raise DataError(f"{path}: {error}", kind="class table", file=path) from error
+        kind = error.kind if error.kind == _UNKNOWN_KIND else "class table"
+        raise DataError(f"{path}: {error}", kind=kind, file=path) from error
+
+
+_UNKNOWN_KIND = "thing or stuff"
+
+
+def _check_kinds(entries: Sequence[Any]) -> None:
+    """Refuse categories of which nothing tells whether their instances are counted."""
+    named = [entry for entry in entries if isinstance(entry, Mapping) and "name" in entry]
+    silent = [str(entry["name"]) for entry in named if flag(entry, "isthing") is None]
+    if silent:
+        raise DataError(
+            f"of {len(entries)} categories {len(silent)} lack isthing: {', '.join(silent):.200}; "
+            "write 1 for a thing, whose instances are counted, and 0 for stuff (a JSON of "
+            "instances alone: panoptic-deeplab convert from-coco-instances)",
+            kind=_UNKNOWN_KIND,
+        )
 
 
 def _category(entry: Any, color: Color) -> Category:
-    try:
-        name, number, is_thing = str(entry["name"]), entry["id"], entry["isthing"]
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"a category needs id, name and isthing, got {entry!r:.100} (a JSON of instances "
-            "alone is made panoptic by panoptic-deeplab convert)"
-        ) from error
-    if not isinstance(number, int) or is_thing not in (0, 1):
-        raise DataError(f"a category needs a whole number as id and isthing 0 or 1, got {entry!r}")
-    return Category(name, bool(is_thing), color, int(number))
+    name = entry.get("name") if isinstance(entry, Mapping) else None
+    if not isinstance(name, (str, int, float)):
+        raise DataError(f"a category needs id, name and isthing, got {entry!r:.100}")
+    return Category(str(name), bool(flag(entry, "isthing")), color, whole_number(entry, "id"))
 
 
 def _colors(entries: Sequence[Any]) -> list[Color]:
@@ -170,7 +188,7 @@ def _raise_difference(error: DataError, info: DatasetInfo, path: str | Path) -> 
     entries = [entry for _, entry in iterate_items(path, optional=["categories"])]
     _check_categories(entries, info, path)
     number = error.where["category_id"]
-    names = [e.get("name") for e in entries if isinstance(e, Mapping) and e.get("id") == number]
+    names = [e.get("name") for e in entries if _official_id(e) == number]
     if names:
         raise DataError(
             f"{path}: uses the category {names[0]!r} (id {number}), which is none of the "
@@ -186,14 +204,15 @@ def _check_categories(entries: Iterable[Any], info: DatasetInfo, path: str | Pat
     by_id = {category.official_id: category for category in info.categories}
     for entry in entries:
         name, number = (
-            (entry.get("name"), entry.get("id")) if isinstance(entry, Mapping) else (None, None)
+            entry.get("name") if isinstance(entry, Mapping) else None,
+            _official_id(entry),
         )
         known = by_name.get(name) if isinstance(name, str) else None
         if known is not None and known.official_id != number:
             difference = f"has id {number!r}, in {info.name} it is {known.official_id}"
-        elif known is None and isinstance(number, int) and number in by_id:
+        elif known is None and number in by_id:
             difference = f"has id {number!r}, which is {by_id[number].name!r} in {info.name}"
-        elif known is not None and bool(entry.get("isthing", known.is_thing)) != known.is_thing:
+        elif known is not None and flag(entry, "isthing") not in (None, known.is_thing):
             kinds = ("a thing", "stuff") if known.is_thing else ("stuff", "a thing")
             difference = f"is {kinds[1]} here and {kinds[0]} in {info.name}"
         else:
@@ -202,9 +221,17 @@ def _check_categories(entries: Iterable[Any], info: DatasetInfo, path: str | Pat
         raise_or_collect(DataError(problem, kind="class table", file=path))
 
 
+def _official_id(entry: Any) -> int | None:
+    """The id of an entry of `categories`, None where it has none."""
+    try:
+        return whole_number(entry, "id")
+    except DataError:
+        return None
+
+
 def _image(entry: Any, path: str | Path) -> dict[str, str]:
     try:
-        return {str(entry["id"]): str(entry["file_name"])}
+        return {image_id_of(entry["id"]): str(entry["file_name"])}
     except (KeyError, TypeError):
         problem = f"{path}: an image needs id and file_name; got {entry!r:.200}"
         raise_or_collect(DataError(problem, kind="malformed entry", file=path))
@@ -219,7 +246,7 @@ def _usable_annotation(item: Any, info: DatasetInfo, path: str | Path) -> list[A
     except DataError as error:
         raise_or_collect(error)
         return []
-    image_id = str(entry.image_id)
+    image_id = entry.image_id
     place = {"file": path, "image_id": image_id}
     segments = {}
     for segment_entry in entry.segments:
@@ -246,7 +273,7 @@ def segment_of(entry: Any, info: DatasetInfo) -> Segment:
     """
     segment_id, category_id = whole_number(entry, "id"), whole_number(entry, "category_id")
     area = optional_number(entry, "area")
-    iscrowd = 0 if entry.get("iscrowd") is None else whole_number(entry, "iscrowd")
+    iscrowd = bool(flag(entry, "iscrowd"))
     if not 0 < segment_id < 1 << 24:
         raise DataError(
             f"segment id {segment_id!r:.30} is outside 1..{(1 << 24) - 1}",
@@ -262,12 +289,12 @@ def segment_of(entry: Any, info: DatasetInfo) -> Segment:
         )
     category = info.index_of_official_id[category_id]
     is_thing = info.categories[category].is_thing
-    return Segment(segment_id, category, bool(iscrowd), area, is_thing)
+    return Segment(segment_id, category, iscrowd, area, is_thing)
 
 
 def _check_names(entry: PanopticEntry, path: str | Path) -> None:
     """Refuse an annotation whose names cannot be printed."""
-    image_id, file_name = str(entry.image_id), entry.file_name
+    image_id, file_name = entry.image_id, entry.file_name
     if not (image_id + file_name).isprintable():
         raise DataError(
             f"{path}: image_id {image_id!r:.100} or file_name {file_name!r:.100} has control "
@@ -322,7 +349,7 @@ def read_boxes(path: str | Path) -> dict[str, np.ndarray]:
         try:
             listed = [(s["id"], *s["bbox"]) for s in entry["segments_info"] if s.get("bbox")]
             rows = np.array(listed, np.float64).reshape(-1, 5)
-            boxes[str(entry["image_id"])] = rows[np.isfinite(rows).all(axis=1)]
+            boxes[image_id_of(entry["image_id"])] = rows[np.isfinite(rows).all(axis=1)]
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             continue
     return boxes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ class _Entry:
 
     image_id: str
     file_name: str
-    segments: tuple[tuple[int, Any, float | None], ...]
+    segments: tuple[tuple[int, int, float | None], ...]
 
 
 class CocoPredictions:
@@ -51,16 +51,17 @@ class CocoPredictions:
         self.folder = folder if folder.is_dir() else self.json_path.parent
         self.info = info
         entries, categories = _read(self.json_path)
-        names = {_category_id(c, self.json_path): str(c.get("name")) for c in categories}
+        with error_context(self.json_path):
+            names = {whole_number(c, "id"): str(c.get("name")) for c in categories}
         self._class_of_id = self.classes_by_name(names) if names else self.classes_by_id()
         self._by_id = {entry.image_id: entry for entry in entries}
         self._by_name = _only_unique(entries)
 
-    def classes_by_id(self) -> Mapping[Any, int]:
+    def classes_by_id(self) -> Mapping[int, int]:
         """Map category ids to class indices, for a JSON that names no categories."""
         return self.info.index_of_official_id
 
-    def classes_by_name(self, names: Mapping[Any, str]) -> Mapping[Any, int]:
+    def classes_by_name(self, names: Mapping[int, str]) -> Mapping[int, int]:
         """Map category ids to class indices, for the categories that the data set has."""
         indices = self.info.index_of_name
         known = {number: indices[name] for number, name in names.items() if name in indices}
@@ -94,10 +95,9 @@ class CocoPredictions:
         return self._by_id.get(image_id) or by_name
 
     def _segment(
-        self, segment_id: int, category_id: Any, score: float | None, place: str
+        self, segment_id: int, category_id: int, score: float | None, place: str
     ) -> Segment:
-        known = isinstance(category_id, Hashable)
-        category = self._class_of_id.get(category_id) if known else None
+        category = self._class_of_id.get(category_id)
         if category is None:
             raise DataError(
                 f"{place}: segment {segment_id} has category_id {category_id!r}, which is no class "
@@ -109,7 +109,7 @@ class CocoPredictions:
 class CityscapesPredictions(CocoPredictions):
     """COCO panoptic files as Cityscapes' server takes them: category ids are label ids."""
 
-    def classes_by_id(self) -> Mapping[Any, int]:
+    def classes_by_id(self) -> Mapping[int, int]:
         return {label_named(name).id: index for name, index in self.info.index_of_name.items()}
 
 
@@ -190,25 +190,16 @@ def _read(path: Path) -> tuple[list[_Entry], list[Mapping[str, Any]]]:
 
 
 def _entry(entry: PanopticEntry, path: Path) -> _Entry:
-    image_id = str(entry.image_id)
-    with error_context(f"{path}: image {image_id}"):
+    with error_context(f"{path}: image {entry.image_id}"):
         segments = tuple(
-            (whole_number(segment, "id"), segment.get("category_id"), _score(segment))
+            (whole_number(segment, "id"), whole_number(segment, "category_id"), _score(segment))
             for segment in entry.segments
         )
-    return _Entry(image_id, entry.file_name, segments)
+    return _Entry(entry.image_id, entry.file_name, segments)
 
 
 def _score(segment: Mapping[str, Any]) -> float | None:
     return None if segment.get("score") is None else number(segment, "score")
-
-
-def _category_id(entry: Any, path: Path) -> Any:
-    try:
-        hash(entry["id"])
-        return entry["id"]
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: expected a category {{id, name}}, got {entry!r:.100}") from error
 
 
 def _only_unique(entries: Iterable[_Entry]) -> dict[str, _Entry]:

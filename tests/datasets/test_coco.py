@@ -131,6 +131,29 @@ def test_area_and_iscrowd_may_be_left_out(tmp_path: Path, spare: dict[str, None]
     assert evaluator.compute()["All"]["pq"] == 1
 
 
+def test_ids_and_flags_may_be_text_and_booleans(tmp_path: Path) -> None:
+    source = make_split(tmp_path, "val")
+    expected = CocoPanoptic(str(tmp_path), "val")
+
+    def rewrite(content: dict) -> None:
+        for category in content["categories"]:
+            category.update(id=str(category["id"]), isthing=("false", "true")[category["isthing"]])
+        for annotation in content["annotations"]:
+            annotation["image_id"] = str(annotation["image_id"])
+            for segment in annotation["segments_info"]:
+                segment.update(
+                    id=str(segment["id"]),
+                    category_id=str(segment["category_id"]),
+                    iscrowd=bool(segment["iscrowd"]),
+                    area=float(segment["area"]),
+                )
+
+    edit(source, rewrite)
+    dataset = CocoPanoptic(str(tmp_path), "val", info=expected.info)
+    assert CocoPanoptic(str(tmp_path), "val").info == expected.info
+    assert dataset.records == expected.records
+
+
 def test_a_sample_is_what_the_files_say(tmp_path: Path) -> None:
     make_split(tmp_path, "val")
     dataset = CocoPanoptic(str(tmp_path), "val")
@@ -216,12 +239,18 @@ REFUSED: dict[str, tuple[Callable[[dict], object], str]] = {
     "no categories": (lambda c: c.pop("categories"), "expected a list under 'categories'"),
     "instances alone": (
         lambda c: c["categories"][0].pop("isthing"),
-        "needs id, name and isthing, got",
+        "of 5 categories 1 lack isthing: sea; write 1 for a thing",
     ),
-    "a text as thing flag": (
-        lambda c: c["categories"][0].update(isthing="false"),
-        "isthing 0 or 1",
+    "no kinds at all": (
+        lambda c: [category.pop("isthing") for category in c["categories"]],
+        "of 5 categories 5 lack isthing: sea, boat, buoy, sky, pier; write",
     ),
+    "a word as thing flag": (
+        lambda c: c["categories"][0].update(isthing="no"),
+        "0 or 1 as 'isthing'",
+    ),
+    "a class without a name": (lambda c: c["categories"][0].pop("name"), "needs id, name and"),
+    "a class that is a word": (lambda c: c["categories"].append("ship"), "needs id, name and"),
     "two classes of one name": (
         lambda c: c["categories"][0].update(name="boat"),
         "share the name 'boat'",

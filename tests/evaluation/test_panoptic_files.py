@@ -66,6 +66,14 @@ class PanopticCase:
         return evalPanopticSemanticLabeling.average_pq(stat, categories)
 
 
+def change_entry(side, **changes):
+    return lambda case: getattr(case, side)["annotations"][0].update(changes)
+
+
+def change_segment(side, **changes):
+    return lambda case: getattr(case, side)["annotations"][0]["segments_info"][0].update(changes)
+
+
 @pytest.fixture
 def case(tmp_path):
     return PanopticCase(tmp_path)
@@ -86,11 +94,63 @@ def test_an_image_annotated_twice_counts_twice_and_predicted_twice_once(case):
     assert case.score()["All"]["pq"] == 1 / 2
 
 
-@pytest.mark.parametrize(("area", "iou"), [(4, 16 / 4), (20.5, 16 / 20.5)])
+@pytest.mark.parametrize(("area", "iou"), [(16, 1), (20.5, 16 / 20.5)])
 def test_the_annotated_area_is_the_jsons_even_if_it_is_wrong(case, area, iou):
     case.gt["annotations"][0]["segments_info"][0]["area"] = area  # the union: 16 + area - 16
     assert case.score() == case.official()
     assert case.score()["per_class"][ROAD]["sq"] == iou
+
+
+def test_an_iou_above_1_counts_where_the_score_can_be_true(case):
+    """The road scores 16 / 12 in one image and 16 / 32 in the other: 11 / 12 on average."""
+    case.gt["annotations"].append(case.entry(TRUTH, image_id="b"))
+    case.pred["annotations"].append(case.entry(PREDICTION, image_id="b"))
+    for annotation, area in zip(case.gt["annotations"], (12, 31), strict=True):
+        annotation["segments_info"][0]["area"] = area
+    assert case.score() == case.official()
+    assert case.score()["per_class"][ROAD]["sq"] == (16 / 12 + 16 / 31) / 2
+
+
+def test_no_score_is_above_1(case):
+    case.gt["annotations"][0]["segments_info"][0]["area"] = 4
+    assert case.official()["All"]["pq"] > 1
+    message = r"gt\.json: 7: the mean IoU of its matched segments is 4, above 1: .* smaller than"
+    with pytest.raises(DataError, match=message):
+        case.score()
+
+
+@pytest.mark.parametrize(
+    ("side", "changes"),
+    [
+        ("gt", {"id": "7", "category_id": "7"}),
+        ("gt", {"id": 7.0, "category_id": 7.0, "area": "16"}),
+        ("pred", {"id": "7", "category_id": "7"}),
+        ("gt", {"iscrowd": False}),
+        ("gt", {"iscrowd": None}),
+        ("gt", {"iscrowd": "0"}),
+    ],
+)
+def test_numbers_may_be_written_as_other_programs_do(case, side, changes):
+    expected = case.score()
+    change_segment(side, **changes)(case)
+    assert case.score() == expected
+
+
+@pytest.mark.parametrize("flag", [True, 1.0, "1", "true"])
+def test_a_crowd_is_a_crowd_however_it_is_written(case, flag):
+    change_segment("gt", iscrowd=flag)(case)
+    assert case.score()["All"] == {"pq": 1, "sq": 1, "rq": 1, "n": 1}, "the car alone counts"
+
+
+def test_things_are_things_and_images_found_however_they_are_written(case):
+    expected = case.score()
+    case.gt["categories"] = [
+        {"id": str(category["id"]), "isthing": is_thing}
+        for category, is_thing in zip(CATEGORIES, ("0", False, "true"), strict=True)
+    ]
+    case.gt["annotations"][0]["image_id"] = 12
+    case.pred["annotations"][0]["image_id"] = "12"
+    assert case.score() == expected
 
 
 @pytest.mark.parametrize("absent", [True, False], ids=["absent", "null"])
@@ -220,14 +280,6 @@ def test_the_first_wrong_image_is_told_whatever_the_threads(case):
             evaluate_panoptic_files(*case.files, num_workers=workers)
 
 
-def change_entry(side, **changes):
-    return lambda case: getattr(case, side)["annotations"][0].update(changes)
-
-
-def change_segment(side, **changes):
-    return lambda case: getattr(case, side)["annotations"][0]["segments_info"][0].update(changes)
-
-
 def save(side, image):
     return lambda case: image.save(case.files[3 if side == "pred" else 1] / "a.png")
 
@@ -260,7 +312,10 @@ ROW = Image.fromarray(np.repeat(TRUTH_IDS[:1, :, None] & 255, 3, 2).astype(np.ui
         ),
         (change_entry("gt", segments_info=[3]), "image a: expected an entry with a whole number"),
         (change_segment("gt", area=float("nan")), "a number 'area'"),
-        (lambda case: case.gt["categories"].append({"id": "7", "isthing": 0}), "number 'id'"),
+        (lambda case: case.gt["categories"].append({"id": "x", "isthing": 0}), "number 'id'"),
+        (lambda case: case.gt["categories"].append({"id": True, "isthing": 0}), "number 'id'"),
+        (lambda case: case.gt["categories"].append({"id": 3, "isthing": "no"}), "as 'isthing'"),
+        (change_segment("gt", iscrowd=2), "0 or 1 as 'iscrowd'"),
         (change_segment("gt", id=0), "segment id 0 means void and cannot be annotated"),
         (change_segment("pred", id=1.5), "whole number 'id'"),
         (change_segment("pred", id=float("inf")), "whole number 'id'"),
