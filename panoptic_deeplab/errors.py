@@ -98,7 +98,7 @@ def one_line(text: str) -> str:
 
 def reason_of(error: BaseException, limit: int = 200) -> str:
     """An exception's message in one line of at most `limit` characters, or else its type."""
-    return one_line(str(error))[:limit] or type(error).__name__
+    return one_line(str(error)[: 10 * limit])[:limit] or type(error).__name__
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

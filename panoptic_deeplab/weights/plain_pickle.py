@@ -24,6 +24,11 @@ from panoptic_deeplab.files import open_file
 MAX_STEPS = 1_000_000  # an array takes about 25 instructions
 MAX_LEVELS = 50
 MAX_AXES = 32
+_GROWTH = 4
+_ALLOWANCE = 1 << 20
+_BYTES_OF_A_PAIR = 100  # in a dictionary
+_MAX_KEY = 1 << 31
+"""Of whole numbers as keys: larger ones can share a hash, which takes a dictionary forever."""
 
 
 def read_pickle(path: str | Path) -> Any:
@@ -37,8 +42,9 @@ def read_pickle(path: str | Path) -> Any:
     """
     with open_file(path) as file:
         try:
-            content = Playback().run(io.BytesIO(file.read()))
-            _check_plain(content)
+            pickled = file.read()
+            content = Playback(len(pickled)).run(io.BytesIO(pickled))
+            _check_plain(content, Budget(len(pickled)))
             return content
         except Exception as error:  # a broken pickle can raise anything
             raise DataError(
@@ -50,12 +56,34 @@ class RefusalError(ValueError):
     """A file is not read, for the reason in the message."""
 
 
+class Budget:
+    """Bytes that a file may become: a few times its size.
+
+    A file can name the same bytes again and again, and each name becomes an array of its own.
+    """
+
+    def __init__(self, file_size: int) -> None:
+        self.file_size = file_size
+        self.left = _GROWTH * file_size + _ALLOWANCE
+
+    def spend(self, count: int) -> None:
+        """Take `count` bytes from the budget; refuse the file where it is exceeded."""
+        self.left -= count
+        if self.left < 0:
+            raise RefusalError(
+                f"its {self.file_size} bytes would become more than {_GROWTH} times as many"
+            )
+
+
 class Playback:
     """Executes the instructions of a pickle that build plain data.
 
-    What is built is at most what the file holds: its bytes once more, and a few objects for each
-    of a limited number of instructions. Dictionary keys are strings and whole numbers, because
-    hashing a tuple of tuples can take forever.
+    What is built is a few times what the file holds, and a few objects for each of a limited
+    number of instructions. Dictionary keys are strings and small whole numbers, because hashing a
+    tuple of tuples can take forever.
+
+    Args:
+        file_size: of the pickle, in bytes.
     """
 
     @property
@@ -63,7 +91,8 @@ class Playback:
         """(module, name) -> its replacement here; no other name is allowed."""
         return _GLOBALS
 
-    def __init__(self) -> None:
+    def __init__(self, file_size: int) -> None:
+        self.budget = Budget(file_size)
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -110,7 +139,9 @@ class Playback:
 
     def call(self) -> None:
         maker, arguments = self.pop(2)
-        self.stack.append(of_type(maker, Maker).make(*of_type(arguments, tuple)))
+        made = of_type(maker, Maker).make(*of_type(arguments, tuple))
+        self.budget.spend(_size(made))
+        self.stack.append(made)
 
     def build(self) -> None:
         """Complete an array or a number type with its content."""
@@ -121,6 +152,7 @@ class Playback:
             _, shape, number_type, by_columns, raw = state
             dtype, raw = of_type(number_type, _NumberType).dtype, _bytes(raw)
             _check_size(raw, dtype, shape)
+            self.budget.spend(len(raw))
             of_type(target, np.ndarray).__setstate__((1, shape, dtype, bool(by_columns), raw))
 
 
@@ -142,7 +174,7 @@ class _NumberType:
     def dtype(self) -> np.dtype:
         code = f"{self.byte_order}{self.code}"
         if not re.fullmatch(r"[<>=|](b1|[iu][1248]|f[248])", code):
-            raise RefusalError(f"expected named arrays of numbers, got some of type {code}")
+            raise RefusalError(f"expected named arrays of numbers, got some of type {code:.20}")
         return np.dtype(code)
 
 
@@ -168,11 +200,13 @@ def _check_size(raw: bytes, number_type: np.dtype, shape: Any) -> None:
 
 
 def plain_dict(pairs: Iterable[tuple[Any, Any]] = ()) -> dict[Any, Any]:
-    """Build a dictionary of pairs; refuse keys that are neither strings nor whole numbers."""
+    """Build a dictionary of pairs; refuse keys that are neither strings nor small whole numbers."""
     content = {}
     for key, value in pairs:
         if type(key) not in (str, int):
             raise RefusalError(f"a dictionary has a {type(key).__name__} for a key")
+        if type(key) is int and abs(key) >= _MAX_KEY:
+            raise RefusalError(f"a dictionary has a number of {key.bit_length()} bits for a key")
         content[key] = value
     return content
 
@@ -182,6 +216,13 @@ def of_type(item: Any, *expected: type) -> Any:
     if type(item) not in expected:
         raise RefusalError(f"expected {expected[0].__name__}, got {type(item).__name__}")
     return item
+
+
+def _size(made: Any) -> int:
+    """Return the bytes that something takes whose size a file can choose."""
+    if isinstance(made, dict):
+        return _BYTES_OF_A_PAIR * len(made)
+    return made.nbytes if isinstance(made, np.ndarray) else len(made) if type(made) is bytes else 0
 
 
 def _bytes(raw: Any) -> bytes:
@@ -198,9 +239,9 @@ def _scalar(number_type: Any, raw: Any) -> np.generic:
 
 
 def _array_of_buffer(raw: Any, number_type: Any, shape: Any, order: str) -> np.ndarray:
-    dtype = of_type(number_type, _NumberType).dtype
-    _check_size(_bytes(raw), dtype, shape)
-    return np.frombuffer(_bytes(raw), dtype).reshape(shape, order=order)
+    dtype, raw = of_type(number_type, _NumberType).dtype, _bytes(raw)
+    _check_size(raw, dtype, shape)
+    return np.frombuffer(raw, dtype).reshape(shape, order=order)
 
 
 def _tensor(pair: tuple[str, np.ndarray]) -> np.ndarray:
@@ -216,7 +257,7 @@ _GLOBALS = {
     ("_codecs", "encode"): Maker(lambda text, *_: _bytes(text)),
     ("builtins", "tuple"): Maker(_tensor),
     ("__builtin__", "tuple"): Maker(_tensor),
-    ("__builtin__", "bytes"): Maker(bytes),  # how protocol 2 writes b""
+    ("__builtin__", "bytes"): Maker(lambda: b""),  # how protocol 2 writes it
 }
 for _core in ("numpy.core", "numpy._core"):
     _GLOBALS[f"{_core}.multiarray", "_reconstruct"] = Maker(_empty_array)
@@ -270,8 +311,8 @@ def _couples(items: list[Any]) -> Iterable[tuple[Any, Any]]:
     return zip(items[::2], items[1::2], strict=True)
 
 
-def _check_plain(content: Any) -> None:
-    """Refuse content that is not plain data or that contains itself."""
+def _check_plain(content: Any, budget: Budget) -> None:
+    """Refuse content that is not plain data, contains itself, or names one array very often."""
     branches = [iter((content,))]
     for _ in range(2 * MAX_STEPS):
         if not branches:
@@ -283,6 +324,8 @@ def _check_plain(content: Any) -> None:
             branches.append(iter(item.values() if isinstance(item, dict) else item))
         elif not isinstance(item, _PLAIN):
             raise RefusalError(f"it holds a {type(item).__name__}")
+        elif isinstance(item, np.ndarray):
+            budget.spend(item.nbytes)
         if len(branches) > MAX_LEVELS:
             break
     raise RefusalError("it holds itself, or is nested too deeply")

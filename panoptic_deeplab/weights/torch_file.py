@@ -23,6 +23,7 @@ from panoptic_deeplab.errors import DataError, reason_of
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.weights.plain_pickle import (
     MAX_AXES,
+    Budget,
     Maker,
     Playback,
     RefusalError,
@@ -90,20 +91,23 @@ class TorchFile:
         self.path = path
         _refuse_old_formats(path, file)
         self.size = os.fstat(file.fileno()).st_size
+        self.budget = Budget(self.size)
         with self._describing_errors():
             self.archive = zipfile.ZipFile(file)
             self.folder = self._folder()
             pickled = self._read("data.pkl", _MAX_BYTES_OF_OBJECTS)
-            self.content = _TorchPlayback().run(io.BytesIO(pickled))
+            self.content = _TorchPlayback(len(pickled)).run(io.BytesIO(pickled))
 
     def array(self, tensor: StoredTensor) -> np.ndarray:
         """Read the numbers of a tensor, bfloat16 as float32.
 
         Raises:
-            DataError: the file holds another number of bytes than it claims.
+            DataError: the file holds another number of bytes than it claims, or has been read
+                several times over.
         """
         with self._describing_errors():
             expected = tensor.length * tensor.numbers.dtype.itemsize
+            self.budget.spend(expected)
             raw = self._read(f"data/{tensor.key}", expected)
             if len(raw) != expected:
                 raise RefusalError(f"storage {tensor.key} claims {expected} bytes, has {len(raw)}")
@@ -114,7 +118,7 @@ class TorchFile:
         view = np.lib.stride_tricks.as_strided(
             storage[tensor.offset :], tensor.shape, strides, writeable=False
         )
-        return np.ascontiguousarray(view).reshape(tensor.shape)
+        return np.array(view, order="C")  # a copy, which does not keep the storage in memory
 
     def _folder(self) -> str:
         """Return the name of the archive's only folder."""
@@ -211,7 +215,7 @@ class _TorchPlayback(Playback):
     def fetch(self, reference: Any) -> StoredTensor:
         """Return the storage that ('storage', type, key, device, length) names."""
         kind, numbers, key, _, length = of_type(reference, tuple)
-        if kind != "storage" or of_type(length, int) < 0:
+        if of_type(kind, str) != "storage" or of_type(length, int) < 0:
             raise RefusalError(f"it refers to a {kind!r:.40}")
         return StoredTensor(
             of_type(key, str), of_type(numbers, NumberType), length, 0, (length,), (1,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,8 @@ HOSTILE = {
     "a list in itself": (b"]\x94h\0a", "holds itself"),
     "a dictionary in itself": (b"}\x94" + text("a") + b"h\0s", "holds itself"),
     "a hundred thousand levels": (b"]" * 100_000 + b"a" * 99_999, "nested too deeply"),
+    "a long number as a key": (b"}\x8a\x09" + b"\1" * 9 + b"Ns", "a number of 65 bits for a key"),
+    "a long number type": (array(b"K\1\x85", bytes(4), "f" * 10_000), "some of type <f"),
     "a tuple as a key": (b"})" + b"\x85" * 100_000 + b"Ns", "has a tuple for a key"),
     "a million instructions": (b"N0" * 600_000, "the instruction POP"),
     "two million instructions": (b"](" + b"N" * 2_000_000 + b"e", "more than 1000000 steps"),
@@ -120,6 +123,81 @@ def test_hostile_files_are_refused_in_one_line(tmp_path: Path, kind: str) -> Non
         read_pickle(tmp_path / "w.pdparams")
     assert str(failure.value).isprintable()
     assert len(str(failure.value)) < 500
+
+
+MEGABYTE = b"\x8e" + struct.pack("<Q", 1 << 20) + bytes(1 << 20)
+LATIN = b"X" + struct.pack("<I", 1 << 20) + bytes(1 << 20)
+
+
+def numbered(value: bytes) -> bytes:
+    """A dictionary of a thousand names, each of which gets the value anew."""
+    return b"}(" + b"".join(text(f"w{i}") + value for i in range(1000)) + b"u"
+
+
+def number_type(code: str, order: str) -> bytes:
+    return named("numpy", "dtype") + text(code) + b"\x85R(N" + text(order) + b"tb"
+
+
+def array_of_memo() -> bytes:
+    """An array of the megabyte of bytes in place 0, the number type in place 1."""
+    empty = named("numpy.core.multiarray", "_reconstruct") + b")R"
+    return empty + b"(K\1" + b"J" + struct.pack("<i", 1 << 18) + b"\x85" + b"h\1\x89h\0tb"
+
+
+def memo(*values: bytes) -> bytes:
+    """Put values into the memo's places 0, 1, ...; a list of them stays on the stack."""
+    return b"(" + b"".join(value + b"\x94" for value in values) + b"l"
+
+
+PAIRS = b"(" + b"".join(text(f"{i}") + b"N\x86" for i in range(20_000)) + b"l"
+MANY_NAMES = dict.fromkeys(map(str, range(1000)), np.zeros(1 << 18, np.float32))
+BOMBS = {
+    "one array under many names": pickle.dumps(MANY_NAMES)[2:-1],
+    "copies of bytes with another byte order": memo(MEGABYTE, number_type("f4", ">"))
+    + numbered(array_of_memo()),
+    "copies of a bytearray": memo(b"\x96" + MEGABYTE[1:], number_type("f4", "<"))
+    + numbered(array_of_memo()),
+    "copies of a text": memo(LATIN, number_type("f4", "<")) + numbered(array_of_memo()),
+    "encoded texts": memo(LATIN) + numbered(named("_codecs", "encode") + b"h\0\x85R"),
+    "buffers": memo(b"\x96" + MEGABYTE[1:], number_type("f4", "<"))
+    + numbered(
+        named("numpy.core.numeric", "_frombuffer")
+        + b"(h\0h\1J"
+        + struct.pack("<i", 1 << 18)
+        + b"\x85"
+        + text("C")
+        + b"tR"
+    ),
+    "dictionaries of one list": memo(PAIRS)
+    + numbered(named("collections", "OrderedDict") + b"h\0\x85R"),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_file_becomes_a_few_times_its_size(tmp_path: Path, kind: str) -> None:
+    content = pickled(BOMBS[kind])
+    (tmp_path / "w.pdparams").write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(DataError, match="would become more than 4 times as many"):
+        read_weights(tmp_path / "w.pdparams")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * len(content) + (8 << 20)
+
+
+BYTES_MADE = {
+    "of a number": b"J" + struct.pack("<i", 1 << 30) + b"\x85R",
+    "of a text and a codec": text("a") + text("utf-16") + b"\x86R",
+    "of a list": b"]\x85R",
+}
+
+
+@pytest.mark.parametrize("kind", BYTES_MADE)
+def test_bytes_makes_nothing_but_an_empty_one(tmp_path: Path, kind: str) -> None:
+    content = pickled(b"}" + text("a") + named("__builtin__", "bytes") + BYTES_MADE[kind] + b"s")
+    (tmp_path / "w.pdparams").write_bytes(content)
+    with pytest.raises(DataError, match="not weights that Paddle saved, or damaged"):
+        read_pickle(tmp_path / "w.pdparams")
 
 
 def test_the_instructions_of_the_tests_above_build_an_array(tmp_path: Path) -> None:
