@@ -70,11 +70,16 @@ def raise_or_collect(error: DataError) -> None:
     errors.append(error)
 
 
-def collect(error: DataError) -> None:
-    """Add a fault that training ignores to the list of `collecting_errors`, if there is one."""
+def collect(error: DataError) -> bool:
+    """Add a fault that training ignores to the list of `collecting_errors`, if there is one.
+
+    Returns:
+        Whether there is one.
+    """
     errors = _collected.get()
     if errors is not None:
         errors.append(error)
+    return errors is not None
 
 
 @contextmanager

@@ -45,6 +45,11 @@ KINDS = {
     "duplicate image": Kind(ERROR, "keep one entry and one image for each image id"),
     "annotation without picture": Kind(ERROR, "put the image there, or take the entry out"),
     "size mismatch": Kind(ERROR, "scale the annotation (nearest neighbor) to the image's size"),
+    "annotated as stored": Kind(
+        ERROR,
+        "if the annotation fits the pixels as stored, remove the tag from the image (exiftool "
+        "-Orientation= FILE); do not scale the annotation",
+    ),
     "duplicate segment": Kind(ERROR, "give each segment of an image an id of its own"),
     "id not in JSON": Kind(
         ERROR, f"PNG and JSON are from different runs; write both again: {_PREPARE}"
@@ -58,6 +63,11 @@ KINDS = {
         "annotated area",
     ),
     "shared picture": Kind(ERROR, "take the image out of one split; a score on it says nothing"),
+    "EXIF orientation": Kind(
+        WARNING,
+        "look at the sample that --save_dir draws: if the annotation lies wrong on the upright "
+        "image, it was drawn on the stored one; then remove the tag (exiftool -Orientation= FILE)",
+    ),
     "wrong box": Kind(WARNING, "write the box counted (x, y, width, height); other tools go by it"),
     "overlap": Kind(WARNING, "cut the masks if the order is wrong; later ones are painted on top"),
     "empty mask": Kind(WARNING, "take the label out or draw it larger; it is skipped"),

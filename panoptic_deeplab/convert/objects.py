@@ -16,7 +16,7 @@ from panoptic_deeplab.errors import DataError, UsageError, error_context, neares
 from panoptic_deeplab.file_names import inside, relative_name
 from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.coco_instances import InstancesImage, instance_mask, read_instances
-from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, decoded, read_label_map
+from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, image_size, read_label_map
 from panoptic_deeplab.formats.labelme import Shape, read_labelme, shape_mask
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Segment
 
@@ -166,7 +166,7 @@ def _read_labelme(
 ) -> PanopticMap:
     path, image_path = image.content
     annotation = read_labelme(path)
-    size = annotation.size or _size_of_image(image_path)
+    size = annotation.size or image_size(image_path)
     with error_context(path):
         pieces = pieces_of(
             _piece(number, shape, size, info, ignore_unknown)
@@ -174,11 +174,6 @@ def _read_labelme(
         )
     painted = paint(np.zeros(size, np.int32), pieces, ORDERS[overlap])
     return stuff_joined(painted, info)
-
-
-def _size_of_image(image_path: Path) -> tuple[int, int]:
-    with decoded(image_path) as image:
-        return image.height, image.width
 
 
 def _piece(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,17 @@ from panoptic_deeplab.errors import DataError, collect, raise_or_collect
 from panoptic_deeplab.file_names import composed
 from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.coco import read_panoptic_map
-from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, read_image
+from panoptic_deeplab.formats.images import (
+    IMAGE_SUFFIXES,
+    TURNS,
+    OrientedImage,
+    read_oriented_image,
+    turned_size,
+)
+from panoptic_deeplab.notices import warn_once
 from panoptic_deeplab.structures import DatasetInfo, Frame, PanopticMap, Sample, Segment
+
+_log = logging.getLogger(__name__)
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 
@@ -83,7 +93,7 @@ class PanopticDataset:
             DataError: a file is missing or broken, or image and annotation do not fit.
         """
         record = self.records[index]
-        image = self.read_image(record)
+        image, orientation = self.read_image(record)
         sample = {
             "image": image,
             "frame": Frame.whole(*image.shape[:2]),
@@ -91,14 +101,7 @@ class PanopticDataset:
         }
         if record.label_path is not None:
             truth = self.truth(index)
-            if truth.ids.shape != image.shape[:2]:
-                raise_or_collect(
-                    DataError(
-                        f"{record.label_path}: the annotation is {_size(truth.ids)} pixels, its "
-                        f"image {record.image_path} {_size(image)}",
-                        kind="size mismatch",
-                    )
-                )
+            _check_fit(record, truth.ids.shape, image.shape[:2], orientation)
             sample |= {"panoptic": truth.ids, "segments": truth.segments}
         return sample
 
@@ -116,9 +119,9 @@ class PanopticDataset:
             )
         return self.read_truth(record)
 
-    def read_image(self, record: Record) -> np.ndarray:
-        """Read the image, [H, W, 3] uint8 RGB; overridden where it is not used as it is."""
-        return read_image(record.image_path)
+    def read_image(self, record: Record) -> OrientedImage:
+        """Read the image; overridden where it is not used as it is."""
+        return read_oriented_image(record.image_path)
 
     def read_truth(self, record: Record) -> PanopticMap:
         """Read the annotation of a record that has one, here in COCO panoptic format."""
@@ -217,5 +220,41 @@ def existing_folder(path: Path, hint: str) -> Path:
     return path
 
 
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[1]} x {array.shape[0]}"
+def _check_fit(
+    record: Record, annotated: tuple[int, int], shown: tuple[int, int], orientation: int
+) -> None:
+    """Refuse an annotation of another size than its upright image.
+
+    An EXIF orientation by which the sizes do not tell whether the annotation was drawn on the
+    stored or on the upright image is a warning: the two are of one size, as they are where an image
+    is turned by 180 degrees.
+    """
+    turned = orientation != 1
+    stored = turned_size(shown, orientation)
+    tag = f"EXIF orientation {orientation} ({TURNS[orientation].name})"
+    place = {"file": record.label_path, "image_id": record.image_id}
+    if turned and annotated == stored != shown:
+        problem = (
+            f"{record.label_path}: the annotation is {_size(annotated)} pixels, as its image "
+            f"{record.image_path} is stored, but by its {tag} the image is {_size(shown)}; if the "
+            "annotation fits the stored pixels, remove the tag (exiftool -Orientation= FILE)"
+        )
+        raise_or_collect(DataError(problem, kind="annotated as stored", **place))
+    elif annotated != shown:
+        problem = (
+            f"{record.label_path}: the annotation is {_size(annotated)} pixels, its image "
+            f"{record.image_path} {_size(shown)}"
+        )
+        raise_or_collect(DataError(problem, kind="size mismatch"))
+    elif turned and stored == shown:
+        problem = (
+            f"{record.image_path}: is turned by its {tag}, and the sizes do not tell whether "
+            f"{record.label_path} was drawn on the upright image, as it must be"
+        )
+        if not collect(DataError(problem, kind="EXIF orientation", **place)):
+            advice = "if it was not, remove the tag (exiftool -Orientation= FILE); given once"
+            warn_once(_log, "EXIF orientation", "%s; %s", problem, advice)
+
+
+def _size(shape: tuple[int, int]) -> str:
+    return f"{shape[1]} x {shape[0]}"

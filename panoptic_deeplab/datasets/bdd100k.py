@@ -80,7 +80,7 @@ class Bdd100kPanoptic(PanopticDataset):
         """Read the annotation from the bitmask, or paint it from the labels of the JSON."""
         if record.image_id not in self._labels:
             return read_annotation(record.label_path)
-        size = self.read_image(record).shape[:2]
+        size = self.read_image(record).pixels.shape[:2]
         try:
             return painted_annotation(self._labels[record.image_id], size)
         except DataError as error:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from panoptic_deeplab.datasets.base import (
     PanopticDataset,
@@ -19,7 +18,7 @@ from panoptic_deeplab.datasets.base import (
 )
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.formats.annotations import measured
-from panoptic_deeplab.formats.images import read_image
+from panoptic_deeplab.formats.images import OrientedImage
 from panoptic_deeplab.formats.kitti import IMAGE_SIZE, KITTI, read_annotation
 from panoptic_deeplab.registry import DATASETS
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap
@@ -75,10 +74,12 @@ class KittiPanoptic(PanopticDataset):
         """Cityscapes' 19 evaluated classes."""
         return KITTI
 
-    def read_image(self, record: Record) -> np.ndarray:
+    def read_image(self, record: Record) -> OrientedImage:
         """Read the image, resized to `size` bilinearly."""
-        image = read_image(record.image_path)
-        return image if self.size is None else cv2.resize(image, self.size)
+        image = super().read_image(record)
+        if self.size is None:
+            return image
+        return image._replace(pixels=cv2.resize(image.pixels, self.size))
 
     def read_truth(self, record: Record) -> PanopticMap:
         """Read the annotation, resized to `size` by nearest neighbor."""

@@ -208,7 +208,8 @@ def evaluate_predictions(
             height, width = prediction.ids.shape
             raise DataError(
                 f"image {record.image_id}: the prediction is {height}x{width} but the annotation "
-                f"is {truth.ids.shape[0]}x{truth.ids.shape[1]}; predict in the original size"
+                f"is {truth.ids.shape[0]}x{truth.ids.shape[1]}; predict in the original size "
+                "(panoptic-deeplab check tells if the image's EXIF orientation is the cause)"
             )
         return prediction, truth
 

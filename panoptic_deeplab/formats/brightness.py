@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from panoptic_deeplab.notices import warn_once
+
 _log = logging.getLogger(__name__)
 
 _DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits of a camera's or a program's values
@@ -20,7 +22,6 @@ _USUAL = 16
 _COLOR_BANDS = {"RGB": 3, "RGBA": 3, "RGBX": 3, "LA": 1}
 _NARROW_BYTE = 1 << 6  # the highest upper byte, perhaps rounded, of values of 14 bits
 _MARKS = (";16", "65535")  # of 16 bits in Pillow's arguments of a decoder: raw mode, or maximum
-_told_depths: set[int] = set()
 
 
 def to_eight_bits(values: np.ndarray, name: str) -> np.ndarray:
@@ -32,9 +33,10 @@ def to_eight_bits(values: np.ndarray, name: str) -> np.ndarray:
     """
     highest = int(values.max())
     depth = next(bits for bits in _DEPTHS if highest < 1 << bits)
-    if highest > 0 and depth < _USUAL and depth not in _told_depths:
-        _told_depths.add(depth)
-        _log.warning(
+    if highest > 0 and depth < _USUAL:
+        warn_once(
+            _log,
+            ("depth", depth),
             "%s: its values go up to %d, so they are taken as %d bits and scaled to the full "
             "range of brightness; other such images are not mentioned",
             name,

@@ -41,23 +41,24 @@ class OrientedImage(NamedTuple):
     orientation: int
 
 
-class _Turn(NamedTuple):
+class Turn(NamedTuple):
     """How a stored image becomes upright: transposed first, then flipped along y and x."""
 
+    name: str
     transpose: bool
     flip_y: bool
     flip_x: bool
 
 
-_TURNS = {
-    1: _Turn(False, False, False),
-    2: _Turn(False, False, True),
-    3: _Turn(False, True, True),
-    4: _Turn(False, True, False),
-    5: _Turn(True, False, False),
-    6: _Turn(True, False, True),
-    7: _Turn(True, True, True),
-    8: _Turn(True, True, False),
+TURNS = {
+    1: Turn("upright", False, False, False),
+    2: Turn("mirrored", False, False, True),
+    3: Turn("180 degrees", False, True, True),
+    4: Turn("upside down and mirrored", False, True, False),
+    5: Turn("90 degrees clockwise and mirrored", True, False, False),
+    6: Turn("90 degrees clockwise", True, False, True),
+    7: Turn("90 degrees counterclockwise and mirrored", True, True, True),
+    8: Turn("90 degrees counterclockwise", True, True, False),
 }
 """By EXIF orientation."""
 
@@ -106,7 +107,17 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
 def turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     """Return the (height, width) that an image of that size has when it is turned."""
-    return size[::-1] if _TURNS[orientation].transpose else size
+    return size[::-1] if TURNS[orientation].transpose else size
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Read the (height, width) of an image as `read_image` gives it.
+
+    Raises:
+        DataError: the file is missing or not a readable image.
+    """
+    with decoded(path) as image:
+        return turned_size((image.height, image.width), orientation_of(image))
 
 
 def read_ids(path: str | Path) -> np.ndarray:
@@ -232,7 +243,7 @@ def _colors_of(values: np.ndarray, name: str) -> np.ndarray:
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Turn stored pixels [H, W, 3] as their EXIF orientation says."""
-    turn = _TURNS[orientation]
+    turn = TURNS[orientation]
     if turn.transpose:
         pixels = pixels.swapaxes(0, 1)
     return np.ascontiguousarray(pixels[:: -1 if turn.flip_y else 1, :: -1 if turn.flip_x else 1])

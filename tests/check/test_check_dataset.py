@@ -130,6 +130,17 @@ def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
 
 
+def turned(orientation: int, size: tuple[int, int]) -> Callable[[Path], None]:
+    """A change of image 1: stored with a size (width, height) and an EXIF orientation."""
+
+    def change(root: Path) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.new("RGB", size).save(image_of(root, "1"), exif=exif)
+
+    return change
+
+
 def without_car(root: Path) -> None:
     """The car of the validation image becomes road."""
     write_ids(label_of(root, "3"), np.where(IDS == CAR, ROAD, IDS))
@@ -213,6 +224,18 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
         "size mismatch",
         {"file": LABEL_1, "image_id": "1"},
         "the annotation is 6 x 4 pixels, its image",
+    ),
+    "an annotation of the stored pixels": (
+        turned(6, (6, 4)),
+        "annotated as stored",
+        {"file": LABEL_1, "image_id": "1"},
+        "by its EXIF orientation 6 (90 degrees clockwise) the image is 4 x 6; if the annotation",
+    ),
+    "an image upside down": (
+        turned(3, (6, 4)),
+        "EXIF orientation",
+        {"file": LABEL_1, "image_id": "1"},
+        "is turned by its EXIF orientation 3 (180 degrees), and the sizes do not tell",
     ),
     "no image": (
         lambda root: image_of(root, "1").unlink(),

