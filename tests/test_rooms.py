@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "structures": {"errors"},
     "environment": {"errors"},
     "process": set(),
+    "device": set(),
     "parallel": {"progress"},
     "batching": set(),
     "progress": set(),
@@ -47,8 +48,8 @@ MAY_IMPORT = {
     "normalization": {"errors"},
     "preprocess": {"normalization", "structures"},
     "resample": set(),
-    "models": {"errors", "registry", "resample"},
-    "losses": {"errors", "registry", "resample"},
+    "models": {"device", "errors", "registry", "resample"},
+    "losses": {"device", "errors", "registry", "resample"},
     "fusion": {"errors", "structures"},
     "grouping_settings": {"errors"},
     "deployment": {"errors", "files", "grouping_settings", "normalization", "structures"},
@@ -112,6 +113,7 @@ MAY_IMPORT = {
     },
     "engine": {
         "batching",
+        "device",
         "environment",
         "errors",
         "evaluation.report",  # the shape of results, no measure

@@ -10,6 +10,7 @@ from typing import Any
 import paddle
 from paddle import nn
 
+from panoptic_deeplab.device import on_gpu
 from panoptic_deeplab.errors import UsageError
 
 _log = logging.getLogger(__name__)
@@ -46,10 +47,9 @@ class Precision:
     """
 
     def __init__(self, name: str = "fp32", level: str = "O1") -> None:
-        on_cpu = paddle.device.get_device() == "cpu"
-        if on_cpu and name == "fp16":
+        if not on_gpu() and name == "fp16":
             raise UsageError("--precision fp16 needs a GPU; on a CPU use --precision bf16 or fp32")
-        if on_cpu and name == "bf16":
+        if not on_gpu() and name == "bf16":
             _log.warning("Paddle has no bf16 kernels for this CPU: it computes in fp32")
             name = "fp32"
         self.name = name

@@ -11,6 +11,7 @@ import paddle
 from paddle import nn
 
 from panoptic_deeplab.batching import map_by_shape
+from panoptic_deeplab.device import on_gpu
 from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.preprocess import Preprocess, valid_boxes
@@ -64,8 +65,7 @@ class Predictor:
         self.info = info
         self.augmentation = augmentation
         self.precision = precision or Precision()
-        on_gpu = paddle.device.get_device() != "cpu"
-        self.watch = Stopwatch(paddle.device.synchronize) if on_gpu else Stopwatch()
+        self.watch = Stopwatch(paddle.device.synchronize) if on_gpu() else Stopwatch()
         model.eval()
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:

@@ -17,6 +17,7 @@ import paddle
 from paddle import nn
 from paddle.optimizer.lr import LRScheduler
 
+from panoptic_deeplab.device import on_gpu
 from panoptic_deeplab.engine import checkpoint, distributed
 from panoptic_deeplab.engine.averaging import WeightAverage
 from panoptic_deeplab.engine.checkpoint import Position, TrainingState
@@ -92,7 +93,7 @@ class Trainer:
         watch: Stopwatch | None = None,
     ) -> None:
         precision = precision or Precision()
-        if distributed.world_size() > 1 and paddle.device.get_device() != "cpu":
+        if distributed.world_size() > 1 and on_gpu():
             synchronize_batch_norms(model)  # no such kernel on a CPU
         model, optimizer = precision.prepare(model, optimizer)
         average = None if ema_decay is None else WeightAverage(model, optimizer, ema_decay)

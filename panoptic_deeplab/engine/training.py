@@ -11,6 +11,7 @@ from typing import Any
 
 import paddle
 
+from panoptic_deeplab.device import on_gpu
 from panoptic_deeplab.engine import checkpoint, distributed
 from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.engine.precision import Precision
@@ -110,7 +111,7 @@ def _load_first_weights(config: Any, plan: TrainingPlan, folder: str | Path | No
 
 def _watch(plan: TrainingPlan) -> Stopwatch:
     """Return a stopwatch, which waits for the GPU if a profile is wanted."""
-    wait = plan.profile and paddle.device.get_device() != "cpu"
+    wait = plan.profile and on_gpu()
     return Stopwatch(paddle.device.synchronize) if wait else Stopwatch()
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import paddle
 import paddle.distributed as dist
 
+from panoptic_deeplab.device import on_gpu
+
 
 def weighted_mean(errors: paddle.Tensor, weights: paddle.Tensor) -> paddle.Tensor:
     """Mean of `errors` under `weights` of the same shape; 0 where all weights are 0."""
@@ -32,42 +34,78 @@ def hardest_mean_of(
     backward pass holds only them.
 
     Args:
-        losses_at: indices [K] int64 in 0..count-1 -> their losses [K].
+        losses_at: indices [K] int64 in 0..count-1 -> their losses [K], not negative.
         count: number of losses on this process.
         fraction: fraction of the losses that are kept, 0..1.
         rounded: rounds the number of kept losses.
     """
-    kept = _kept(count, fraction, rounded)
-    with paddle.no_grad():
-        pieces = [
-            losses_at(paddle.arange(start, min(start + LOSSES_AT_ONCE, count)))
-            for start in range(0, count, LOSSES_AT_ONCE)
-        ]
-        hardest = paddle.concat(pieces).topk(min(kept, count), sorted=False)[1]
-    return _mean_of_largest(losses_at(hardest), kept)
+    ranks = dist.get_world_size()
+    kept = max(rounded(fraction * count * ranks), 1)
+    hardest, weights = _hardest(_all_losses(losses_at, count), kept)
+    return (losses_at(hardest) * weights).sum() * ranks / kept
+
+
+@paddle.no_grad()
+def _all_losses(losses_at: Callable[[paddle.Tensor], paddle.Tensor], count: int) -> paddle.Tensor:
+    at_once = LOSSES_AT_ONCE_ON_GPU if on_gpu() else LOSSES_AT_ONCE
+    starts = range(0, count, at_once)
+    return paddle.concat([losses_at(paddle.arange(i, min(i + at_once, count))) for i in starts])
 
 
 LOSSES_AT_ONCE = 1 << 17
 """Losses in a piece: their logits take little memory, 10 MB with 20 classes."""
 
-
-def _kept(count: int, fraction: float, rounded: Callable[[float], int]) -> int:
-    """Return the number of losses that are kept over all processes."""
-    return max(rounded(fraction * count * dist.get_world_size()), 1)
+LOSSES_AT_ONCE_ON_GPU = 1 << 19
+"""Enough to fill a GPU; a batch of eight crops of 1025x513 makes nine pieces."""
 
 
-def _mean_of_largest(losses: paddle.Tensor, kept: int) -> paddle.Tensor:
-    """Mean of the largest `kept` losses of all processes; ties at the threshold count in part."""
-    ranks = dist.get_world_size()
-    if ranks == 1:
-        return losses.topk(kept, sorted=False)[0].mean()
-    candidates = _gather(losses.detach().topk(min(kept, losses.shape[0]))[0])
-    threshold = candidates.topk(kept)[0][-1]
-    wanted = kept - (candidates > threshold).astype("float32").sum()
-    tied = (losses == threshold).astype("float32")
-    fraction = wanted / (_mean_over_ranks(tied.sum()) * ranks)
-    weights = (losses > threshold).astype("float32") + tied * fraction
-    return (losses * weights).sum() * ranks / kept
+@paddle.no_grad()
+def _hardest(losses: paddle.Tensor, kept: int) -> tuple[paddle.Tensor, paddle.Tensor]:
+    """Find the largest `kept` losses of all processes.
+
+    Only numbers of losses travel between the processes, and only the indices wait for the device.
+    (Paddle's top-k runs in one block of threads on a GPU where a tensor is long and has one axis.)
+
+    Args:
+        losses: [L], not negative.
+        kept: at most all losses of all processes.
+
+    Returns:
+        indices [K] int64 of those on this process, and their weights [K]: 1, and less for losses
+        equal to the smallest kept one, which share what the larger ones leave. Where all are on
+        other processes it is index 0 with the weight 0.
+    """
+    # As whole numbers, the bits of floats that are not negative have the order of the floats.
+    bits = paddle.where(losses.isnan(), float("inf"), losses).abs().view("int32")
+    threshold = _kth_largest(bits, kept)
+    is_above, is_tie = bits > threshold, bits == threshold
+    wanted = kept - _sum_over_ranks(is_above)
+    is_tie &= is_tie.astype("int32").cumsum(dtype="int32") <= wanted
+    fraction = wanted.astype("float32") / _sum_over_ranks(is_tie).astype("float32")
+    hardest = paddle.nonzero(is_above | is_tie).flatten()
+    if not len(hardest):
+        return paddle.zeros([1], "int64"), paddle.zeros([1])
+    return hardest, paddle.where(is_above.gather(hardest), 1.0, fraction)
+
+
+def _kth_largest(values: paddle.Tensor, k: int) -> paddle.Tensor:
+    """[1] int32: the k-th largest of the values [L] int32, not negative, of all processes.
+
+    Bit by bit from the highest: a bit is set if so many values are at least as large.
+    """
+    found = paddle.zeros([1], "int32")
+    for bit in range(30, -1, -1):
+        candidate = found + (1 << bit)
+        found = paddle.where(_sum_over_ranks(values >= candidate) >= k, candidate, found)
+    return found
+
+
+def _sum_over_ranks(flags: paddle.Tensor) -> paddle.Tensor:
+    """[1] int32: how many of the flags [L] bool of all processes are true."""
+    number = flags.sum(dtype="int32").reshape([1])
+    if dist.get_world_size() > 1:
+        dist.all_reduce(number)
+    return number
 
 
 def _mean_over_ranks(value: paddle.Tensor) -> paddle.Tensor:
@@ -76,9 +114,3 @@ def _mean_over_ranks(value: paddle.Tensor) -> paddle.Tensor:
     value = value.detach()
     dist.all_reduce(value)
     return value / dist.get_world_size()
-
-
-def _gather(values: paddle.Tensor) -> paddle.Tensor:
-    parts: list[paddle.Tensor] = []
-    dist.all_gather(parts, values)
-    return paddle.concat(parts)

@@ -12,6 +12,7 @@ from paddle import nn
 from paddle.base.framework import _dygraph_tracer
 
 from panoptic_deeplab.engine import checkpoint
+from panoptic_deeplab.engine import precision as precisions
 from panoptic_deeplab.engine.averaging import WeightAverage
 from panoptic_deeplab.engine.checkpoint import Position, TrainingState
 from panoptic_deeplab.engine.precision import PRECISIONS, Precision, single_precision_weights
@@ -118,7 +119,7 @@ def test_the_first_offset_gradients_are_no_subnormal_numbers(
     def scaler(enable: bool, init_loss_scaling: float) -> None:
         scales.append(init_loss_scaling)
 
-    monkeypatch.setattr(paddle.device, "get_device", lambda: "gpu:0")
+    monkeypatch.setattr(precisions, "on_gpu", lambda: True)
     monkeypatch.setattr(paddle.amp, "GradScaler", scaler)
     Precision("fp16")
     gradient = 0.001 * 4 * 16 / (2 * 8 * 1025 * 513)
