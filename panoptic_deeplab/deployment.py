@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from panoptic_deeplab.errors import DataError, UsageError
-from panoptic_deeplab.files import open_file
+from panoptic_deeplab.errors import DataError, UsageError, reason_of
 from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.normalization import Normalization
 from panoptic_deeplab.structures import DatasetInfo
+from panoptic_deeplab.yaml_files import read_yaml
 
 FILE = "deploy.yaml"
 MODEL = "model.onnx"
@@ -29,7 +29,6 @@ PANOPTIC_OUTPUTS = (
     "segment_count",
     "semantic_map",
 )
-_MAX_BYTES = 1 << 22  # of a description
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, UsageError)
 
 
@@ -91,7 +90,7 @@ class Deployment:
         """
         try:
             if content["format"] != FORMAT:
-                raise ValueError(f"format {content['format']!r} is not {FORMAT}")
+                raise ValueError(f"format {content['format']!r:.40} is not {FORMAT}")
             padding, normalization = content["padding"], content["normalization"]
             deployment = cls(
                 bool(content["with_postprocess"]),
@@ -107,7 +106,7 @@ class Deployment:
         except _MALFORMED as error:
             raise DataError(
                 f"{source}: expected the description of an exported model, as "
-                f"panoptic-deeplab export writes it; got {type(error).__name__}: {error}"
+                f"panoptic-deeplab export writes it; got {type(error).__name__}: {reason_of(error)}"
             ) from error
 
     def to_yaml(self) -> str:
@@ -127,13 +126,7 @@ def read_deployment(folder: str | Path) -> Deployment:
             f"{path}: is missing; the ONNX file beside it has no copy inside. Copy it along, or "
             "export again with panoptic-deeplab export"
         )
-    with open_file(path) as file:
-        text = file.read(_MAX_BYTES)
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise DataError(f"{path}: not valid YAML ({error})") from error
-    return Deployment.from_dict(content, str(path))
+    return Deployment.from_dict(read_yaml(path), str(path))
 
 
 _IMAGES = {

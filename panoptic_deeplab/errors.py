@@ -13,6 +13,9 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+_MAX_CHARACTERS = 20_000
+"""Of a message, whatever a file holds that it repeats."""
+
 
 class UserError(Exception):
     """A mistake the user can fix; the message says what was expected, what came, and a hint."""
@@ -20,7 +23,7 @@ class UserError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return one_line(super().__str__())
+        return one_line(super().__str__()[:_MAX_CHARACTERS])
 
 
 class UsageError(UserError):

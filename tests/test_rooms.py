@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "id_maps": set(),
     "file_names": {"errors"},
     "files": {"errors"},
+    "yaml_files": {"errors", "files"},
     "folder_lock": {"errors", "files"},
     "structures": {"errors"},
     "environment": {"errors"},
@@ -52,7 +53,14 @@ MAY_IMPORT = {
     "losses": {"device", "errors", "registry", "resample"},
     "fusion": {"errors", "structures"},
     "grouping_settings": {"errors"},
-    "deployment": {"errors", "files", "grouping_settings", "normalization", "structures"},
+    "deployment": {
+        "errors",
+        "files",
+        "grouping_settings",
+        "normalization",
+        "structures",
+        "yaml_files",
+    },
     "views": {"errors", "structures"},
     "postprocess": {
         "errors",
@@ -96,6 +104,7 @@ MAY_IMPORT = {
         "parallel",
         "id_maps",
         "structures",
+        "yaml_files",
     },
     "check": {
         "config",
@@ -129,6 +138,7 @@ MAY_IMPORT = {
         "views",
         "visualization",
         "weights",
+        "yaml_files",
     },
     "export": {
         "deployment",
@@ -180,6 +190,7 @@ MAY_IMPORT = {
         "structures",
         "targets",
         "transforms",
+        "yaml_files",
     },
 }
 """The command line, in `cli` and `__main__`, may import everything."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from paddleseg.cvlibs.config import merge_config_dicts
 
 from panoptic_deeplab.config.shipped import shipped_configs
-from panoptic_deeplab.errors import UsageError, nearest, reason_of
+from panoptic_deeplab.errors import DataError, UsageError, nearest
+from panoptic_deeplab.yaml_files import InvalidYamlError, parse_yaml, read_yaml
 
 Tree = dict[str, Any]
 KeyPath = tuple[str | int, ...]
@@ -43,7 +42,7 @@ def read_layers(path: Path, above: tuple[Path, ...] = ()) -> list[Layer]:
     """
     if path.resolve() in {other.resolve() for other in above}:
         raise UsageError(f"{path}: is based on itself")
-    tree = _read_yaml(path, above[-1] if above else None)
+    tree = _read_tree(path, above[-1] if above else None)
     bases = tree.pop("_base_", [])
     bases = [bases] if isinstance(bases, str) else bases
     if not isinstance(bases, list) or not all(
@@ -66,16 +65,17 @@ def _base_file(base: str, path: Path) -> Path:
     return shipped_configs().get(base.removesuffix(".yml"), beside)
 
 
-def _read_yaml(path: Path, named_by: Path | None) -> Tree:
+def _read_tree(path: Path, named_by: Path | None) -> Tree:
     try:
-        tree = _parse(path.read_text("utf-8"))
-    except FileNotFoundError as error:
+        tree = read_yaml(path)
+        _refuse_other_keys(tree)
+    except DataError as error:
+        if error.kind != "missing file":
+            raise UsageError(str(error)) from error
         reason = "" if named_by is None else f"; {named_by} names it under _base_"
         raise UsageError(f"{path}: no such configuration file{reason}") from error
-    except _INVALID_YAML as error:
-        raise UsageError(f"{path}: not valid YAML ({reason_of(error, 300)})") from error
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    except InvalidYamlError as error:
+        raise UsageError(f"{path}: not valid YAML ({error})") from error
     if not isinstance(tree, dict):
         raise UsageError(f"{path}: expected a YAML dictionary of sections such as 'model:'")
     return tree
@@ -101,10 +101,12 @@ def parse_override(text: str) -> Override:
     key, separator, value = text.partition("=")
     keys = key.split(".")
     if not separator or not all(keys):
-        raise UsageError(f"--opts takes a.b=value, got {text!r}")
+        raise UsageError(f"--opts takes a.b=value, got {text!r:.200}")
     try:
-        return keys, _parse(value)
-    except _INVALID_YAML:
+        content = parse_yaml(value)
+        _refuse_other_keys(content)
+        return keys, content
+    except InvalidYamlError:
         return keys, value
 
 
@@ -129,63 +131,17 @@ def origin(layers: Sequence[Layer], path: KeyPath) -> str:
     return layers[min(1, len(layers) - 1)].source
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-4 is a number, keys are unique strings, and aliases are few.
-
-    With aliases of aliases a few lines can stand for any number of entries.
-    """
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self.aliases = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        self.aliases += self.check_event(yaml.AliasEvent)
-        if self.aliases > _MAX_ALIASES:
-            raise yaml.MarkedYAMLError(problem=f"it has more than {_MAX_ALIASES} aliases")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Tree:
-        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        twice = next((key for key, count in keys.items() if count > 1 and key != "<<"), None)
-        if twice is not None:
-            raise yaml.MarkedYAMLError(problem=f"the key '{twice}' is given twice")
-        mapping = super().construct_mapping(node, deep)
-        for key in mapping:
-            if not isinstance(key, str):
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key!r} is not a string; write it in quotes"
-                )
-        return mapping
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
-
-
-def _parse(text: str) -> Any:
-    """Parse a YAML text.
-
-    Raises:
-        one of `_INVALID_YAML`: it is invalid, contains itself, or far more than a configuration.
-    """
-    content = yaml.load(text, _Loader)
+def _refuse_other_keys(content: Any) -> None:
+    """Refuse dictionary keys that are no strings."""
     entries = [content]
-    for _ in range(_MAX_ENTRIES):
-        if not entries:
-            return content
+    while entries:
         entry = entries.pop()
+        if isinstance(entry, dict):
+            for key in entry:
+                if not isinstance(key, str):
+                    raise InvalidYamlError(f"the key {key!r} is not a string; write it in quotes")
         if isinstance(entry, (dict, list)):
             entries += entry.values() if isinstance(entry, dict) else entry
-    raise ValueError(f"it contains itself, or more than {_MAX_ENTRIES} entries")
-
-
-_INVALID_YAML = (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError)
-_MAX_ALIASES = 16
-_MAX_ENTRIES = 100_000
 
 
 def apply_override(tree: Tree, override: Override) -> None:

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from panoptic_deeplab.errors import DataError, UsageError
-from panoptic_deeplab.files import open_file, read_json
+from panoptic_deeplab.files import read_json
 from panoptic_deeplab.formats.coco import info_of_categories
 from panoptic_deeplab.formats.json_items import iterate_items
 from panoptic_deeplab.structures import DatasetInfo
+from panoptic_deeplab.yaml_files import read_yaml
 
 
 def classes_of_names(things: str, stuff: str) -> DatasetInfo:
@@ -58,11 +57,7 @@ def read_classes(path: Path) -> DatasetInfo:
 
 
 def _entries_of_yaml(path: Path) -> list[Any]:
-    with open_file(path) as file:
-        try:
-            content = yaml.safe_load(file)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise DataError(f"{path}: cannot be read as YAML ({error})") from error
+    content = read_yaml(path)
     entries = content.get("categories") if isinstance(content, Mapping) else content
     if not isinstance(entries, list):
         raise DataError(

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import paddle
-import yaml
 from paddle import nn
 
 from panoptic_deeplab.engine.averaging import WeightAverage
@@ -38,6 +37,7 @@ from panoptic_deeplab.files import (
 from panoptic_deeplab.folder_lock import claimed
 from panoptic_deeplab.structures import DatasetInfo
 from panoptic_deeplab.weights import INFO_FILE, load_weights, read_pickle, read_weights
+from panoptic_deeplab.yaml_files import InvalidYamlError, parse_yaml, read_yaml
 
 _log = logging.getLogger(__name__)
 
@@ -300,11 +300,12 @@ def _iterations(folder: Path) -> int:
 def changed_sections(folder: str | Path, config_yaml: str) -> list[str]:
     """Return the configuration sections in which a checkpoint differs from this run."""
     try:
-        before = yaml.safe_load((Path(folder) / "config.yml").read_text("utf-8")) or {}
-        now = yaml.safe_load(config_yaml) or {}
-        return sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
-    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError):
+        before, now = read_yaml(Path(folder) / "config.yml"), parse_yaml(config_yaml)
+    except (DataError, InvalidYamlError):
         return ["configuration"]
+    if not isinstance(before, dict):
+        return ["configuration"]
+    return sorted(str(key) for key in {*before, *now} if before.get(key) != now.get(key))
 
 
 def _write_model(

@@ -48,10 +48,10 @@ BROKEN_FILES = {
     "model: {? [1]: 2}\n": "not valid YAML",
     "name: &a [*a]\n": "it contains itself",
     "a: &a [1, 1]\n"
-    + "".join(f"{k}: &{k} [{', '.join(['*' + j] * 9)}]\n" for j, k in ("ab", "bc", "cd")): (
-        "more than 16 aliases"
-    ),
-    "name: " + "[" * 5000: "not valid YAML",
+    + "".join(
+        f"{k}: &{k} [{', '.join(['*' + j] * 9)}]\n" for j, k in ("ab", "bc", "cd", "de", "ef")
+    ): ("more than 100000 entries"),
+    "name: " + "[" * 5000: "nested more than 50 levels deep",
     '_base_: ["a\\nb"]\n': "_base_ must be a file name",
     f"_base_: {'x' * 5000}\n": "cannot be read",
     "name: \0": "not valid YAML",

@@ -351,6 +351,14 @@ BAD_FILES = {
     "no description": (without_description, "is missing"),
     "a damaged description inside": (with_damaged_copy, "its description is damaged"),
     "no YAML": (lambda f: (f / "deploy.yaml").write_text("a: [b"), "not valid YAML"),
+    "YAML of a million entries": (
+        lambda f: (f / "deploy.yaml").write_text(
+            "a0: &a0 [1]\n"
+            + "".join(f"a{i + 1}: &a{i + 1} [{f'*a{i},' * 10}]\n" for i in range(6))
+            + "format: *a6\n"
+        ),
+        "more than 100000 entries",
+    ),
     "other YAML": (lambda f: (f / "deploy.yaml").write_text("Deploy: 1"), "expected the descript"),
     "an even window": (
         lambda f: replace_text(f / "deploy.yaml", "nms_kernel: 7", "nms_kernel: 4"),
