@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,9 @@ class Upsampled:
         count, channels, self.height, self.width = value.shape
         self.size = tuple(size)
         self.locations = value.transpose([0, 2, 3, 1]).reshape([-1, channels])  # [N * h * w, C]
-        self.rows = _neighbors(self.height, size[0], align_corners)
-        self.columns = _neighbors(self.width, size[1], align_corners)
+        device = paddle.device.get_device()
+        self.rows = _neighbors(self.height, size[0], align_corners, device)
+        self.columns = _neighbors(self.width, size[1], align_corners, device)
         self.count = count * size[0] * size[1]
 
     def at(self, pixels: paddle.Tensor) -> paddle.Tensor:
@@ -95,10 +97,14 @@ class _Blend(paddle.autograd.PyLayer):
         return total, None, None
 
 
+@lru_cache(maxsize=64)
 def _neighbors(
-    length: int, target: int, align_corners: bool
+    length: int, target: int, align_corners: bool, device: str
 ) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
-    """For each of `target` pixels: the location before, the one after, and the weight of that."""
+    """For each of `target` pixels: the location before, the one after, and the weight of that.
+
+    Kept by size and device: a copy to a GPU waits for what it has still to compute.
+    """
     pixels = np.arange(target)
     if align_corners:
         positions = pixels * ((length - 1) / max(target - 1, 1))

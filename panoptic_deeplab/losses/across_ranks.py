@@ -7,6 +7,7 @@ mean of those local values is the mean over everything.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import paddle
@@ -76,7 +77,7 @@ def _hardest(losses: paddle.Tensor, kept: int) -> tuple[paddle.Tensor, paddle.Te
         other processes it is index 0 with the weight 0.
     """
     # As whole numbers, the bits of floats that are not negative have the order of the floats.
-    bits = paddle.where(losses.isnan(), float("inf"), losses).abs().view("int32")
+    bits = paddle.where(losses.isnan(), paddle.full([1], math.inf), losses).abs().view("int32")
     threshold = _kth_largest(bits, kept)
     is_above, is_tie = bits > threshold, bits == threshold
     wanted = kept - _sum_over_ranks(is_above)
@@ -85,7 +86,7 @@ def _hardest(losses: paddle.Tensor, kept: int) -> tuple[paddle.Tensor, paddle.Te
     hardest = paddle.nonzero(is_above | is_tie).flatten()
     if not len(hardest):
         return paddle.zeros([1], "int64"), paddle.zeros([1])
-    return hardest, paddle.where(is_above.gather(hardest), 1.0, fraction)
+    return hardest, paddle.where(is_above.gather(hardest), paddle.ones([1]), fraction)
 
 
 def _kth_largest(values: paddle.Tensor, k: int) -> paddle.Tensor:
