@@ -53,11 +53,8 @@ def _all_losses(losses_at: Callable[[paddle.Tensor], paddle.Tensor], count: int)
     return paddle.concat([losses_at(paddle.arange(i, min(i + at_once, count))) for i in starts])
 
 
-LOSSES_AT_ONCE = 1 << 17
-"""Losses in a piece: their logits take little memory, 10 MB with 20 classes."""
-
-LOSSES_AT_ONCE_ON_GPU = 1 << 19
-"""Enough to fill a GPU; a batch of eight crops of 1025x513 makes nine pieces."""
+LOSSES_AT_ONCE, LOSSES_AT_ONCE_ON_GPU = 1 << 17, 1 << 19
+"""Losses in a piece: their logits take little memory, 10 and 40 MB with 20 classes."""
 
 
 @paddle.no_grad()

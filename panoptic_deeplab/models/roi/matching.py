@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import paddle
 
+from panoptic_deeplab.device import on_gpu
 from panoptic_deeplab.models.roi.boxes import pairwise_iou
 
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
-PAIRS_AT_ONCE = 1 << 20
+PAIRS_AT_ONCE, PAIRS_AT_ONCE_ON_GPU = 1 << 20, 1 << 24
 """Overlaps held at a time, so that memory does not grow with the number of instances."""
 
 
@@ -61,7 +62,8 @@ class Matcher:
         count = candidates.shape[0]
         best, found = paddle.zeros([count]), paddle.zeros([count], "int64")
         forced = paddle.full([count], -1, "int64")
-        block = max(1, PAIRS_AT_ONCE // max(count, 1))
+        at_once = PAIRS_AT_ONCE_ON_GPU if on_gpu() else PAIRS_AT_ONCE
+        block = max(1, at_once // max(count, 1))
         for start in range(0, truth.shape[0], block):
             rows = slice(start, start + block)
             overlaps = pairwise_iou(truth[rows], candidates) * is_truth[rows, None].astype(

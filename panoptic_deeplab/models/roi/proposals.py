@@ -36,14 +36,14 @@ def propose(
         nms_threshold: IoU above which the lower-scoring box is dropped.
         min_side: pixels that are left of a box outside its bounds.
     """
-    best = [_best_of_level(level, bounds, candidates, min_side) for level in levels]
     proposals = []
     for image in range(bounds.shape[0]):
         kept_logits, kept_boxes = [], []
-        for logits, boxes in best:
-            kept = _kept(boxes[image], nms_threshold)
-            kept_logits.append(logits[image].gather(kept))
-            kept_boxes.append(boxes[image].gather(kept))
+        for level in levels:
+            logits, boxes = _best_of_level(level, image, bounds[image], candidates, min_side)
+            kept = _kept(boxes, nms_threshold)
+            kept_logits.append(logits.gather(kept))
+            kept_boxes.append(boxes.gather(kept))
         logits, boxes = paddle.concat(kept_logits), paddle.concat(kept_boxes)
         if len(logits):
             proposals.append(boxes.gather(logits.topk(min(count, len(logits)))[1]))
@@ -59,10 +59,14 @@ def _kept(boxes: paddle.Tensor, nms_threshold: float) -> paddle.Tensor:
 
 
 def _best_of_level(
-    level: Level, bounds: paddle.Tensor, count: int, min_side: float
+    level: Level, image: int, bounds: paddle.Tensor, count: int, min_side: float
 ) -> tuple[paddle.Tensor, paddle.Tensor]:
-    """Logits [N, K] and boxes [N, K, 4] of the highest-scoring anchors, the highest first."""
-    logits, indices = level.logits.topk(min(count, level.logits.shape[1]))
-    offsets = paddle.take_along_axis(level.offsets, indices.unsqueeze(-1), 1, broadcast=True)
-    anchors = level.anchors.gather(indices.flatten()).reshape([*indices.shape, 4])
-    return logits, clip_boxes(BoxCoder().decode(anchors, offsets), bounds.unsqueeze(1), min_side)
+    """Logits [K] and boxes [K, 4] of the highest-scoring anchors of an image, the highest first.
+
+    Image by image: on a GPU Paddle's top-k of several rows reads a row again and again for its k
+    values, that of a single axis a fixed number of times.
+    """
+    scores = level.logits[image]
+    logits, indices = scores.topk(min(count, len(scores)))
+    offsets, anchors = level.offsets[image].gather(indices), level.anchors.gather(indices)
+    return logits, clip_boxes(BoxCoder().decode(anchors, offsets), bounds, min_side)
