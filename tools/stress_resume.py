@@ -1,7 +1,7 @@
 """Kill a training again and again; it must end as if nothing had happened.
 
 It trains once without interruption and once with kill -9 at random moments, each time resumed with
-`--resume_model auto`, and compares the last checkpoints bit for bit.
+`--resume_model auto`, and compares the last checkpoints and the best models bit for bit.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+from stressing.world import CONFIG, ROOT, make_scenes
 
 from panoptic_deeplab.cli.command_line import run, script_parser
 from panoptic_deeplab.cli.flags import add_debug_argument
 from panoptic_deeplab.errors import DataError
 
-ROOT = Path(__file__).resolve().parents[1]
-CONFIG = "configs/demo/panoptic_deeplab_lite_scenes.yml"
+STATE_FILES = ("model.pdparams", "model_ema.pdparams", "model.pdopt")
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -57,16 +59,9 @@ def stress(arguments: argparse.Namespace) -> None:
         seconds = time.monotonic() - start
         print(f"without interruption: {seconds:.0f} s", flush=True)
         kills = kill_and_resume(arguments, root, killed, seconds)
-        compare(*(path / f"iter_{arguments.iters}" for path in (whole, killed)))
+        compare(*(path / f"iter_{arguments.iters}" for path in (whole, killed)), STATE_FILES)
+        compare(*(path / "best_model" for path in (whole, killed)), ["model.pdparams"])
         print(f"{kills} kills, {arguments.iters} iterations: equal weights, bit for bit")
-
-
-def make_scenes(root: Path) -> Path:
-    """Make a few small scenes to train on."""
-    sizes = ["--train", "12", "--val", "2", "--height", "64", "--width", "128"]
-    call = [sys.executable, "tools/make_scenes.py", "--output", str(root), *sizes]
-    subprocess.run(call, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
-    return root
 
 
 def train(arguments: argparse.Namespace, root: Path, save_dir: Path) -> subprocess.Popen:
@@ -91,6 +86,7 @@ def train(arguments: argparse.Namespace, root: Path, save_dir: Path) -> subproce
         "train",
         *words,
         "--use_ema",
+        "--do_eval",
         "--opts",
         *opts,
         *arguments.opts,
@@ -142,13 +138,13 @@ def wait_for_progress(
     time.sleep(rng.uniform(0, 0.5 * seconds / 10))
 
 
-def compare(first: Path, second: Path) -> None:
+def compare(first: Path, second: Path, names: Sequence[str]) -> None:
     """Refuse any difference in weights, averages or optimizer state."""
     import numpy as np
 
     from panoptic_deeplab.weights import read_pickle
 
-    for name in ("model.pdparams", "model_ema.pdparams", "model.pdopt"):
+    for name in names:
         contents = [flatten(read_pickle(folder / name)) for folder in (first, second)]
         if contents[0].keys() != contents[1].keys():
             raise DataError(f"{name}: other entries")

@@ -1,0 +1,1 @@
+"""What the stress tests share: a small world to work on, commands, and their sudden ends."""
