@@ -190,19 +190,22 @@ def _fits(value: Any, expected: Any) -> bool:
         return value in arguments
     if kind in (Sequence, list, tuple):
         return isinstance(value, list) and all(_fits(item, arguments[0]) for item in value)
-    if expected is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if expected is float:  # False for NaN, too
+        return type(value) in (int, float) and abs(value) <= _LARGEST_FLOAT32
     if expected is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return type(value) is int and abs(value) <= _LARGEST_INT64
     if expected in (bool, str, list, dict, types.NoneType):
         return isinstance(value, expected)
     return True
 
 
+_LARGEST_FLOAT32, _LARGEST_INT64 = 3.4e38, (1 << 63) - 1
+"""Paddle computes with these types."""
+
 _TYPE_NAMES = {
     bool: "true or false",
     int: "a whole number",
-    float: "a number",
+    float: "a finite number",
     str: "a string",
     list: "a list",
     dict: "a dictionary",

@@ -262,6 +262,7 @@ class Config:
         part = self._checker.part_class(node, kind, path)
         if len(path) == 1:
             self._check_class_count(node, path)
+            self._check_thing_ids(node, path)
         arguments = {
             key: self._value(value, key, (*path, key))
             for key, value in node.items()
@@ -281,6 +282,17 @@ class Config:
             raise UsageError(
                 f"{origin(self._layers, where)}: '{dotted(where)}' is {given}, but the data set "
                 f"{self.info.name} has {self.info.num_classes} classes; leave the key out"
+            )
+
+    def _check_thing_ids(self, node: Tree, path: KeyPath) -> None:
+        """Refuse things that are no classes of the data set."""
+        given = node.get("thing_ids", [])
+        if len(set(given)) < len(given) or not set(given) <= set(range(self.info.num_classes)):
+            where = (*path, "thing_ids")
+            raise UsageError(
+                f"{origin(self._layers, where)}: '{dotted(where)}' must be different class indices "
+                f"in 0..{self.info.num_classes - 1}, got {given!r:.100}; leave the key out to take "
+                f"the things of {self.info.name}"
             )
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import paddle
@@ -32,7 +33,9 @@ class PanopticDeepLabLoss:
         semantic_weight: factor of the semantic loss.
         center_weight: factor of the center loss.
         offset_weight: factor of the offset loss (the paper and the authors' code: 0.01).
-        class_weights: factor of each class in the cross entropy, by class index.
+        class_weights: factor of each class in the cross entropy, by class index; 0 leaves a class
+            out.
+        num_classes: of the network, to check `class_weights`.
         stride: compare at every stride-th pixel only; 1 is the paper's.
         align_corners: as the model's.
     """
@@ -51,6 +54,7 @@ class PanopticDeepLabLoss:
         center_weight: float = 200.0,
         offset_weight: float = 0.001,
         class_weights: Sequence[float] | None = None,
+        num_classes: int | None = None,
         stride: int = 1,
         align_corners: bool = True,
     ) -> None:
@@ -63,7 +67,10 @@ class PanopticDeepLabLoss:
         self.semantic_weight = semantic_weight
         self.center_weight = center_weight
         self.offset_weight = offset_weight
-        self.class_weights = None if class_weights is None else paddle.to_tensor(class_weights)
+        self.class_weights = None
+        if class_weights is not None:
+            _check_class_weights(class_weights, num_classes or len(class_weights))
+            self.class_weights = paddle.to_tensor(class_weights, "float32")
         self.stride = stride
         self.align_corners = align_corners
 
@@ -103,12 +110,6 @@ class PanopticDeepLabLoss:
         self, logits: paddle.Tensor, targets: Mapping[str, paddle.Tensor]
     ) -> paddle.Tensor:
         """Semantic loss; the backward pass upsamples only the logits of the hardest pixels."""
-        classes = logits.shape[1]
-        if self.class_weights is not None and len(self.class_weights) != classes:
-            raise UsageError(
-                f"criterion.class_weights has {len(self.class_weights)} numbers, the network "
-                f"{classes} classes"
-            )
         labels, weights = targets["semantic"].flatten(), targets["semantic_weights"].flatten()
         upsampled = Upsampled(logits, targets["semantic"].shape[-2:], self.align_corners)
 
@@ -136,6 +137,19 @@ class PanopticDeepLabLoss:
     ) -> paddle.Tensor:
         errors = (outputs["offset"] - targets["offset"]).abs()
         return _mean_over_channels(errors, targets["offset_weights"])
+
+
+def _check_class_weights(weights: Sequence[float], num_classes: int) -> None:
+    if len(weights) != num_classes:
+        raise UsageError(
+            f"class_weights needs one number for each of the {num_classes} classes, got "
+            f"{len(weights)}"
+        )
+    wrong = [weight for weight in weights if not 0 <= weight < math.inf]
+    if wrong:
+        raise UsageError(f"class_weights must be finite and not negative, got {wrong[0]}")
+    if not any(weights):
+        raise UsageError("class_weights must not all be 0, which would leave nothing to learn from")
 
 
 def _mean_over_channels(errors: paddle.Tensor, weights: paddle.Tensor) -> paddle.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,23 @@ import paddle
 from paddle import nn
 from paddle.distributed.fleet.utils import recompute
 from paddleseg.models.layers import ConvBNReLU
+
+from panoptic_deeplab.errors import UsageError
+
+
+def refuse_impossible(minimum: int = 1, **sizes: Sequence[int]) -> None:
+    """Refuse numbers of channels, dilations and the like, by argument, that no layer can have.
+
+    Raises:
+        UsageError: one is below `minimum` or above 32,768.
+    """
+    for name, numbers in sizes.items():
+        wrong = [number for number in numbers if not minimum <= number <= _LARGEST]
+        if wrong:
+            raise UsageError(f"{name}: expected numbers in {minimum}..{_LARGEST}, got {wrong[0]}")
+
+
+_LARGEST = 1 << 15
 
 
 class SeparableConvBNReLU(nn.Layer):

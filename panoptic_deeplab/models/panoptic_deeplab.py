@@ -8,9 +8,10 @@ import paddle
 from paddle import nn
 
 import panoptic_deeplab.models.backbones  # noqa: F401  (importing registers them)
+from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.models.decoders import PanopticDecoder
 from panoptic_deeplab.models.heads import PredictionHeads
-from panoptic_deeplab.models.layers import run
+from panoptic_deeplab.models.layers import refuse_impossible, run
 from panoptic_deeplab.registry import MODELS
 
 
@@ -62,6 +63,17 @@ class PanopticDeepLab(nn.Layer):
         recompute: bool = False,
     ) -> None:
         super().__init__()
+        instance_channels = dict(zip(instance_class_key, instance_num_classes, strict=True))
+        if instance_channels != {"center": 1, "offset": 2}:
+            raise UsageError(
+                "instance_class_key and instance_num_classes must be [center, offset] and [1, 2], "
+                f"got {list(instance_class_key)} and {list(instance_num_classes)}"
+            )
+        refuse_impossible(
+            aspp_ratios=aspp_ratios,
+            low_level_channels_projects=low_level_channels_projects,
+            instance_low_level_channels_projects=instance_low_level_channels_projects,
+        )
         self.backbone = backbone
         self.recompute = recompute
         channels = [backbone.feat_channels[i] for i in backbone_indices]
@@ -88,7 +100,7 @@ class PanopticDeepLab(nn.Layer):
                 align_corners,
             ),
             instance_head=PredictionHeads(
-                dict(zip(instance_class_key, instance_num_classes, strict=True)),
+                instance_channels,
                 instance_decoder_channels,
                 instance_head_channels,
             ),

@@ -9,6 +9,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.models.layers import refuse_impossible
 from panoptic_deeplab.registry import MODELS
 
 OUTPUT_STRIDE = 2
@@ -49,6 +50,12 @@ class PanopticDeepLabLite(nn.Layer):
                 "PanopticDeepLabLite needs 5 channels, 4 blocks, 4 semantic_channels and 3 "
                 f"instance_channels; got {', '.join(map(str, lengths))}"
             )
+        refuse_impossible(
+            channels=channels,
+            semantic_channels=semantic_channels,
+            instance_channels=instance_channels,
+        )
+        refuse_impossible(0, blocks=blocks)
         self.encoder = Encoder(channels, blocks)
         self.semantic_decoder = ShuffleDecoder(channels, semantic_channels)
         self.semantic_head = nn.Conv2D(semantic_channels[-1], num_classes, 1)

@@ -55,7 +55,7 @@ def test_a_value_that_breaks_a_constructor_names_its_place(tiny_config: Path) ->
         _ = config.lr_scheduler
 
 
-@pytest.mark.parametrize("sigma", [".inf", "1e300", "0"])
+@pytest.mark.parametrize("sigma", ["1001", "1e30", "0"])
 def test_a_gaussian_of_unreasonable_size(tiny_config: Path, sigma: str) -> None:
     config = Config(tiny_config, [f"targets.sigma={sigma}"])
     with pytest.raises(UsageError, match=r"--opts: 'targets': sigma must be in 0\.\.1000 pixels"):
