@@ -39,12 +39,30 @@ class DataError(UserError):
         kind: the kind of fault, as `panoptic-deeplab check --help` lists them.
         where: what that command reports beside the message: any of file, image_id, segment_id
             and pixel (y, x).
+        is_left_out: whether the entry is left out and all else is used (`collect`).
     """
+
+    is_left_out = False
 
     def __init__(self, message: str, *, kind: str = "unreadable file", **where: Any) -> None:
         super().__init__(message)
         self.kind = kind
         self.where = where
+
+
+class FaultsError(DataError):
+    """All the faults of an input, told together.
+
+    Attributes:
+        errors: the faults, one or more.
+        left_out: what would be left out if there were no faults (`collect`).
+    """
+
+    def __init__(self, errors: Iterable[DataError], left_out: Iterable[DataError] = ()) -> None:
+        self.errors, self.left_out = tuple(errors), tuple(left_out)
+        first, others = self.errors[0], len(self.errors) - 1
+        more = f" (and {others} more fault{'s' * (others > 1)})" if others else ""
+        super().__init__(f"{first}{more}", kind=first.kind, **first.where)
 
 
 _collected: ContextVar[list[DataError] | None] = ContextVar("collected", default=None)
@@ -74,11 +92,12 @@ def raise_or_collect(error: DataError) -> None:
 
 
 def collect(error: DataError) -> bool:
-    """Add a fault that training ignores to the list of `collecting_errors`, if there is one.
+    """Add a fault that is only left out to the list of `collecting_errors`, if there is one.
 
     Returns:
         Whether there is one.
     """
+    error.is_left_out = True
     errors = _collected.get()
     if errors is not None:
         errors.append(error)
@@ -92,6 +111,16 @@ def error_context(where: str | Path) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(f"{where}: {error}", kind=error.kind, **error.where) from error
+
+
+@contextmanager
+def skipping_faults(where: str | Path) -> Iterator[None]:
+    """As `error_context`; within `collecting_errors` the block ends and the fault is collected."""
+    try:
+        with error_context(where):
+            yield
+    except DataError as error:
+        raise_or_collect(error)
 
 
 def one_line(text: str) -> str:

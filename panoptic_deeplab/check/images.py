@@ -12,7 +12,7 @@ import numpy as np
 
 from panoptic_deeplab.check.findings import Finding
 from panoptic_deeplab.datasets import PanopticDataset, Record
-from panoptic_deeplab.errors import DataError, collect, collecting_errors
+from panoptic_deeplab.errors import DataError, collecting_errors, raise_or_collect
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.id_maps import IdMeasures, measure_ids
 from panoptic_deeplab.structures import VOID_ID, DatasetInfo, Segment
@@ -79,13 +79,13 @@ def _read(dataset: PanopticDataset, index: int) -> dict[str, Any]:
     try:
         return dataset.load(index)
     except DataError as error:
-        collect(error)
+        raise_or_collect(error)
     if dataset.records[index].label_path is None:
         return {}
     try:
         truth = dataset.truth(index)
     except DataError as error:
-        collect(error)
+        raise_or_collect(error)
         return {}
     return {"panoptic": truth.ids, "segments": truth.segments}
 

@@ -11,7 +11,7 @@ from panoptic_deeplab.check.findings import ERROR, KINDS, Finding, Findings
 from panoptic_deeplab.check.images import ImageReport, check_image
 from panoptic_deeplab.check.statistics import Statistics
 from panoptic_deeplab.datasets import PanopticDataset
-from panoptic_deeplab.errors import DataError, UsageError, collect, collecting_errors
+from panoptic_deeplab.errors import DataError, UsageError, collecting_errors, raise_or_collect
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.registry import DATASETS
@@ -104,7 +104,7 @@ def _open(config: Config, name: str, own_classes: bool) -> PanopticDataset | Non
             config.info = config.classes_of(section)
         return getattr(config, section)
     except DataError as error:
-        collect(error)
+        raise_or_collect(error)
         return None
 
 

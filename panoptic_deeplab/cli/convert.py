@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from panoptic_deeplab.cli.command_line import run_script
 from panoptic_deeplab.cli.flags import add_debug_argument
 from panoptic_deeplab.cli.parser import Parser, positive, processes
-from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.errors import DataError, FaultsError, UsageError
 from panoptic_deeplab.parallel import MAX_WORKERS
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ Each file appears whole or not at all, the JSON last; a split that is already do
 """
 OVERLAPS = ("last", "first", "small_on_top")
 LARGEST_SIDE = 1 << 16
+LISTED = 20
+"""Faults that are printed, and as many of what is left out; a count says how many are not."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,8 +91,25 @@ def _convert(args: argparse.Namespace) -> None:
     if Path(name).name != name or name.startswith("."):
         raise UsageError(f"--name: expected a name without folders and dots, got {name!r}")
     target = args.target(args, source, name)
-    convert(source, target, args.num_workers, args.overwrite)
+    try:
+        left_out = convert(source, target, args.num_workers, args.overwrite)
+    except FaultsError as error:
+        _list("warning: left out", error.left_out)
+        if len(error.errors) == 1:
+            raise
+        _list("faults", error.errors)
+        raise DataError(f"{len(error.errors)} faults, listed above; nothing was written") from error
+    _list("warning: left out", left_out)
     print(f"{target.results[0]}: {len(source.images)} images, {source.info.num_classes} classes")
+
+
+def _list(title: str, errors: Sequence[DataError]) -> None:
+    if errors:
+        print(f"{title}: {len(errors)}", file=sys.stderr)
+    for error in errors[:LISTED]:
+        print(f"    {error}", file=sys.stderr)
+    if len(errors) > LISTED:
+        print(f"    and {len(errors) - LISTED} more", file=sys.stderr)
 
 
 def _add_command(
@@ -239,46 +259,61 @@ def _add_from_coco_instances(commands: Commands) -> None:
         commands,
         "from-coco-instances",
         "COCO instances to COCO panoptic.\n\n"
-        "CVAT and others export them. Categories are things unless the JSON says isthing 0. "
+        "CVAT, Label Studio, Roboflow and others export them: polygons, RLE or boxes alone. "
+        "Categories are things, but for those that --stuff names or the JSON gives isthing 0. "
         "Semantic PNGs, one value a pixel, tell what lies beneath the objects; 255 is void "
         "unless it has a name.",
-        "--json instances_train.json --semantic semantic_train "
-        "--stuff_classes road,sidewalk,sky --save_dir data/mine --name train",
+        "--json instances_train.json --stuff road,sky --save_dir data/mine --name train",
         _open_coco_instances,
         _coco_panoptic,
     )
     parser.add_argument("--json", required=True, help="the instances")
+    _add_stuff(parser)
+    parser.add_argument(
+        "--images",
+        help="the folder of the images, where the JSON's names lead elsewhere: "
+        "images are found there by their last part",
+    )
     parser.add_argument("--semantic", help="folder of PNGs, NAME.png for the image NAME.jpg")
     parser.add_argument(
-        "--stuff_classes",
+        "--semantic_classes",
         metavar="NAMES",
         help="names of the values 0, 1, ... of those PNGs, as road,sky or a JSON that holds a list "
         "or {value: name}; names of things mark pixels that are void without an object",
     )
+    parser.former_names["--stuff_classes"] = "--semantic_classes"
     _add_overlap(parser, "small_on_top")
     _add_ignore_unknown(parser)
+
+
+def _add_stuff(parser: Parser) -> None:
+    parser.add_argument(
+        "--stuff", default="", metavar="NAMES", help="classes that are surfaces: road,sky"
+    )
 
 
 def _open_coco_instances(args: argparse.Namespace) -> tuple[Source, str]:
     from panoptic_deeplab.convert.classes import names_of_values
     from panoptic_deeplab.convert.objects import SemanticFolder, open_coco_instances
 
-    if bool(args.semantic) != bool(args.stuff_classes):
-        raise UsageError("--semantic and --stuff_classes belong together; give both or none")
+    if bool(args.semantic) != bool(args.semantic_classes):
+        raise UsageError("--semantic and --semantic_classes belong together; give both or none")
     semantic = None
     if args.semantic:
-        names = names_of_values(args.stuff_classes)
+        names = names_of_values(args.semantic_classes)
         semantic = SemanticFolder(Path(args.semantic), names, args.ignore_unknown)
-    json = Path(args.json)
-    return open_coco_instances(json, args.overlap, semantic), json.stem
+    json, images = Path(args.json), Path(args.images) if args.images else None
+    source = open_coco_instances(json, args.overlap, semantic, args.stuff, images)
+    return source, json.stem
 
 
 def _add_from_labelme(commands: Commands) -> None:
     parser = _add_command(
         commands,
         "from-labelme",
-        "labelme to COCO panoptic.\n\n"
-        "Polygons, rectangles, circles and masks; those of one label and group_id are one object. "
+        "labelme, or X-AnyLabeling, to COCO panoptic.\n\n"
+        "Polygons, rectangles (turned ones too), circles and masks; those of one label and "
+        "group_id are one object. Points and lines are left out, and counted. "
         "A crowd is what has the flag `crowd`, or a label such as cargroup where car is a class. "
         "__ignore__ and _background_ are void, as is what nothing covers.",
         "--folder labels --things car,person --stuff road,sky --save_dir data/mine --name train",
@@ -290,7 +325,7 @@ def _add_from_labelme(commands: Commands) -> None:
     )
     parser.add_argument("--images", help="the folder of the images; default: beside the JSONs")
     parser.add_argument("--things", default="", help="labels whose objects are counted: car,person")
-    parser.add_argument("--stuff", default="", help="labels that are surfaces: road,sky")
+    _add_stuff(parser)
     parser.add_argument(
         "--classes", help="instead of these two: a YAML or JSON that lists {name, isthing}"
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.errors import DataError, UsageError, nearest
 from panoptic_deeplab.files import read_json
 from panoptic_deeplab.formats.coco import info_of_categories
 from panoptic_deeplab.formats.json_items import iterate_items
@@ -75,6 +76,26 @@ def with_stuff(info: DatasetInfo, names: Sequence[str]) -> DatasetInfo:
         {"id": number, "name": name, "isthing": 0} for number, name in enumerate(new, first)
     ]
     return info_of_categories(categories, info.name)
+
+
+def marked_as_stuff(info: DatasetInfo, names: str) -> DatasetInfo:
+    """Make the classes of a comma-separated list stuff.
+
+    Raises:
+        UsageError: a name is none of the classes.
+    """
+    listed = _names(names)
+    for name in listed:
+        if name not in info.index_of_name:
+            raise UsageError(
+                f"--stuff: {name!r} is none of the {info.num_classes} classes of {info.name}"
+                f"{nearest(name, info.index_of_name)}"
+            )
+    categories = tuple(
+        replace(category, is_thing=category.is_thing and category.name not in listed)
+        for category in info.categories
+    )
+    return replace(info, categories=categories)
 
 
 def names_of_values(text: str) -> dict[int, str]:

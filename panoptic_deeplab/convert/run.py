@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,13 @@ from panoptic_deeplab.convert.manifest import (
     replacing_conversion,
     write_manifest,
 )
-from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.errors import (
+    DataError,
+    FaultsError,
+    UsageError,
+    collecting_errors,
+    raise_or_collect,
+)
 from panoptic_deeplab.folder_lock import sole_writer
 from panoptic_deeplab.parallel import ending_on_sigterm, in_parallel
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap
@@ -44,11 +50,13 @@ class Source:
         info: their classes.
         images: the annotated images.
         read: reads the map of an image; a function that can be sent to another process.
+        faults: what was wrong with the annotations when they were listed, and is not in `images`.
     """
 
     info: DatasetInfo
     images: Sequence[AnnotatedImage]
     read: Callable[[AnnotatedImage], PanopticMap]
+    faults: Sequence[DataError] = ()
 
 
 class Target(Protocol):
@@ -76,7 +84,13 @@ class Target(Protocol):
         """Write the summary to `path`; not called for a format without one."""
 
 
-def convert(source: Source, target: Target, num_workers: int = 0, overwrite: bool = False) -> None:
+MAX_FAULTS = 1000
+"""So many found, the rest is not read: it is one fault that all images have."""
+
+
+def convert(
+    source: Source, target: Target, num_workers: int = 0, overwrite: bool = False
+) -> Sequence[DataError]:
     """Write all images of a source; on failure nothing of it appears.
 
     Args:
@@ -85,21 +99,55 @@ def convert(source: Source, target: Target, num_workers: int = 0, overwrite: boo
         num_workers: processes; 0 and 1 mean none beside this one.
         overwrite: replace an earlier result.
 
+    Returns:
+        What was left out because it covers no pixel or is no annotation.
+
     Raises:
         UsageError: results lie there already, and may not be replaced.
-        DataError: there is no image, two would be written to one file, or one is broken.
+        FaultsError: images are broken, or two would be written to one file; it has all faults, up
+            to MAX_FAULTS.
+        DataError: there is no image.
     """
-    _check_images(source.images)
+    found = _Found()
+    found.add([*source.faults, *_clashes(source.images)])
+    if not (source.images or found.faults):
+        raise DataError("the source holds no annotated image, so there is nothing to convert")
     with ending_on_sigterm(), sole_writer(target.folder, "conversion"):
         _check_results(target, overwrite)
         with replacing_conversion(target.folder, target.summary) as draft:
             convert_one = partial(_convert_one, source.read, target, draft.folder)
-            entries = list(in_parallel(convert_one, source.images, num_workers, "images"))
+            entries = []
+            for entry, errors in in_parallel(convert_one, source.images, num_workers, "images"):
+                entries.append(entry)
+                found.add(errors)
+                if len(found.faults) >= MAX_FAULTS:
+                    break
+            if found.faults:
+                raise FaultsError(found.faults, found.left_out)
             if draft.summary is not None:
                 target.summarize(entries, draft.summary)
             written = files_of(draft.folder) | ({target.summary.name} if target.summary else set())
             write_manifest(target.folder, read_manifest(target.folder) | written)
         write_manifest(target.folder, written)
+    return found.left_out
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is wrong with annotations.
+
+    Attributes:
+        faults: what must be mended.
+        left_out: what was left out, and all else used.
+    """
+
+    faults: list[DataError] = field(default_factory=list)
+    left_out: list[DataError] = field(default_factory=list)
+
+    def add(self, errors: Iterable[DataError]) -> None:
+        """Sort errors into the two lists."""
+        for error in errors:
+            (self.left_out if error.is_left_out else self.faults).append(error)
 
 
 def _check_results(target: Target, overwrite: bool) -> None:
@@ -111,16 +159,15 @@ def _check_results(target: Target, overwrite: bool) -> None:
     refuse_foreign(target.folder, target.summary)
 
 
-def _check_images(images: Sequence[AnnotatedImage]) -> None:
-    if not images:
-        raise DataError("the source holds no annotated image, so there is nothing to convert")
+def _clashes(images: Sequence[AnnotatedImage]) -> Iterator[DataError]:
     owners: dict[str, AnnotatedImage] = {}
     for image in images:
         other = owners.setdefault(stem_of(image), image)
         if other is not image:
-            raise DataError(
-                f"images {other.file_name!r} and {image.file_name!r} would be written to one PNG; "
-                "images need names that differ without their suffix"
+            yield DataError(
+                f"images {other.file_name!r} (id {other.image_id}) and {image.file_name!r} (id "
+                f"{image.image_id}) would be written to one PNG; images need names that differ "
+                "without their suffix"
             )
 
 
@@ -134,5 +181,11 @@ def _convert_one(
     target: Target,
     folder: Path,
     image: AnnotatedImage,
-) -> Any:
-    return target.write(image, read(image), folder)
+) -> tuple[Any, list[DataError]]:
+    """Return what `summarize` needs, None for a broken image, and what is wrong with the image."""
+    with collecting_errors() as errors:
+        try:
+            return target.write(image, read(image), folder), errors
+        except DataError as error:
+            raise_or_collect(error)
+    return None, errors

@@ -10,7 +10,14 @@ import numpy as np
 from panoptic_deeplab.convert.painting import stuff_joined
 from panoptic_deeplab.convert.prepare_cityscapes import converter_errors
 from panoptic_deeplab.convert.run import AnnotatedImage, Source
-from panoptic_deeplab.errors import DataError, error_context, nearest
+from panoptic_deeplab.errors import (
+    DataError,
+    collecting_errors,
+    error_context,
+    nearest,
+    raise_or_collect,
+    skipping_faults,
+)
 from panoptic_deeplab.file_names import inside, relative_name
 from panoptic_deeplab.files import files_below, open_file
 from panoptic_deeplab.formats import bdd100k, kitti
@@ -127,19 +134,22 @@ def open_scalabel(json: Path, size: tuple[int, int], ignore_unknown: bool) -> So
     """
     names = BDD100K.index_of_name
     images = []
-    for frame in read_frames(json):
-        for label in frame.labels:
-            if label.category not in {*names, bdd100k.UNLABELED} and not ignore_unknown:
-                raise DataError(
-                    f"{frame.source}: frame {frame.name}: {label.category!r:.80} is no class of "
-                    f"BDD100K{nearest(label.category, names)}; correct it, or --ignore_unknown "
-                    "makes it void"
-                )
-        known = tuple(label for label in frame.labels if label.category in names)
-        name = relative_name(frame.name, frame.source)
-        stem = name.rsplit(".", 1)[0]
-        images.append(AnnotatedImage(stem, name, (frame.source, known)))
-    return Source(BDD100K, images, partial(_read_frame, size=size))
+    with collecting_errors() as faults:
+        for frame in read_frames(json):
+            for label in frame.labels:
+                if label.category not in {*names, bdd100k.UNLABELED} and not ignore_unknown:
+                    problem = (
+                        f"{frame.source}: frame {frame.name}: {label.category!r:.80} is no class "
+                        f"of BDD100K{nearest(label.category, names)}; correct it, or "
+                        "--ignore_unknown makes it void"
+                    )
+                    raise_or_collect(DataError(problem))
+            known = tuple(label for label in frame.labels if label.category in names)
+            with skipping_faults(frame.source):
+                name = relative_name(frame.name, "frame")
+                stem = name.rsplit(".", 1)[0]
+                images.append(AnnotatedImage(stem, name, (frame.source, known)))
+    return Source(BDD100K, images, partial(_read_frame, size=size), faults)
 
 
 def _read_frame(image: AnnotatedImage, size: tuple[int, int]) -> PanopticMap:
@@ -168,19 +178,20 @@ def open_coco_panoptic(json: Path, folder: Path | None, info: DatasetInfo | None
         DataError: the file is broken, or a PNG's name points elsewhere.
     """
     info = read_info(json) if info is None else info
-    content = read_panoptic_file(json, info)
     folder = json.with_suffix("") if folder is None else folder
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; --png_folder names the folder of the PNGs")
-    images = [
-        AnnotatedImage(
-            annotation.image_id,
-            relative_name(content.images.get(annotation.image_id, annotation.file_name), json),
-            (inside(folder, annotation.file_name, folder, json), annotation.segments),
-        )
-        for annotation in content.annotations
-    ]
-    return Source(info, images, _read_coco_panoptic)
+    images = []
+    with collecting_errors() as faults:
+        content = read_panoptic_file(json, info)
+        for annotation in content.annotations:
+            with skipping_faults(json):
+                place = f"image {annotation.image_id}"
+                listed = content.images.get(annotation.image_id, annotation.file_name)
+                name = relative_name(listed, place)
+                png = inside(folder, annotation.file_name, folder, place)
+                images.append(AnnotatedImage(annotation.image_id, name, (png, annotation.segments)))
+    return Source(info, images, _read_coco_panoptic, faults)
 
 
 def _read_coco_panoptic(image: AnnotatedImage) -> PanopticMap:

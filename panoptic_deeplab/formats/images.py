@@ -86,6 +86,18 @@ def read_oriented_image(path: str | Path) -> OrientedImage:
         return _read(file, str(path))
 
 
+def read_size(path: str | Path) -> tuple[tuple[int, int], int]:
+    """Read the upright (height, width) of an image and its EXIF orientation from its header alone.
+
+    Raises:
+        DataError: the file is missing or not an image.
+    """
+    with open_file(path) as file, opened(file, str(path)) as image:
+        size, orientation = (image.height, image.width), orientation_of(image)
+        is_turned = image.format == "TIFF"  # Pillow gives the size that a TIFF has when decoded
+        return size if is_turned else turned_size(size, orientation), orientation
+
+
 def decode_image(content: bytes, name: str) -> np.ndarray:
     """Decode an image file's bytes as `read_image` does; `name` is for errors.
 
@@ -108,16 +120,6 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 def turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     """Return the (height, width) that an image of that size has when it is turned."""
     return size[::-1] if TURNS[orientation].transpose else size
-
-
-def image_size(path: str | Path) -> tuple[int, int]:
-    """Read the (height, width) of an image as `read_image` gives it.
-
-    Raises:
-        DataError: the file is missing or not a readable image.
-    """
-    with decoded(path) as image:
-        return turned_size((image.height, image.width), orientation_of(image))
 
 
 def read_ids(path: str | Path) -> np.ndarray:

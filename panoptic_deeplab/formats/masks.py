@@ -70,6 +70,8 @@ def _listed(counts: Any) -> np.ndarray:
         runs = np.asarray(counts)
     except ValueError:
         runs = np.empty(0)
+    if runs.dtype.kind == "f" and (np.abs(runs) <= MAX_PIXELS).all() and (runs % 1 == 0).all():
+        runs = runs.astype(np.int64)
     if runs.ndim != 1 or not runs.size or runs.dtype.kind != "i":
         raise DataError(f"expected whole numbers as the counts of an RLE, got {counts!r:.100}")
     return runs.astype(np.int64)

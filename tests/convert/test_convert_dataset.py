@@ -304,7 +304,7 @@ def test_instances_over_a_semantic_map(tmp_path: Path) -> None:
     values = np.array([[0, 0, 1, 1], [2, 2, 255, 0]], np.uint8)  # 2 is the cat, beside the object
     Image.fromarray(values).save(tmp_path / "semantic" / "a.png")
     out = ("--save_dir", tmp_path / "out", "--semantic", tmp_path / "semantic")
-    stuff = ("--stuff_classes", "grass,sky,cat")
+    stuff = ("--semantic_classes", "grass,sky,cat")
     assert convert("from-coco-instances", "--json", source, *out, *stuff) == 0
     assert read_coco(tmp_path / "out" / "a.json")["5"] == [
         ("cat", False, [[1, 0, 0, 0], [1, 0, 0, 0]]),
@@ -326,7 +326,7 @@ def test_names_of_a_semantic_map_in_a_json(tmp_path: Path) -> None:
     Image.fromarray(np.array([[7] * 4, [9] * 4], np.uint8)).save(tmp_path / "semantic" / "a.png")
     (tmp_path / "names.json").write_text('{"7": "sky"}')
     out = ("--save_dir", tmp_path / "out", "--semantic", tmp_path / "semantic")
-    arguments = ("--json", source, *out, "--stuff_classes", tmp_path / "names.json")
+    arguments = ("--json", source, *out, "--semantic_classes", tmp_path / "names.json")
     assert convert("from-coco-instances", *arguments) == 1  # 9 has no name
     assert nothing_left(tmp_path / "out")
     assert convert("from-coco-instances", *arguments, "--ignore_unknown") == 0
@@ -383,7 +383,7 @@ def test_an_unknown_label_is_named_or_left_out(
     out = ("--save_dir", tmp_path / "out")
     assert convert("from-labelme", *arguments, *out) == 1
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
-    assert "a.json: shape 1 has the label 'cra', which is none of the 2 classes" in line
+    assert "a.json: shape 1: the label 'cra' is none of the 2 classes" in line
     assert "did you mean" in line
     assert nothing_left(tmp_path / "out")
     assert convert("from-labelme", *arguments, *out, "--ignore_unknown") == 0
@@ -441,7 +441,9 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path, capsys: pytest.Captu
     ]
     source = instances(tmp_path / "a.json", images=images)
     assert convert("from-coco-instances", "--json", source, "--save_dir", tmp_path / "out") == 1
-    assert "'a.jpg' and 'a.png' would be written to one PNG" in capsys.readouterr().err
+    assert (
+        "'a.jpg' (id 0) and 'a.png' (id 1) would be written to one PNG" in capsys.readouterr().err
+    )
 
 
 def test_nothing_is_overwritten_unless_asked(

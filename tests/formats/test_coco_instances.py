@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, collecting_errors
 from panoptic_deeplab.formats.coco_instances import instance_mask, read_instances
 
 
@@ -54,6 +54,85 @@ def test_instances_are_read(tmp_path: Path) -> None:
 ANNOTATION = {"id": 1, "image_id": 5, "category_id": 3, "segmentation": [[0, 0, 2, 0, 2, 2]]}
 
 
+CORNERS = [1, 1, 3, 1, 3, 3, 1, 3]
+BOX = {"bbox": [1, 1, 2, 2]}
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"segmentation": [CORNERS]},
+        {"segmentation": CORNERS},
+        {"segmentation": [], **BOX},
+        {"segmentation": None, **BOX},
+        BOX,
+        {"segmentation": {"size": [4, 6], "counts": [5, 2, 2, 2, 13]}},
+        {"segmentation": {"size": [4, 6], "counts": [5.0, 2.0, 2.0, 2.0, 13.0]}},
+        {"segmentation": {"size": [4, 6], "counts": "5220;"}},
+        {"segmentation": [CORNERS], "category_id": "3", "image_id": "5", "iscrowd": False},
+        {"segmentation": [CORNERS, [4, 0, 5, 0]]},  # a part of two points covers nothing
+    ],
+)
+def test_objects_as_programs_write_them(tmp_path: Path, shape: dict[str, Any]) -> None:
+    annotation = {"id": 1, "image_id": 5, "category_id": 3} | shape
+    _, (image,) = read_instances(instances_json(tmp_path / "a.json", annotations=[annotation]))
+    (instance,) = image.instances
+    mask = instance_mask(instance, image.size).astype(int).tolist()
+    assert mask == [[0] * 6, [0, 1, 1, 0, 0, 0], [0, 1, 1, 0, 0, 0], [0] * 6]
+    assert not instance.iscrowd
+
+
+@pytest.mark.parametrize("root", ["animals", "cat"])
+def test_the_root_category_of_roboflow_is_left_out(tmp_path: Path, root: str) -> None:
+    """Roboflow adds it as number 0; it may be called as one of the classes."""
+    categories = [{"id": 0, "name": root, "supercategory": "none"}] + [
+        {"id": number, "name": name, "supercategory": root}
+        for number, name in ((3, "cat"), (8, "dog"))
+    ]
+    with collecting_errors() as errors:
+        info, _ = read_instances(instances_json(tmp_path / "a.json", categories=categories))
+    assert [category.name for category in info.categories] == ["cat", "dog"]
+    assert [error.is_left_out for error in errors] == [True]
+    assert f"category {root!r} is above all others" in str(errors[0])
+
+
+def test_a_supercategory_with_objects_stays(tmp_path: Path) -> None:
+    categories = [
+        {"id": 3, "name": "cat", "supercategory": "animal"},
+        {"id": 8, "name": "dog", "supercategory": "cat"},
+    ]
+    info, _ = read_instances(instances_json(tmp_path / "a.json", categories=categories))
+    assert [category.name for category in info.categories] == ["cat", "dog"]
+
+
+def test_all_faults_of_a_file_are_found(tmp_path: Path) -> None:
+    images = [
+        {"id": 5, "file_name": "a.jpg", "height": 4, "width": 6},
+        {"id": 6, "file_name": "b.jpg"},
+    ]
+    annotations = [
+        ANNOTATION | changes
+        for changes in (
+            {"category_id": 9},
+            {"segmentation": [[1, 2, 3]]},
+            {"image_id": 7},
+            {"image_id": 6},  # of which the image's own fault is told
+            {"category_id": 10},
+        )
+    ]
+    source = instances_json(tmp_path / "a.json", images=images, annotations=annotations)
+    with collecting_errors() as errors:
+        read_instances(source)
+    told = [str(error).removeprefix(f"{source}: ")[:40] for error in errors]
+    assert told == [
+        "an image needs id, file_name, height and",
+        "an annotation needs id, image_id, catego",
+        "annotation 1 has category_id 9, which is",
+        "annotation 1 has category_id 10, which i",
+        "an annotation is of image 7, which 'imag",
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -64,8 +143,12 @@ ANNOTATION = {"id": 1, "image_id": 5, "category_id": 3, "segmentation": [[0, 0, 
         ),
         ({"annotations": [ANNOTATION | {"image_id": 6}]}, "is of image 6, which 'images' lacks"),
         ({"annotations": [ANNOTATION | {"category_id": 9}]}, "category_id 9, which is none of its"),
-        ({"annotations": [ANNOTATION | {"segmentation": []}]}, "names no pixels"),
-        ({"annotations": [ANNOTATION | {"segmentation": [[1, 2, 3]]}]}, "needs .* polygons"),
+        ({"annotations": [ANNOTATION | {"segmentation": []}]}, "or else a bbox .*'bbox'"),
+        ({"annotations": [ANNOTATION | {"segmentation": "abc"}]}, "segmentation 'abc'"),
+        ({"annotations": [ANNOTATION | {"category_id": "cat"}]}, "a whole number 'category_id'"),
+        ({"annotations": [ANNOTATION | {"iscrowd": "no"}]}, "0 or 1 as 'iscrowd'"),
+        ({"images": [{"id": 5, "file_name": "a", "height": 4, "width": 6}] * 2}, "listed twice"),
+        ({"annotations": [ANNOTATION | {"segmentation": [[1, 2, 3]]}]}, "a polygon of 3 numbers"),
         ({"annotations": [{"id": 1}]}, "an annotation needs id, image_id"),
         ({"annotations": 3}, "expected a list under 'annotations'"),
         ({"categories": [{"id": 3}]}, "a category needs id"),

@@ -15,11 +15,11 @@ from PIL import Image
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import read_json
 from panoptic_deeplab.formats.images import (
-    image_size,
     read_ids,
     read_image,
     read_label_map,
     read_oriented_image,
+    read_size,
     write_ids,
 )
 
@@ -220,4 +220,16 @@ def test_every_orientation_is_turned_upright(tmp_path: Path, orientation: int) -
         image = read_oriented_image(path)
         assert image.pixels[..., 0].tolist() == SHOWN[orientation]
         assert image.orientation == orientation
-        assert image_size(path) == np.shape(SHOWN[orientation])
+        assert read_size(path)[0] == np.shape(SHOWN[orientation])
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_the_size_in_the_header_is_that_of_the_upright_image(
+    tmp_path: Path, suffix: str, orientation: int
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (6, 4)).save(path, exif=exif)
+    assert read_size(path) == (read_image(path).shape[:2], orientation)
