@@ -79,7 +79,7 @@ def test_category_ids_go_by_name_or_are_the_data_sets(tiny_config, truth_as_pred
             "has category_id 77, which is no class of Cityscapes",
         ),
         (lambda c: c.update(categories=[{"id": 1, "name": "raod"}]), 'did you mean "road"?'),
-        (lambda c: c.update(categories=[3]), "expected a category {id, name}"),
+        (lambda c: c.update(categories=[3]), "an entry with a whole number 'id'"),
     ],
 )
 def test_val_refuses_predictions_in_one_line(
