@@ -23,7 +23,7 @@ from pathlib import Path
 from panoptic_deeplab.check import SPLITS, check_dataset
 from panoptic_deeplab.check.findings import ERROR, KINDS, WARNING
 from panoptic_deeplab.cli.command_line import run_script
-from panoptic_deeplab.cli.flags import add_config_arguments
+from panoptic_deeplab.cli.flags import add_config_arguments, add_json_argument
 from panoptic_deeplab.cli.parser import Parser, not_negative, positive
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import usable_folder, write_json
@@ -49,7 +49,7 @@ def add_arguments(parser: Parser) -> None:
         default="both",
         help="the split to read; both (the default): the splits that the configuration has",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
+    add_json_argument(parser)
     parser.add_argument("--save_dir", type=Path, help="the folder for the images")
     parser.add_argument(
         "--examples",
@@ -78,9 +78,8 @@ def run(args: argparse.Namespace) -> None:
     from panoptic_deeplab.config import Config
 
     config = Config(args.config, args.opts)
-    for folder in (args.save_dir, args.json and args.json.resolve().parent):
-        if folder is not None:
-            usable_folder(folder)  # before the long work, not after it
+    if args.save_dir is not None:
+        usable_folder(args.save_dir)  # before the long work, not after it
     splits = SPLITS if args.split == "both" else (args.split,)
     report = check_dataset(config, splits, args.num_workers)
     print(report.to_text(args.examples))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from panoptic_deeplab.cli.command_line import run_script
-from panoptic_deeplab.cli.flags import add_debug_argument
+from panoptic_deeplab.cli.flags import add_debug_argument, add_json_argument
 from panoptic_deeplab.cli.parser import Parser, not_negative
 from panoptic_deeplab.errors import UsageError
 
@@ -53,7 +53,7 @@ def add_arguments(parser: Parser) -> None:
         default=2,
         help="threads that read (default: %(default)s)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
+    add_json_argument(parser)
     add_debug_argument(parser)
 
 
@@ -63,8 +63,6 @@ def run(arguments: argparse.Namespace) -> None:
     from panoptic_deeplab.files import write_json
     from panoptic_deeplab.text_table import align
 
-    if arguments.json and (arguments.json.is_dir() or not arguments.json.parent.is_dir()):
-        raise UsageError(f"--json {arguments.json}: expected a file in a folder that exists")
     evaluate: dict[str, Callable[..., dict[str, Any]]] = {
         "panoptic": evaluation.evaluate_panoptic_files,
         "pixel": evaluation.evaluate_pixel_files,

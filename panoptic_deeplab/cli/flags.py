@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panoptic_deeplab.cli.parser import fraction, odd, positive
-from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.files import read_json
 
 if TYPE_CHECKING:
     from panoptic_deeplab.views import Augmentation
@@ -53,6 +55,33 @@ def add_config_arguments(parser: argparse.ArgumentParser, needs_config: bool = T
         help="changes to the configuration, such as batch_size=2 val_dataset.dataset_root=DIR",
     )
     add_debug_argument(parser)
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """--json, for verbs that report."""
+    parser.add_argument(
+        "--json", type=_report, metavar="FILE", help="also write the results to FILE"
+    )
+
+
+def _report(text: str) -> Path:
+    """A JSON to write: a new one, or in place of an earlier report, never of annotations."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: expected a file in a folder that exists")
+    if path.exists() and not _is_report(path):
+        raise argparse.ArgumentTypeError(
+            f"{text}: the results would replace this file, which holds something else"
+        )
+    return path
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        content = read_json(path)
+    except DataError:
+        return False
+    return isinstance(content, dict) and not {"images", "annotations"} & content.keys()
 
 
 def add_debug_argument(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panoptic_deeplab.cli.command_line import load_config, run_script
@@ -13,6 +12,7 @@ from panoptic_deeplab.cli.flags import (
     GROUPING_FLAGS,
     add_common_arguments,
     add_grouping_arguments,
+    add_json_argument,
     add_profile_argument,
     add_view_arguments,
     chosen_views,
@@ -81,7 +81,7 @@ def add_arguments(parser: Parser) -> None:
         default=0,
         help="threads that read images ahead (default: %(default)s)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
+    add_json_argument(parser)
     parser.add_argument(
         "--oracle",
         nargs="+",
@@ -96,8 +96,6 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluate what the command line names and tell the result."""
-    if arguments.json and (arguments.json.is_dir() or not arguments.json.parent.is_dir()):
-        raise UsageError(f"--json {arguments.json}: expected a file in a folder that exists")
     given = [getattr(arguments, name) for name in _OF_A_MODEL]
     if arguments.predictions and any(value is not None and value is not False for value in given):
         flags = ", ".join(f"--{name}" for name in _OF_A_MODEL)
