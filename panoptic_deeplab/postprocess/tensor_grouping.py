@@ -1,15 +1,16 @@
 """The grouping in Paddle's operators: for outputs on a GPU, and inside exported programs.
 
 It gives the ids of `postprocess.plain`. There is no loop over instances or images and no map for
-each center; only the distances are computed in blocks. Sizes may be known only when the program
-runs, so they are tensors. Operators treat empty inputs differently, so no list of pixels is ever
+each center; only the distances are computed in blocks. Sizes may be known only when a program
+runs; there they are tensors. Operators treat empty inputs differently, so no list of pixels is ever
 empty; a top-k may keep any of equal values, so ties are counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import paddle
@@ -19,7 +20,12 @@ from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.resample import resize_map
 from panoptic_deeplab.structures import Frame, Prediction, Segment, smallest_label_type
 
-_BLOCK = 1 << 13  # thing pixels whose distances to all centers are held at a time
+_BLOCK = 1 << 13
+"""Thing pixels whose distances to all centers are held at a time in a program."""
+
+_PAIRS = 1 << 25
+"""The same outside of one, on a GPU, as pairs of a pixel and a center: 134 MB each time they are
+held, for 32 centers blocks of 2^20 pixels."""
 
 Tensor = paddle.Tensor
 Size = Sequence[int] | Sequence[Tensor]
@@ -80,7 +86,7 @@ class TensorGrouping:
 
     def _centers(self, heatmap: Tensor) -> tuple[Tensor, Tensor]:
         """[N, K, 2] float32 (y, x) of the centers in row-major order; [N, K] bool which exist."""
-        width = paddle.shape(heatmap)[2].astype("int64")
+        width = _shape(heatmap)[2]
         is_peak = self._without_later_equals(heatmap, self._is_highest(heatmap)).flatten(1)
         values = heatmap.flatten(1)
         heatmap = paddle.where(is_peak, values, paddle.full_like(values, -np.inf))
@@ -91,7 +97,7 @@ class TensorGrouping:
         kept = (heatmap > kth) | (
             ties & (paddle.cumsum(ties.astype("int64"), axis=1) + above <= self.settings.top_k)
         )
-        pixels = paddle.shape(heatmap)[1].astype("int64")
+        pixels = _shape(heatmap)[1]
         from_end = kept.astype("int64") * (pixels - paddle.arange(0, pixels, dtype="int64"))
         nothing = paddle.zeros_like(more).astype("int64")
         order = paddle.topk(paddle.concat([from_end, nothing], axis=1), self.settings.top_k)[0]
@@ -117,7 +123,7 @@ class TensorGrouping:
             return is_highest
         sides = [reach, reach, reach, reach]
         bordered = F.pad(heatmap.unsqueeze(1), sides, value=-np.inf)[:, 0]
-        width = paddle.shape(bordered)[2].astype("int64")
+        width = _shape(bordered)[2]
         flags = F.pad(is_highest.astype("float32").unsqueeze(1), sides)[:, 0]
         flat, keep = bordered.flatten(), flags.flatten()
         places = _where(keep > 0)  # 0, in the border, is among them
@@ -127,20 +133,22 @@ class TensorGrouping:
             shifts = row * width + (steps if row else steps[:reach])
             others = _look_up(flat, (places.unsqueeze(1) + shifts).clip(min=0))
             first *= 1 - (others == own.unsqueeze(1)).any(axis=1).astype("float32")
-        keep = paddle.scatter(keep, places, first).reshape(paddle.shape(flags))
+        keep = paddle.scatter(keep, places, first).reshape(_shape(flags))
         return keep[:, reach:-reach, reach:-reach] > 0
 
     def _instances(
         self, centers: Tensor, is_center: Tensor, offsets: Tensor, labels: Tensor
     ) -> Tensor:
         """[N * H * W] int64: the instance 1..K, 0 where there is no thing or no center."""
-        size = paddle.shape(labels).astype("int64")
+        size = _shape(labels)
         width, area = size[2], size[1] * size[2]
         is_thing = _look_up(paddle.assign(self.is_thing), labels.flatten())
         places = _where(is_thing > 0)
-        count = paddle.shape(places).astype("int64")[0]
+        count = _shape(places)[0]
         # [N, 1..K]: an absent center is infinitely far
         max_count = is_center.astype("int64").sum(axis=1).max().clip(min=1)
+        if paddle.in_dynamic_mode():
+            max_count = int(max_count)
         far = paddle.full_like(centers[:, :max_count, 0], np.inf)
         rows, columns = (
             paddle.where(is_center[:, :max_count], centers[:, :max_count, axis], far)
@@ -148,20 +156,16 @@ class TensorGrouping:
         )
         down, right = (offsets[:, axis].flatten() for axis in (0, 1))
 
-        def has_more(start: Tensor, _: Tensor) -> Tensor:
-            return start < count
-
-        def assign(start: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
-            here = (start + paddle.arange(_BLOCK, dtype="int64")).clip(max=count - 1)
+        def assign(start: int | Tensor, found: Tensor, block: int) -> Tensor:
+            here = (start + paddle.arange(block, dtype="int64")).clip(max=count - 1)
             place = places.gather(here)
             image, pixel = place // area, place % area
             y = (pixel // width).astype("float32") + down.gather(place)
             x = (pixel % width).astype("float32") + right.gather(place)
             nearest = _nearest(rows.gather(image), columns.gather(image), y, x)
-            return start + _BLOCK, paddle.scatter(found, here, nearest)
+            return paddle.scatter(found, here, nearest)
 
-        start = paddle.zeros([], "int64")
-        found = paddle.static.nn.while_loop(has_more, assign, [start, paddle.zeros_like(places)])[1]
+        found = _in_blocks(assign, count, max_count, paddle.zeros_like(places))
         instances = paddle.scatter(paddle.zeros_like(is_thing), places, found)
         has_center = is_center[:, :1].astype("int64").expand([-1, area]).flatten()
         return instances * is_thing * has_center
@@ -169,9 +173,9 @@ class TensorGrouping:
     def _count(self, instances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The slot [N, H, W] of each pixel; how many pixels [N, K + 1, C] each slot has."""
         rows, classes = self.settings.top_k + 1, len(self.is_thing)
-        images = paddle.shape(labels)[0].astype("int64")
+        images = _shape(labels)[0]
         image = paddle.arange(0, images, dtype="int64").reshape([-1, 1, 1])
-        slots = (image * rows + instances.reshape(paddle.shape(labels))) * classes + labels
+        slots = (image * rows + instances.reshape(_shape(labels))) * classes + labels
         counts = _histogram(slots.flatten(), images * rows * classes)
         return slots, counts.reshape([-1, rows, classes])
 
@@ -205,7 +209,14 @@ def predict_one(
     outputs: Mapping[str, Tensor], frame: Frame, settings: GroupingSettings
 ) -> Prediction:
     """The prediction of one image [1, C, h, w] in its valid box, by one copy to the host."""
-    result = to_host(TensorGrouping(settings)(outputs, frame.size, frame.valid_box))
+    result = TensorGrouping(settings)(outputs, frame.size, frame.valid_box)
+    label_type = np.dtype(smallest_label_type(settings.num_classes))
+    fits = settings.top_k + settings.num_classes <= np.iinfo(np.int16).max
+    narrow = {
+        "panoptic": result["panoptic"].astype("int16" if fits else "int32"),
+        "semantic_map": result["semantic_map"].astype(label_type.name),
+    }
+    result = to_host(result | narrow)
     rows = zip(
         *(result[f"segment_{name}"][0].tolist() for name in ("class", "area", "score")),
         strict=True,
@@ -215,18 +226,19 @@ def predict_one(
         for i, (category, area, score) in enumerate(rows, start=1)
         if category >= 0
     ]
-    label_type = smallest_label_type(settings.num_classes)
-    labels = result["semantic_map"][0].astype(label_type)
-    return Prediction(result["panoptic"][0], segments, labels)
+    ids = result["panoptic"][0].astype(np.int32)
+    return Prediction(ids, segments, np.array(result["semantic_map"][0]))
 
 
 def to_host(result: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """The tensors of a result (all of 4-byte numbers) as arrays, by one copy."""
-    flat = paddle.concat([values.flatten().view("int32") for values in result.values()]).numpy()
-    ends = np.cumsum([values.size for values in result.values()])
+    """The tensors of a result as arrays, by one copy of all their bytes."""
+    # the widest numbers first, so that all begin where theirs may
+    ordered = sorted(result.items(), key=lambda item: -item[1].element_size())
+    flat = paddle.concat([values.flatten().view("uint8") for _, values in ordered]).numpy()
+    ends = np.cumsum([values.size * values.element_size() for _, values in ordered])
     return {
         name: part.view(str(values.dtype).removeprefix("paddle.")).reshape(values.shape)
-        for part, (name, values) in zip(np.split(flat, ends[:-1]), result.items(), strict=True)
+        for part, (name, values) in zip(np.split(flat, ends[:-1]), ordered, strict=True)
     }
 
 
@@ -257,6 +269,39 @@ class _Table:
         return cls(by_id(categories + 1) - 1, by_id(areas), is_segment.sum(axis=1))
 
 
+def _shape(values: Tensor) -> Sequence[Any] | Tensor:
+    """The sizes of a tensor: numbers, or in a program, where they are known late, int64."""
+    if paddle.in_dynamic_mode():
+        return values.shape
+    return paddle.shape(values).astype("int64")
+
+
+def _in_blocks(
+    assign: Callable[[Any, Tensor, int], Tensor], count: Any, max_count: Any, found: Tensor
+) -> Tensor:
+    """`assign(start, found, block)` from each start, one after the other, until `count`.
+
+    Args:
+        assign: returns `found` with the pixels from `start` on, `block` of them.
+        count: number of pixels, a number or in a program a tensor.
+        max_count: number of centers, likewise.
+        found: before the first block.
+    """
+    if paddle.in_dynamic_mode():
+        block = min(max(_PAIRS // max_count, 1), count)
+        for start in range(0, count, block):
+            found = assign(start, found, block)
+        return found
+
+    def has_more(start: Tensor, _: Tensor) -> Tensor:
+        return start < count
+
+    def step(start: Tensor, found: Tensor) -> tuple[Tensor, Tensor]:
+        return start + _BLOCK, assign(start, found, _BLOCK)
+
+    return paddle.static.nn.while_loop(has_more, step, [paddle.zeros([], "int64"), found])[1]
+
+
 def _where(flags: Tensor) -> Tensor:
     """[M + 1] int64: 0, then the indices at which [L] bool is True."""
     return paddle.concat([paddle.zeros([1], "int64"), paddle.nonzero(flags).flatten()])
@@ -265,7 +310,7 @@ def _where(flags: Tensor) -> Tensor:
 def _look_up(values: Tensor, places: Tensor) -> Tensor:
     """The values at flat indices of any shape (`paddle.take` is eight times slower)."""
     found = values.flatten().gather(places.flatten())
-    return found if places.ndim == 1 else found.reshape(paddle.shape(places))
+    return found if places.ndim == 1 else found.reshape(_shape(places))
 
 
 def _histogram(values: Tensor, length: Tensor) -> Tensor:
@@ -290,7 +335,7 @@ def _scores(
     probabilities = paddle.where(
         paddle.isnan(probabilities), paddle.zeros_like(probabilities), probabilities
     )
-    shape, coarse = (paddle.shape(t).astype("int64") for t in (panoptic, logits))
+    shape, coarse = _shape(panoptic), _shape(logits)
     rows, columns = (
         (paddle.arange(0, shape[axis + 1], dtype="int64") + start[axis])
         * coarse[axis + 2]
@@ -299,7 +344,7 @@ def _scores(
     )
     image = paddle.arange(0, shape[0], dtype="int64").reshape([-1, 1, 1])
     categories = F.pad(table.category, [1, 0], value=0).clip(min=0)  # of id 0 too
-    ids = image * paddle.shape(categories)[1].astype("int64") + panoptic
+    ids = image * _shape(categories)[1] + panoptic
     planes = image * coarse[1] + _look_up(categories, ids)
     locations = rows.reshape([-1, 1]) * coarse[3] + columns
     probability = _look_up(probabilities, planes * coarse[2] * coarse[3] + locations)
@@ -309,5 +354,5 @@ def _scores(
         probability.flatten().astype("float64"),
         0,
         reduce="add",
-    ).reshape(paddle.shape(categories))[:, 1:]
+    ).reshape(_shape(categories))[:, 1:]
     return sums / table.area.clip(min=1).astype("float64")

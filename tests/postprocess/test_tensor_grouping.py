@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,12 @@ from drawn_outputs import (
     settings,
     tensors,
 )
+from paddle.base.core import TracerEventType
+from paddle.profiler import Profiler, ProfilerTarget
 
-from panoptic_deeplab.postprocess import plain
-from panoptic_deeplab.postprocess.tensor_grouping import TensorGrouping, to_host
+from panoptic_deeplab.postprocess import plain, tensor_grouping
+from panoptic_deeplab.postprocess.tensor_grouping import TensorGrouping, predict_one, to_host
+from panoptic_deeplab.structures import Frame
 
 
 @pytest.mark.parametrize("centers", [0, 40])
@@ -77,3 +81,45 @@ def test_the_tensor_form_is_a_program_for_any_size_and_batch(tmp_path: Path) -> 
             ]
             expected = [s.score for s in prediction.segments]
             np.testing.assert_allclose(scores[i][: len(expected)], expected, atol=1e-6)
+
+
+def test_one_image_on_a_device_is_the_plain_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Distances in many small blocks, and the numbers as narrow as they travel to the host."""
+    outputs, frame = scene((9, 13), 0, 40), frame_of((33, 49), (0, 0, 30, 40))
+    expected = plain.predict(outputs, frame, settings())
+    assert_same_map(predict_one(tensors(outputs), frame, settings()), expected)
+    monkeypatch.setattr(tensor_grouping, "_PAIRS", 100)
+    found = predict_one(tensors(outputs), frame, settings())
+    assert_same_map(found, expected)
+    assert (found.ids.dtype, found.labels.dtype) == (np.int32, np.uint8)
+
+
+def test_what_travels_to_the_host_comes_as_it_was() -> None:
+    sent = {
+        "labels": np.arange(7, dtype=np.uint8),
+        "score": np.full((2, 3), 0.1, np.float32),
+        "ids": np.array([[-3, 300]], np.int16),
+    }
+    found = to_host({name: paddle.to_tensor(value) for name, value in sent.items()})
+    for name, value in sent.items():
+        np.testing.assert_array_equal(found[name], value)
+        assert found[name].dtype == value.dtype
+
+
+def operators_of(function: Callable[[], object]) -> int:
+    """How many operators Paddle calls in a function."""
+    profiler = Profiler(targets=[ProfilerTarget.CPU], on_trace_ready=lambda _: None)
+    with profiler:
+        function()
+    nodes, count = list(profiler.profiler_result.get_data().values()), 0
+    while nodes:
+        node = nodes.pop()
+        nodes += node.children_node
+        count += node.type == TracerEventType.Operator
+    return count
+
+
+def test_an_image_of_cityscapes_takes_few_operators() -> None:
+    """About 400; with the blocks of a program, and sizes as tensors, 2800. A GPU waits for each."""
+    outputs, frame = scene((257, 513), 0, 40), Frame.whole(1024, 2048)
+    assert operators_of(lambda: predict_one(tensors(outputs), frame, settings())) < 600
