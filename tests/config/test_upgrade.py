@@ -117,7 +117,8 @@ def test_overrides_may_name_keys_of_either_form(path: Path | str, override: str)
 
 
 def test_a_wrong_override_of_an_old_key_names_todays() -> None:
-    with pytest.raises(UsageError, match=r"--opts: 'criterion\.center_weight' must be a finite number"):
+    wrong = r"--opts: 'criterion\.center_weight' must be a finite number"
+    with pytest.raises(UsageError, match=wrong):
         Config(CROPPED, ["loss.coef=[1, x, 3]"])
     with pytest.raises(UsageError, match=r"--opts: there is no 'loss'"):
         Config(CROPPED, ["loss.coef=[1, 2, 3, 4]"])
