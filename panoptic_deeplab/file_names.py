@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from unicodedata import normalize
@@ -114,3 +115,17 @@ def relative_name(name: str, source: str | Path, folder: str | Path | None = Non
             kind="outside folder",
         )
     return path.as_posix()
+
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_BYTE = 0xDC00  # what Python adds to a byte of a file's name that is not UTF-8
+
+
+def readable(name: str) -> str:
+    """Write bytes of a name that are not UTF-8 as in a URL, `%FF`, so that any list can hold it."""
+    return name if name.isascii() else _SURROGATES.sub(_as_in_url, name)
+
+
+def _as_in_url(match: re.Match[str]) -> str:
+    code = ord(match[0]) - _BYTE
+    return f"%{code:02X}" if 0x80 <= code <= 0xFF else "\N{REPLACEMENT CHARACTER}"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.file_names import readable
 
 
 @contextmanager
@@ -175,20 +176,50 @@ def files_below(folder: str | Path, suffix: str = "") -> list[Path]:
     A missing folder holds none. Links to folders are followed, and each folder is entered once:
     data sets are often made of links. The `._*` of macOS on foreign disks are left out.
     """
-    seen, files = set(), []
-    for place, below, names in os.walk(folder, followlinks=True):
-        state = os.stat(place)
-        if (state.st_dev, state.st_ino) in seen:
-            below.clear()
+    from panoptic_deeplab.progress import patient_bar
+
+    found: list[str] = []
+    with patient_bar(title=f"searching {folder}", unit="files") as bar:
+        for entries in _listings(os.fspath(folder)):
+            found += [
+                e.path for e in entries if _has_ending(e.name, suffix.lower()) and _is_file(e)
+            ]
+            bar.update(len(entries))
+    return [Path(path) for path in sorted(found, key=lambda path: path.split(os.sep))]
+
+
+def _listings(folder: str) -> Iterator[list[os.DirEntry[str]]]:
+    """Yield what lies in a folder, then in each folder below; nothing of one that has no list."""
+    seen: set[tuple[int, int]] = set()
+    folders = [folder]
+    while folders:
+        place = folders.pop()
+        try:
+            state = os.stat(place)
+            with os.scandir(place) as listing:
+                entries = list(listing)
+        except OSError:
             continue
-        seen.add((state.st_dev, state.st_ino))
-        below.sort()  # of two paths to a folder the same is taken on every machine
-        files += [
-            Path(place, name)
-            for name in names
-            if name.lower().endswith(suffix.lower()) and not name.startswith("._")
-        ]
-    return sorted(path for path in files if path.is_file())
+        if (state.st_dev, state.st_ino) not in seen:
+            seen.add((state.st_dev, state.st_ino))
+            yield entries
+            # Of two paths to one folder the same is taken on every machine.
+            folders += sorted((e.path for e in entries if _is_folder(e)), reverse=True)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link to one; told by the listing, without a look at each file."""
+    is_link = entry.is_symlink()
+    return os.path.isdir(entry.path) if is_link else entry.is_dir(follow_symlinks=False)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    is_link = entry.is_symlink()
+    return os.path.isfile(entry.path) if is_link else entry.is_file(follow_symlinks=False)
+
+
+def _has_ending(name: str, suffix: str) -> bool:
+    return name.lower().endswith(suffix) and not name.startswith("._")
 
 
 def read_json(path: str | Path) -> Any:
@@ -211,15 +242,18 @@ def write_json(path: str | Path, content: Any, indent: int | None = None) -> Non
 
 
 def as_json(content: Any, indent: int | None = None) -> str:
-    """Make the JSON text of `content`, with null for NaN and infinity."""
-    return json.dumps(_without_nan(content), indent=indent)
+    """Make the JSON text of `content`, with null for NaN and infinity, and names `readable`."""
+    return json.dumps(_portable(content), indent=indent)
 
 
-def _without_nan(content: Any) -> Any:
+def _portable(content: Any) -> Any:
+    """What other programs read too, which refuse NaN and half characters."""
+    if isinstance(content, str):
+        return readable(content)
     if isinstance(content, dict):
-        return {key: _without_nan(value) for key, value in content.items()}
+        return {_portable(key): _portable(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
-        return [_without_nan(value) for value in content]
+        return [_portable(value) for value in content]
     if isinstance(content, float) and not math.isfinite(content):
         return None
     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -29,6 +30,23 @@ def progress_bar(
         unit=f" {unit}",
         disable=hidden,
         mininterval=0.2 if on_terminal else 15,
+        dynamic_ncols=on_terminal,
+        leave=True,
+    )
+
+
+def patient_bar(*, title: str, unit: str) -> tqdm:
+    """Return a bar for work that is mostly quick: it appears when a second has passed.
+
+    The end is not known beforehand; call `update` by hand. Of several processes the first shows it.
+    """
+    on_terminal = sys.stderr.isatty()
+    return tqdm(
+        desc=title,
+        unit=f" {unit}",
+        disable=os.environ.get("PADDLE_TRAINER_ID", "0") != "0",  # as the launcher numbers them
+        delay=1,
+        mininterval=0.2 if on_terminal else 3,
         dynamic_ncols=on_terminal,
         leave=True,
     )

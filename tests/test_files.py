@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -155,6 +156,14 @@ def test_json_has_null_for_what_is_no_number(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(DataError, match=r"a\.json: cannot be read as JSON"):
         read_json(tmp_path / "a.json")
+
+
+def test_json_is_utf8_whatever_the_name_of_a_file(tmp_path: Path) -> None:
+    name = os.fsdecode(b"b\xff\xe8\xa1\x97.png")
+    write_json(tmp_path / "a.json", {name: [name, "half of a pair: \ud83d"]})
+    text = (tmp_path / "a.json").read_text("ascii")
+    expected = {"b%FF街.png": ["b%FF街.png", "half of a pair: \N{REPLACEMENT CHARACTER}"]}
+    assert json.loads(text) == expected
 
 
 def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:

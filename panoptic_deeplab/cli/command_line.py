@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import logging
 import signal
 import sys
@@ -36,6 +37,7 @@ def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     SIGTERM), 1 everything else. `--debug` shows the traceback as well.
     """
     hide_harmless_warnings()
+    _print_any_text()
     try:
         check_environment()
         body(arguments)
@@ -118,6 +120,13 @@ def start_log() -> None:
     log = logging.getLogger("panoptic_deeplab")
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO if distributed.is_main() else logging.ERROR)
+
+
+def _print_any_text() -> None:
+    """Let what the terminal's encoding lacks, such as parts of a file's name, print as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(message: str, exit_code: int, arguments: argparse.Namespace) -> int:

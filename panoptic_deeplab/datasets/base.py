@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from panoptic_deeplab.errors import DataError, collect, raise_or_collect
-from panoptic_deeplab.file_names import composed
+from panoptic_deeplab.file_names import composed, readable
 from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.coco import read_panoptic_map
 from panoptic_deeplab.formats.images import (
@@ -147,7 +147,7 @@ def find_images(folder: Path, suffix: str = "") -> dict[str, Path]:
     for path in files_below(folder):
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
-        image_id = composed(path.stem.removesuffix(suffix))
+        image_id = readable(composed(path.stem.removesuffix(suffix)))
         if image_id in images:
             raise_or_collect(
                 DataError(

@@ -24,6 +24,7 @@ from panoptic_deeplab.formats.coco import (
     read_panoptic_file,
 )
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES
+from panoptic_deeplab.progress import patient_bar
 from panoptic_deeplab.registry import DATASETS
 from panoptic_deeplab.structures import DatasetInfo
 
@@ -109,7 +110,9 @@ def _labeled(
     content: PanopticFile, image_folder: Path, label_folder: Path, source: Path
 ) -> list[Record]:
     records: dict[str, Record] = {}
+    bar = patient_bar(title=f"images of {source.name}", unit="images")
     for annotation in content.annotations:
+        bar.update()
         image_id = annotation.image_id
         try:
             if image_id in records:
@@ -117,6 +120,7 @@ def _labeled(
             records[image_id] = _record(annotation, content, image_folder, label_folder, source)
         except DataError as error:
             raise_or_collect(DataError(str(error), kind=error.kind, file=source, image_id=image_id))
+    bar.close()
     for image_id, file_name in content.images.items():
         if image_id not in records:
             problem = f"{source}: image {image_id} ({file_name}) has no annotation"

@@ -218,7 +218,7 @@ class RunLog:
 
 def _log_file(path: Path) -> Any:
     """Return a context that appends the package's log to a file."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(
         logging.Formatter("%(asctime)s [%(levelname)s]\t%(message)s", "%Y-%m-%d %H:%M:%S")
     )

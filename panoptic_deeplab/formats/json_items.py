@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import open_file
+from panoptic_deeplab.progress import patient_bar
 
 MAX_ITEM_LENGTH = 1 << 27
 """Characters of the largest item. An image's annotation has a few hundred thousand."""
@@ -49,15 +50,17 @@ def iterate_items(
             than a list under it, or an item is longer than MAX_ITEM_LENGTH. Items are read on
             demand, so an error in a later item is raised when that item is reached.
     """
-    with open_file(path) as file:
+    with open_file(path) as file, patient_bar(title=Path(path).name, unit="entries") as bar:
         try:
             start = file.read(4)
             file.seek(0)
             reader = _Reader(io.TextIOWrapper(file, json.detect_encoding(start)))
+            items = _items_of_object(reader, keys, optional, path)
             if list_as is not None and reader.peek() == "[":
-                yield from ((list_as, item) for item in reader.items())
-            else:
-                yield from _items_of_object(reader, keys, optional, path)
+                items = ((list_as, item) for item in reader.items())
+            for item in items:
+                yield item
+                bar.update()
             reader.expect("")
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{path}: cannot be read as JSON ({error})") from error

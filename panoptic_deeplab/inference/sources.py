@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import cache, singledispatch
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.file_names import readable
 from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, decode_image, read_image, to_rgb
 from panoptic_deeplab.result import OVERLAY_ENDING
@@ -47,7 +49,8 @@ class ImageFile:
 
     Attributes:
         path: its file.
-        name: its path below the folder that was asked for, without suffix; unique.
+        name: its path below the folder that was asked for, without suffix; unique, and in UTF-8
+            whatever the file's own name is in.
     """
 
     path: Path
@@ -175,66 +178,79 @@ def find_images(image_path: str | Path, left_out: Sequence[Path] = ()) -> list[I
         DataError: there is no image.
     """
     path = Path(_named(str(image_path)))
-    if path.is_dir():
-        root, files = path, files_below(path)
-    elif path.is_file():
+    if path.is_file():
         root, files = path.parent, [path]
+    elif path.is_dir():
+        root, files = path, _outside(filter(_may_be_image, files_below(path)), left_out)
     else:
-        found = [Path(file) for file in glob.glob(str(image_path), recursive=True)]
-        root, files = (
-            _fixed_part(str(image_path)),
-            list({file.resolve(): file for file in found}.values()),
-        )
-    if not path.is_file():
-        files = [file for file in _outside(files, left_out) if _is_image(file)]
+        root = _fixed_part(str(image_path))
+        found = map(Path, glob.glob(str(image_path), recursive=True))
+        images = {file.resolve(): file for file in found if _may_be_image(file) and file.is_file()}
+        files = sorted(_outside(images.values(), left_out))
     if not files:
         what = "an image, a folder of images or a pattern"
         reason = "holds no image" if path.is_dir() else "there is nothing"
         raise DataError(
             f"{image_path}: {reason}; expected {what} ({', '.join(sorted(IMAGE_SUFFIXES))})"
         )
-    files = sorted(files)
-    names = unique_names([file.relative_to(root) for file in files])
+    names = unique_names(_relative_names(files, root))
     return [ImageFile(file, name) for file, name in zip(files, names, strict=True)]
 
 
-def unique_names(paths: Sequence[Path]) -> list[str]:
+def unique_names(paths: Sequence[str]) -> list[str]:
     """Name the results: the paths without suffix, with it (a_jpg) where two would be equal.
 
     No result of one image has the name of another's, nor that of a folder.
     """
-    stems = [path.with_suffix("").as_posix() for path in paths]
-    folders = {parent.as_posix() for path in paths for parent in path.parents}
-    shared = {stem for stem, times in Counter(stems).items() if times > 1}
-    used: set[str] = set(folders)
+    splits = [os.path.splitext(path) for path in paths]
+    folders = {os.path.dirname(path) for path in paths}
+    used = {parent.as_posix() for folder in folders for parent in Path(folder, "_").parents}
+    shared = {stem for stem, times in Counter(stem for stem, _ in splits).items() if times > 1}
     names = []
-    for stem, path in zip(stems, paths, strict=True):
-        long = f"{stem}_{path.suffix[1:]}"
+    for stem, suffix in splits:
+        long = f"{stem}_{suffix[1:]}"
         candidates = chain([long] if stem in shared else [stem, long], _numbered(long))
-        name = next(c for c in candidates if not used & _files(c))
-        used |= _files(name)
+        name = next(c for c in candidates if used.isdisjoint(_files(c)))
+        used.update(_files(name))
         names.append(name)
     return names
+
+
+def _relative_names(files: Sequence[Path], root: Path) -> list[str]:
+    """The paths below `root`, with forward slashes; worked out once for each folder."""
+
+    @cache
+    def below_root(folder: str) -> str:
+        relative = Path(folder).relative_to(root).as_posix()
+        return "" if relative == "." else f"{relative}/"
+
+    return [readable(f"{below_root(os.path.dirname(file))}{file.name}") for file in files]
 
 
 def _numbered(name: str) -> Iterator[str]:
     return (f"{name}_{i}" for i in count(2))
 
 
-def _files(name: str) -> set[str]:
+def _files(name: str) -> tuple[str, str]:
     """Return the names of the files that one image's results become in a folder."""
-    return {f"{name}.png", f"{name}{OVERLAY_ENDING}.png"}
+    return f"{name}.png", f"{name}{OVERLAY_ENDING}.png"
 
 
-def _is_image(path: Path) -> bool:
-    hidden = path.name.startswith(".")
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not hidden
+def _may_be_image(path: Path) -> bool:
+    name = path.name
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")
 
 
-def _outside(files: Sequence[Path], folders: Sequence[Path]) -> list[Path]:
+def _outside(files: Iterable[Path], folders: Sequence[Path]) -> list[Path]:
     """Leave out the files that lie in one of the folders."""
     resolved = {folder.resolve() for folder in folders}
-    return [file for file in files if resolved.isdisjoint(file.resolve().parents)]
+
+    @cache
+    def is_outside(folder: str) -> bool:
+        place = Path(folder).resolve()
+        return resolved.isdisjoint((place, *place.parents))
+
+    return [file for file in files if is_outside(os.path.dirname(file))]
 
 
 def _fixed_part(pattern: str) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -16,6 +18,7 @@ from conftest import TINY_CONFIG
 from PIL import Image
 
 from panoptic_deeplab.cli import predict, train, val
+from panoptic_deeplab.cli.command_line import run
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.evaluation import PanopticQuality
 from panoptic_deeplab.formats.cityscapes import LABEL_IDS
@@ -601,3 +604,14 @@ def test_numbers_out_of_range(
         train.main(["--config", str(tiny_config), *flags])
     assert ended.value.code == 2
     assert f"must be a number in {'1' if 'x' in flags else '0'}.." in capsys.readouterr().err
+
+
+def test_what_the_terminal_cannot_show_prints_as_an_escape(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = open(1, "w", encoding="latin-1", closefd=False)  # noqa: SIM115
+    monkeypatch.setattr("sys.stdout", stream)
+    name = os.fsdecode(b"b\xff.png")
+    assert run(lambda arguments: print(f"\u8857 {name}"), argparse.Namespace()) == 0
+    stream.flush()
+    assert capfd.readouterr().out == "\\u8857 b\\udcff.png\n"

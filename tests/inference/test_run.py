@@ -18,7 +18,7 @@ from panoptic_deeplab.cli import predict
 from panoptic_deeplab.cli.parser import Parser
 from panoptic_deeplab.errors import DataError, UserError
 from panoptic_deeplab.inference.run import predict_images
-from panoptic_deeplab.inference.sources import ImageFile
+from panoptic_deeplab.inference.sources import ImageFile, find_images
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.results import FORMATS
 from panoptic_deeplab.results.writer import ResultWriter
@@ -167,3 +167,22 @@ def test_the_former_name_of_a_form_is_taken() -> None:
     predict.add_arguments(parser)
     words = ["--model_path", "m", "--image_path", "i", "--format", "pictures", "csv"]
     assert parser.parse_args(words).format == ["images", "csv"]
+
+
+def test_a_name_that_is_not_utf8_is_in_every_list(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path / "in")
+    os.mkdir(folder)
+    for name in (b"a.png", b"b\xff.png"):
+        with open(os.path.join(folder, name), "wb") as file:
+            Image.new("RGB", SIZE[::-1]).save(file, "PNG")
+    found = find_images(tmp_path / "in")
+    writer = ResultWriter(
+        tmp_path, INFO, ["images", "coco", "csv"], [image.name for image in found]
+    )
+    predict_images(FakePredictor(), found, writer)
+    rows = (tmp_path / "segments.csv").read_text("utf-8").splitlines()
+    assert [row.split(",")[0] for row in rows] == ["image", "a", "b%FF"]
+    for source in ("panoptic.json", "coco/panoptic.json"):
+        content = json.loads((tmp_path / source).read_bytes().decode("utf-8"))
+        assert [image["file_name"] for image in content["images"]] == ["a.png", "b%FF.png"]
+        assert (tmp_path / source).with_suffix("").joinpath("b%FF.png").is_file()
