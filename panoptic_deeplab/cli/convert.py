@@ -100,7 +100,8 @@ def _convert(args: argparse.Namespace) -> None:
         _list("faults", error.errors)
         raise DataError(f"{len(error.errors)} faults, listed above; nothing was written") from error
     _list("warning: left out", left_out)
-    print(f"{target.results[0]}: {len(source.images)} images, {source.info.num_classes} classes")
+    classes = f"{source.info.num_classes} classes, {len(source.info.thing_ids)} of them things"
+    print(f"{target.results[0]}: {len(source.images)} images, {classes}")
 
 
 def _list(title: str, errors: Sequence[DataError]) -> None:
@@ -165,21 +166,24 @@ def _add_from_cityscapes(commands: Commands) -> None:
     parser = _add_command(
         commands,
         "from-cityscapes",
-        "Cityscapes to COCO panoptic.\n\n"
+        "Cityscapes, or CVAT's Cityscapes 1.0, to COCO panoptic.\n\n"
         "From *_instanceIds.png, or *_polygons.json where these are missing. The 19 classes have "
-        "their train ids; the maps are those of csCreatePanopticImgs --use-train-id.",
+        "their train ids; the maps are those of csCreatePanopticImgs --use-train-id. Beside a "
+        "label_colors.txt of CVAT the classes are one's own, and stuff is what --stuff names, or "
+        "else what no instance is numbered of.",
         "--dataset_root data/cityscapes --split val --save_dir data/cityscapes_coco",
         _open_cityscapes,
         _coco_panoptic,
     )
     parser.add_argument("--dataset_root", required=True, help="the folder that holds gtFine")
     parser.add_argument("--split", required=True, help="the folder below gtFine")
+    _add_stuff(parser)
 
 
 def _open_cityscapes(args: argparse.Namespace) -> tuple[Source, str]:
     from panoptic_deeplab.convert.sources import open_cityscapes
 
-    return open_cityscapes(Path(args.dataset_root), args.split), args.split
+    return open_cityscapes(Path(args.dataset_root), args.split, args.stuff), args.split
 
 
 def _add_from_bdd100k(commands: Commands) -> None:

@@ -24,6 +24,7 @@ from panoptic_deeplab.formats.cityscapes import (
 )
 from panoptic_deeplab.formats.coco import segments_info
 from panoptic_deeplab.formats.images import write_ids
+from panoptic_deeplab.formats.label_colors import FILE_NAME, are_cityscapes, read_label_colors
 from panoptic_deeplab.parallel import ending_on_sigterm, in_parallel
 
 _INSTANCES = "_gtFine_instanceIds.png"
@@ -106,6 +107,12 @@ def find_gt_fine(root: Path, splits: Iterable[str]) -> Path:
         DataError: a folder or all of its annotations are missing.
     """
     gt_fine = root / "gtFine"
+    labels = root / FILE_NAME
+    if labels.exists() and not are_cityscapes(read_label_colors(labels)):
+        raise DataError(
+            f"{labels}: the labels are not Cityscapes' but one's own, as CVAT exports them; use "
+            f"panoptic-deeplab convert from-cityscapes --dataset_root {root} --split NAME"
+        )
     if not gt_fine.is_dir():
         raise DataError(
             f"{gt_fine}: no such folder; --dataset_root must hold Cityscapes' gtFine, as "

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from panoptic_deeplab.convert.classes import marked_as_stuff
 from panoptic_deeplab.convert.painting import stuff_joined
 from panoptic_deeplab.convert.prepare_cityscapes import converter_errors
 from panoptic_deeplab.convert.run import AnnotatedImage, Source
 from panoptic_deeplab.errors import (
     DataError,
+    UsageError,
     collecting_errors,
     error_context,
     nearest,
@@ -23,7 +27,8 @@ from panoptic_deeplab.files import files_below, open_file
 from panoptic_deeplab.formats import bdd100k, kitti
 from panoptic_deeplab.formats.bdd100k import BDD100K
 from panoptic_deeplab.formats.cityscapes import (
-    CITYSCAPES,
+    CITYSCAPES_LABELS,
+    LabelTable,
     panoptic_of_instance_ids,
     read_instance_ids,
 )
@@ -32,40 +37,92 @@ from panoptic_deeplab.formats.coco import (
     read_panoptic_file,
     read_panoptic_map,
 )
+from panoptic_deeplab.formats.images import IMAGE_SUFFIXES
+from panoptic_deeplab.formats.label_colors import (
+    FILE_NAME,
+    are_cityscapes,
+    read_label_colors,
+    surfaces,
+    table_of,
+)
 from panoptic_deeplab.formats.masks import MAX_PIXELS, rle_size
 from panoptic_deeplab.formats.scalabel import Label, read_frames
+from panoptic_deeplab.id_maps import distinct_ids
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 _INSTANCES = "_gtFine_instanceIds.png"
 _POLYGONS = "_gtFine_polygons.json"
 
 
-def open_cityscapes(root: Path, split: str) -> Source:
-    """Open `root`/gtFine/`split`/{city}: instance ids, or polygons where there are none.
+def open_cityscapes(root: Path, split: str, stuff: str = "") -> Source:
+    """Open `root`/gtFine/`split`, at any depth: instance ids, or polygons where there are none.
+
+    The labels are Cityscapes', or one's own where CVAT wrote `root`/label_colors.txt. Of those the
+    surfaces are what `stuff` names or, without it, what has no instance in any split.
+
+    Args:
+        root: the folder that holds gtFine.
+        split: the folder below gtFine.
+        stuff: names of own labels, comma-separated.
 
     Raises:
-        DataError: there is neither.
+        UsageError: `stuff` names no label of one's own.
+        DataError: there is neither, or label_colors.txt is broken.
     """
     folder = root / "gtFine" / split
-    files = {_stem(path, _POLYGONS): path for path in sorted(folder.glob(f"*/*{_POLYGONS}"))}
-    files |= {_stem(path, _INSTANCES): path for path in sorted(folder.glob(f"*/*{_INSTANCES}"))}
+    files = {_stem(path, _POLYGONS): path for path in files_below(folder, _POLYGONS)}
+    files |= {_stem(path, _INSTANCES): path for path in files_below(folder, _INSTANCES)}
     if not files:
         raise DataError(f"{folder}: holds no {{city}}/*{_INSTANCES} nor *{_POLYGONS}")
+    table = _own_labels(root, stuff)
+    if table is None and stuff:
+        raise UsageError(f"--stuff: the classes are Cityscapes'; {root} has no {FILE_NAME}")
     images = [
-        AnnotatedImage(stem.name, f"{stem.parent.name}/{stem.name}_leftImg8bit.png", path)
+        AnnotatedImage(stem.name, _image_name(stem.relative_to(folder), root, split, table), path)
         for stem, path in sorted(files.items())
     ]
-    return Source(CITYSCAPES, images, _read_cityscapes)
+    table = table or CITYSCAPES_LABELS
+    return Source(table.info, images, partial(_read_cityscapes, table=table))
 
 
 def _stem(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name.removesuffix(suffix))
+    return path.with_name(path.name[: -len(suffix)])
 
 
-def _read_cityscapes(image: AnnotatedImage) -> PanopticMap:
+def _own_labels(root: Path, stuff: str) -> LabelTable | None:
+    """The labels of CVAT's label_colors.txt; None for Cityscapes' own."""
+    path = root / FILE_NAME
+    labels = read_label_colors(path) if path.exists() else []
+    if not labels or are_cityscapes(labels):
+        return None
+    if stuff:
+        table = table_of(labels, (), path)
+        return replace(table, info=marked_as_stuff(table.info, stuff))
+    files = files_below(root / "gtFine", _INSTANCES)
+    found = chain.from_iterable(distinct_ids(read_instance_ids(file)) for file in files)
+    return table_of(labels, surfaces(labels, found), path)
+
+
+def _image_name(place: Path, root: Path, split: str, own: LabelTable | None) -> str:
+    """The image of an annotation, below the folder of the split's images.
+
+    CVAT exports images of any format to `imgsFine`; without them, they have the user's own names.
+    """
+    if own is None:
+        return f"{place}_leftImg8bit.png"
+    folder = root / "imgsFine" / "leftImg8bit" / split
+    for suffix in sorted(IMAGE_SUFFIXES):
+        name = f"{place}_leftImg8bit{suffix}"
+        if (folder / name).is_file():
+            return name
+    return f"{place}.png"
+
+
+def _read_cityscapes(image: AnnotatedImage, table: LabelTable) -> PanopticMap:
     path: Path = image.content
     values = read_instance_ids(path) if path.suffix == ".png" else _painted_polygons(path)
-    return panoptic_of_instance_ids(values, path)
+    panoptic = panoptic_of_instance_ids(values, path, table)
+    return panoptic if table is CITYSCAPES_LABELS else stuff_joined(panoptic, table.info)
 
 
 def _painted_polygons(path: Path) -> np.ndarray:

@@ -5,7 +5,8 @@ The tables are cityscapesscripts' own, so the two cannot disagree.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,9 @@ CITYSCAPES = DatasetInfo(
 """The 19 evaluated classes; the class index is the trainId, which is also what the files that
 `csCreatePanopticImgs --use-train-id` writes call `category_id`."""
 
+LABELS = {label.id: label.name for label in labels if label.id >= 0}
+"""Label id -> name, of all labels that files can hold."""
+
 LABEL_IDS = tuple(label.id for label in _EVALUATED)
 """Class index -> label id, as in `*_labelIds.png` and in submissions."""
 
@@ -46,6 +50,25 @@ INSTANCES_OF_A_CLASS = 1000
 """Instance k of a class is labelId * 1000 + k."""
 
 
+@dataclass(frozen=True)
+class LabelTable:
+    """What the label ids of files stand for.
+
+    Attributes:
+        info: the classes.
+        class_of_label: label id -> class index, None for what is left void.
+    """
+
+    info: DatasetInfo
+    class_of_label: Mapping[int, int | None]
+
+
+CITYSCAPES_LABELS = LabelTable(
+    CITYSCAPES,
+    {label.id: None if label.ignoreInEval else label.trainId for label in id2label.values()},
+)
+
+
 def read_instance_ids(path: str | Path) -> np.ndarray:
     """Read an `*_instanceIds.png`: [H, W] int32.
 
@@ -55,17 +78,20 @@ def read_instance_ids(path: str | Path) -> np.ndarray:
     return read_label_map(path).astype(np.int32)
 
 
-def panoptic_of_instance_ids(values: np.ndarray, path: str | Path) -> PanopticMap:
+def panoptic_of_instance_ids(
+    values: np.ndarray, path: str | Path, table: LabelTable = CITYSCAPES_LABELS
+) -> PanopticMap:
     """Make of instance ids the map that `csCreatePanopticImgs` makes.
 
     Args:
         values: [H, W] whole numbers: below 1000 the labelId of stuff or of a crowd, else
             labelId * 1000 + k.
         path: the file they come from, for errors.
+        table: what the labels are.
 
     Returns:
         The ids are the values themselves, 0 where the label is not evaluated; the segments, with
-        their areas and classes of `CITYSCAPES`, by ascending id.
+        their areas, by ascending id.
 
     Raises:
         DataError: a value belongs to no label.
@@ -75,22 +101,25 @@ def panoptic_of_instance_ids(values: np.ndarray, path: str | Path) -> PanopticMa
     for value, area, pixel in zip(
         measures.ids.tolist(), measures.areas.tolist(), measures.first, strict=True
     ):
-        crowd = value < INSTANCES_OF_A_CLASS
-        label = id2label.get(value if crowd else value // INSTANCES_OF_A_CLASS)
-        if label is None:
+        plain = value < INSTANCES_OF_A_CLASS
+        label = value if plain else value // INSTANCES_OF_A_CLASS
+        if label not in table.class_of_label:
             y, x = pixel.tolist()
             raise_or_collect(
                 DataError(
-                    f"{path}: id {value} at pixel (y {y}, x {x}) is no instance id of Cityscapes "
-                    "(labelId, or labelId * 1000 + k)",
+                    f"{path}: id {value} at pixel (y {y}, x {x}) is no instance id of "
+                    f"{table.info.name} (labelId, or labelId * 1000 + k)",
                     kind="unknown category",
                     file=path,
                     segment_id=value,
                     pixel=(y, x),
                 )
             )
-        elif not label.ignoreInEval:
-            segments.append(Segment(value, label.trainId, crowd and label.hasInstances, area))
+            continue
+        category = table.class_of_label[label]
+        if category is not None:
+            iscrowd = plain and table.info.categories[category].is_thing
+            segments.append(Segment(value, category, iscrowd, area))
     ids = PanopticMap(values, segments)
     return PanopticMap(_painted(ids, [segment.id for segment in segments], np.int32), segments)
 
