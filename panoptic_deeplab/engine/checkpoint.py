@@ -19,13 +19,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import paddle
 from paddle import nn
 
 from panoptic_deeplab.engine.averaging import WeightAverage
+from panoptic_deeplab.engine.optimizer_state import check_like, plain, restore_slots, slots_of
 from panoptic_deeplab.engine.precision import Precision, single_precision_weights
-from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.errors import DataError, UsageError, reason_of
 from panoptic_deeplab.files import (
     clear_remains,
     read_json,
@@ -36,7 +36,13 @@ from panoptic_deeplab.files import (
 )
 from panoptic_deeplab.folder_lock import claimed
 from panoptic_deeplab.structures import DatasetInfo
-from panoptic_deeplab.weights import INFO_FILE, load_weights, read_pickle, read_weights
+from panoptic_deeplab.weights import (
+    INFO_FILE,
+    load_weights,
+    read_pickle,
+    read_weights,
+    refuse_not_finite,
+)
 from panoptic_deeplab.yaml_files import InvalidYamlError, parse_yaml, read_yaml
 
 _log = logging.getLogger(__name__)
@@ -46,6 +52,8 @@ SCORE_FILE = "score.json"
 AVERAGE_FILE = "model_ema.pdparams"
 RUN_FILE = "run.json"
 _STATE_FILE = "model.pdopt"
+_MAX_ITERATIONS = 1 << 40
+_MAX_SCORE_BYTES = 1 << 20
 _OWN_FILES = {"model.pdparams", _STATE_FILE, AVERAGE_FILE, INFO_FILE, "config.yml", SCORE_FILE}
 _ITERATION_FOLDER = re.compile(r"iter_(\d+)")
 
@@ -111,11 +119,13 @@ def read_score(folder: str | Path) -> float | None:
     path = Path(folder) / SCORE_FILE
     if not path.exists():
         return None
-    try:
-        pq = read_json(path)["pq"]
-        return -math.inf if pq is None else float(pq)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{path}: expected {{'pq': number}}; remove it to go on") from error
+    content = read_json(path) if path.stat().st_size <= _MAX_SCORE_BYTES else None
+    pq = content.get("pq", math.nan) if isinstance(content, dict) else math.nan
+    if pq is None:
+        return -math.inf
+    if type(pq) not in (int, float) or not 0 <= pq <= 1:
+        raise DataError(f"{path}: expected {{'pq': a number in 0..1}}; remove it to go on")
+    return float(pq)
 
 
 def save_checkpoint(
@@ -128,12 +138,11 @@ def save_checkpoint(
     """Write a checkpoint that training can resume from, replacing `folder`."""
     with replacing_folder(folder, _OWN_FILES) as temporary:
         _write_model(temporary, state.weights(), info, config_yaml)
-        slots = state.optimizer.state_dict()
         content = {
             "position": asdict(position),
-            "lr_scheduler": slots.pop("LR_Scheduler", {}),
-            "loss_scale": _plain(state.precision.scaler.state_dict()),
-            "optimizer": _plain(_by_structured_names(slots, state.model)),
+            "lr_scheduler": state.optimizer.state_dict().get("LR_Scheduler", {}),
+            "loss_scale": plain(state.precision.scaler.state_dict()),
+            "optimizer": slots_of(state.optimizer, state.model),
         }
         if state.average is not None:
             with open(temporary / AVERAGE_FILE, "wb") as file:
@@ -158,31 +167,59 @@ def resume(folder: str | Path, state: TrainingState) -> Position:
     load_weights(state.model, folder)
     content = read_pickle(path)
     try:
-        position = _position(content["position"])
-        slots = _by_parameter_names(content["optimizer"], state.model)
-        if content["lr_scheduler"]:
-            slots["LR_Scheduler"] = content["lr_scheduler"]
-        state.optimizer.set_state_dict(slots)
-        if content["loss_scale"]:
-            state.precision.scaler.load_state_dict(content["loss_scale"])
-        if state.average is not None:
-            state.average.set_state(read_weights(folder / AVERAGE_FILE))
-    except (KeyError, TypeError, AttributeError, ValueError, AssertionError) as error:
+        position = _restore(content, state)
+    except ValueError as error:
         raise DataError(
-            f"{path}: not the state of this configuration's optimizer ({error!r:.200}); to start "
+            f"{path}: not the state of this configuration's training: {reason_of(error)}; to start "
             f"from the weights alone: --opts model.pretrained={folder / 'model.pdparams'}"
         ) from error
+    if state.average is not None:
+        _restore_average(state.average, folder / AVERAGE_FILE)
     return position
 
 
-def _position(saved: dict[str, Any]) -> Position:
+def _restore(content: Any, state: TrainingState) -> Position:
+    """Give optimizer, schedule and loss scale their saved state; return the position."""
+    parts = {"position", "lr_scheduler", "loss_scale", "optimizer"}
+    if not isinstance(content, dict) or not parts <= set(content):
+        raise ValueError(f"expected its {', '.join(sorted(parts))}")
+    position, schedule = _position(content["position"]), content["lr_scheduler"]
+    if schedule:
+        check_like(schedule, state.optimizer.state_dict().get("LR_Scheduler"), "lr_scheduler")
+    if state.precision.scaler.is_enable() and content["loss_scale"]:
+        check_like(content["loss_scale"], state.precision.scaler.state_dict(), "loss_scale")
+        state.precision.scaler.load_state_dict(content["loss_scale"])
+    restore_slots(state.optimizer, state.model, content["optimizer"], schedule)
+    return position
+
+
+def _position(saved: Any) -> Position:
     """Read a saved position.
 
     Early checkpoints call the batch size `samples_a_step`, and hold the best PQ.
     """
     former = {"samples_a_step": "effective_batch_size"}
+    saved = saved if isinstance(saved, dict) else {}
     named = {former.get(name, name): value for name, value in saved.items() if name != "best_pq"}
+    own = asdict(Position())
+    check_like(own | named if "iteration" in named else named, own, "position")
+    if named["iteration"] > _MAX_ITERATIONS:
+        raise ValueError(f"its position is after {named['iteration']:g} iterations")
     return Position(**named)
+
+
+def _restore_average(average: WeightAverage, path: Path) -> None:
+    """Load a saved weight average.
+
+    Raises:
+        DataError: it is of another network, or holds no finite numbers.
+    """
+    saved = read_weights(path)
+    fitting = {name: tuple(value.shape) for name, value in average.values.items()}
+    if {name: value.shape for name, value in saved.items()} != fitting | {"steps": ()}:
+        raise DataError(f"{path}: not the average of this network's weights")
+    refuse_not_finite(saved, path)
+    average.set_state(saved)
 
 
 def _check_resumable(path: Path, state: TrainingState) -> None:
@@ -314,40 +351,3 @@ def _write_model(
     paddle.save(weights, str(folder / "model.pdparams"))
     write_json(folder / INFO_FILE, info.to_dict(), indent=2)
     (folder / "config.yml").write_text(config_yaml, "utf-8")
-
-
-def _plain(content: dict[str, Any]) -> dict[str, Any]:
-    """Convert tensors to arrays."""
-    return {
-        name: np.asarray(value) if isinstance(value, paddle.Tensor) else value
-        for name, value in content.items()
-    }
-
-
-def _by_structured_names(slots: dict[str, Any], model: nn.Layer) -> dict[str, Any]:
-    """Rename optimizer slots by the model's own parameter names: 'head.weight|_moment1_0'.
-
-    Paddle's names count the layers of the process (conv2d_7.w_0) and differ from run to run.
-    """
-    owners = {parameter.name: name for name, parameter in model.named_parameters()}
-    masters = slots.pop("master_weights", {})
-    structured = {f"{owners[key]}|": value for key, value in masters.items()}
-    for key, value in slots.items():
-        owner = max((name for name in owners if key.startswith(name + "_")), key=len, default=None)
-        if owner is not None:
-            structured[f"{owners[owner]}|{key[len(owner) :]}"] = value
-    return structured
-
-
-def _by_parameter_names(structured: dict[str, Any], model: nn.Layer) -> dict[str, Any]:
-    """Invert `_by_structured_names`."""
-    names = {name: parameter.name for name, parameter in model.named_parameters()}
-    slots: dict[str, Any] = {}
-    masters: dict[str, Any] = {}
-    for key, value in structured.items():
-        name, _, slot = key.partition("|")
-        target, where = (slots, names[name] + slot) if slot else (masters, names[name])
-        target[where] = paddle.to_tensor(value)
-    for name, master in masters.items():
-        master.name = f"{name}_fp32_master_0"  # from which Paddle makes the names of its slots
-    return slots | ({"master_weights": masters} if masters else {})

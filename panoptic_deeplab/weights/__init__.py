@@ -10,7 +10,14 @@ from panoptic_deeplab.weights.classes import (
     refuse_other_classes,
 )
 from panoptic_deeplab.weights.download import local_weights, read_url
-from panoptic_deeplab.weights.loading import LoadReport, load_pretrained, load_weights, set_weights
+from panoptic_deeplab.weights.loading import (
+    LoadReport,
+    listed,
+    load_pretrained,
+    load_weights,
+    refuse_not_finite,
+    set_weights,
+)
 from panoptic_deeplab.weights.plain_pickle import read_pickle
 from panoptic_deeplab.weights.published import convert_published
 from panoptic_deeplab.weights.reading import read_weights
@@ -19,6 +26,7 @@ __all__ = [
     "INFO_FILE",
     "LoadReport",
     "convert_published",
+    "listed",
     "load_pretrained",
     "load_weights",
     "local_weights",
@@ -27,6 +35,7 @@ __all__ = [
     "read_url",
     "read_weights",
     "refuse_difference",
+    "refuse_not_finite",
     "refuse_other_classes",
     "set_weights",
 ]

@@ -112,16 +112,33 @@ def load_weights(
         hint: what the user can do about weights of another network, for the message.
 
     Raises:
-        DataError: entries are missing, too many or of another shape (the message lists them); with
-            `partial`, none fits at all.
+        DataError: entries are missing, too many or of another shape (the message lists them), or
+            hold NaN or infinite numbers; with `partial`, none fits at all.
     """
     weights = read_weights(path)
     report = _compare(weights, layer.state_dict(), extra_allowed)
     if not report.loaded or not (report.complete or partial):
         end = f"; {hint}" if hint else ""
         raise DataError(f"{path}: {_why_not(report, num_classes)}{end}")
-    set_weights(layer, {name: weights[name] for name in report.loaded})
+    fitting = {name: weights[name] for name in report.loaded}
+    refuse_not_finite(fitting, path)
+    set_weights(layer, fitting)
     return report
+
+
+def refuse_not_finite(weights: Mapping[str, np.ndarray], path: str | Path) -> None:
+    """Refuse weights of a training that diverged, or of a damaged file.
+
+    Raises:
+        DataError: a weight holds NaN or infinite numbers.
+    """
+    bad = [name for name, value in weights.items() if not np.isfinite(value).all()]
+    if bad:
+        raise DataError(
+            f"{path}: {len(bad)} of {len(weights)} weights hold NaN or infinite numbers "
+            f"({listed(bad)}): the training diverged, or the file is damaged; take an earlier "
+            "checkpoint"
+        )
 
 
 def _why_not(report: LoadReport, num_classes: int | None) -> str:

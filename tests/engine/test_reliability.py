@@ -155,7 +155,7 @@ def test_a_checkpoint_of_another_optimizer_is_refused(
     path = run / "iter_1" / "model.pdopt"
     path.write_bytes(pickle.dumps({"optimizer": {"nobody|_moment1_0": np.ones(1)}}))
     assert run_train(tiny_config, run, "--iters", "2", "--resume_model", "auto") == 1
-    assert "not the state of this configuration's optimizer" in capsys.readouterr().err
+    assert "not the state of this configuration's training" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

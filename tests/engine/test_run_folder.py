@@ -79,7 +79,7 @@ def test_what_else_lies_in_its_folders_stays(tiny_config: Path, tmp_path: Path) 
     (run / ".best_model.backup").mkdir()
     for folder in ("best_model", "iter_2"):
         (run / folder / "notes.txt").write_text(folder)
-    (run / "best_model" / "score.json").write_text('{"pq": -1}')  # the next one is better
+    (run / "best_model" / "score.json").write_text('{"pq": null}')  # the next one is better
     (run / "iter_0").touch()
     assert run_train(tiny_config, run, "--iters", "4", *flags, "--do_eval", *AUTO) == 0
     assert (run / "best_model" / "notes.txt").read_text() == "best_model"

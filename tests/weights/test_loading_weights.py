@@ -72,3 +72,15 @@ def test_pretrained_weights_of_another_network(
         load_pretrained(layer, {"": str(tmp_path / "w.pdparams")}, partial=True)
     assert "1 weights loaded; 1 missing (bias)" in caplog.text
     np.testing.assert_array_equal(layer.weight.numpy(), np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_of_a_training_that_diverged_are_refused(tmp_path: Path, value: float) -> None:
+    layer = paddle.nn.Linear(2, 3)
+    before = layer.weight.numpy()
+    bias = np.array([0, value, 0], np.float32)
+    weights = {"weight": np.zeros((2, 3), np.float32), "bias": bias}
+    (tmp_path / "w.pdparams").write_bytes(pickle.dumps(weights))
+    with pytest.raises(DataError, match=r"1 of 2 weights hold NaN or infinite numbers \(bias\)"):
+        load_weights(layer, tmp_path / "w.pdparams")
+    np.testing.assert_array_equal(layer.weight.numpy(), before)
