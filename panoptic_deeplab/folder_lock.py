@@ -78,7 +78,8 @@ def _locked(path: Path, refusal: str) -> int | None:
             owner = one_line(os.read(handle, 200).decode("utf-8", "replace"))
             os.close(handle)
             raise UsageError(
-                f"{refusal} ({owner or 'it has just started'}); wait for it or choose another"
+                f"{refusal} ({owner or 'it has just started'}); wait for it, or choose another "
+                "folder"
             ) from None
         except OSError as error:
             os.close(handle)
