@@ -243,7 +243,14 @@ def write_json(path: str | Path, content: Any, indent: int | None = None) -> Non
 
 def as_json(content: Any, indent: int | None = None) -> str:
     """Make the JSON text of `content`, with null for NaN and infinity, and names `readable`."""
-    return json.dumps(_portable(content), indent=indent)
+    try:
+        text = json.dumps(content, indent=indent, allow_nan=False)
+    except ValueError:  # NaN or infinity
+        return json.dumps(_portable(content), indent=indent)
+    return json.dumps(_portable(content), indent=indent) if _HALF_CHARACTER in text else text
+
+
+_HALF_CHARACTER = "\\ud"  # how `json.dumps` begins one, and a rare whole one too
 
 
 def _portable(content: Any) -> Any:

@@ -31,6 +31,7 @@ from panoptic_deeplab.normalization import Normalization
 from panoptic_deeplab.postprocess import AdaptiveFusion, CenterGrouping, plain
 from panoptic_deeplab.postprocess.tensor_grouping import predict_one
 from panoptic_deeplab.result import Result
+from panoptic_deeplab.results.folder import make_forms, prepared
 from panoptic_deeplab.results.writer import ResultWriter
 from panoptic_deeplab.structures import DatasetInfo, Frame, Prediction, Segment
 from panoptic_deeplab.targets import CenterOffsetTargets, InstanceTargets
@@ -187,8 +188,9 @@ def test_class_255_is_drawn_written_read_and_scored(tmp_path: Path) -> None:
     result = Result(image, truth, info, "a.png")
     assert (draw_semantic(result.semantic, info)[:8, :36] == (255, 0, 9)).all()
     assert (draw_semantic(truth.semantic(info.ignore_index), info)[:, 36:] == 0).all()
-    writer = ResultWriter(tmp_path, info, ["images", "coco", "csv", "crops"], ["a"])
-    writer.finish([writer.write("a", result)])
+    forms = make_forms(tmp_path, info, ["images", "coco", "csv", "crops"])
+    with prepared(tmp_path, forms, ["a"]):
+        ResultWriter(tmp_path, forms).write("a", result)
     assert "c255" in (tmp_path / "segments.csv").read_text()
     json, folder = tmp_path / "coco" / "panoptic.json", tmp_path / "coco" / "panoptic"
     assert read_info(json).ignore_index == 300

@@ -166,6 +166,7 @@ MAY_IMPORT = {
         "errors",
         "file_names",
         "files",
+        "folder_lock",
         "formats",
         "parallel",
         "postprocess",

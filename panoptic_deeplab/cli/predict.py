@@ -16,7 +16,7 @@ from panoptic_deeplab.cli.flags import (
     grouping_settings,
 )
 from panoptic_deeplab.cli.parser import Parser, not_negative, positive
-from panoptic_deeplab.results import FOLDERS, FORMATS
+from panoptic_deeplab.results import FORMATS
 
 _FORMER_NAMES = {"pictures": "images"}
 """Of forms, still taken."""
@@ -106,26 +106,22 @@ def run(arguments: argparse.Namespace) -> None:
     from panoptic_deeplab.inference.options import LoadOptions
     from panoptic_deeplab.inference.run import predict_images
     from panoptic_deeplab.inference.sources import find_images
-    from panoptic_deeplab.results.writer import ResultWriter
+    from panoptic_deeplab.results.journal import known_files
 
     start_log()
     views = chosen_views(arguments)
-    results = [arguments.save_dir / folder for folder in FOLDERS]
-    images = find_images(arguments.image_path, left_out=results)
+    images = find_images(arguments.image_path, left_out=known_files(arguments.save_dir))
     usable_folder(arguments.save_dir)
     options = LoadOptions(
         arguments.device, arguments.opts, grouping_settings(arguments), views, arguments.runtime
     )
     predictor = load_predictor(locate_model(arguments.model_path, arguments.config), options)
     end_quietly_when_terminated()
-    names = [image.name for image in images]
-    writer = ResultWriter(
-        arguments.save_dir, predictor.info, list(dict.fromkeys(arguments.format)), names
-    )
     predict_images(
         predictor,
         images,
-        writer,
+        arguments.save_dir,
+        list(dict.fromkeys(arguments.format)),
         arguments.num_workers,
         arguments.batch_size,
         profile=arguments.profile,

@@ -221,15 +221,20 @@ def _segment(value: int) -> Segment:
 
 
 def write_bitmask(path: str | Path, panoptic: PanopticMap) -> None:
-    """Write the RGBA bitmask of an image, the inverse of `read_bitmask`.
+    """Write the RGBA bitmask of an image, the inverse of `read_bitmask`; see `bitmask`."""
+    write_image(path, bitmask(panoptic, path))
+
+
+def bitmask(panoptic: PanopticMap, name: str | Path) -> np.ndarray:
+    """Make the bitmask of an image, [H, W, 4] uint8 RGBA.
 
     Stuff takes its category as instance number, so that several segments of one class become one;
     things, and stuff that is a crowd, are numbered from 31 upwards in the order of the segments.
 
     Args:
-        path: the PNG to write.
         panoptic: ids [H, W]; categories are class indices of `BDD100K`. Ids that no segment has
             become background.
+        name: of its file, for errors.
 
     Raises:
         DataError: there are more things than 16 bits can number, or a category is none of
@@ -237,20 +242,19 @@ def write_bitmask(path: str | Path, panoptic: PanopticMap) -> None:
     """
     words = np.zeros(int(panoptic.ids.max(initial=0)) + 1, np.uint32)
     for segment, instance in zip(
-        panoptic.segments, _instance_numbers(panoptic.segments, path), strict=True
+        panoptic.segments, _instance_numbers(panoptic.segments, name), strict=True
     ):
         if segment.id < len(words):
             words[segment.id] = _word(segment, instance)
-    rgba = words.astype("<u4")[panoptic.ids][..., np.newaxis].view(np.uint8)
-    write_image(path, rgba)
+    return words.astype("<u4")[panoptic.ids][..., np.newaxis].view(np.uint8)
 
 
-def _instance_numbers(segments: Sequence[Segment], path: str | Path) -> list[int]:
+def _instance_numbers(segments: Sequence[Segment], name: str | Path) -> list[int]:
     numbers, next_thing = [], FIRST_THING
     for segment in segments:
         if not 0 <= segment.category < BDD100K.num_classes:
             raise DataError(
-                f"{path}: segment {segment.id} has class {segment.category}; BDD100K has "
+                f"{name}: segment {segment.id} has class {segment.category}; BDD100K has "
                 f"0..{BDD100K.num_classes - 1}"
             )
         category = BDD100K.categories[segment.category]
@@ -259,7 +263,7 @@ def _instance_numbers(segments: Sequence[Segment], path: str | Path) -> list[int
         next_thing += own
     if next_thing - 1 > HIGHEST_INSTANCE:
         raise DataError(
-            f"{path}: {next_thing - FIRST_THING} instances, but a bitmask of BDD100K numbers at "
+            f"{name}: {next_thing - FIRST_THING} instances, but a bitmask of BDD100K numbers at "
             f"most {HIGHEST_INSTANCE - FIRST_THING + 1}"
         )
     return numbers

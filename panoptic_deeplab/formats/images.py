@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, error_context
 from panoptic_deeplab.files import open_file, replacing
 from panoptic_deeplab.formats.brightness import all_bits, may_be_black, to_eight_bits
 from panoptic_deeplab.formats.decoding import (
@@ -191,6 +191,11 @@ def write_ids(path: str | Path, ids: np.ndarray) -> None:
     write_image(path, ids_to_rgb(ids))
 
 
+def encode_ids(ids: np.ndarray) -> bytes:
+    """Return the content of the PNG that `write_ids` writes."""
+    return encode_image(ids_to_rgb(ids))
+
+
 def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
     """Encode [H, W] ids in 0..2^24-1 as [H, W, 3] uint8: id = R + 256 G + 65536 B."""
     rgba = np.ascontiguousarray(ids, "<u4")[..., None].view(np.uint8)
@@ -205,13 +210,25 @@ def write_image(path: str | Path, image: np.ndarray, jpeg_quality: int = 95) -> 
         image: [H, W, 3], [H, W, 4] or [H, W] uint8; for PNG also uint16.
         jpeg_quality: 0..100, of a JPEG.
     """
+    with error_context(path):
+        data = encode_image(image, Path(path).suffix, jpeg_quality)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def encode_image(image: np.ndarray, suffix: str = ".png", jpeg_quality: int = 95) -> bytes:
+    """Return the content of the file that `write_image` writes.
+
+    Raises:
+        DataError: the format has no such images, or none of that size.
+    """
     if image.ndim == 3:
         image = cv2.cvtColor(image, _OPENCV_ORDER[image.shape[2]])
-    done, data = cv2.imencode(Path(path).suffix, image, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
+    done, data = cv2.imencode(suffix, image, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
     if not done:
-        raise DataError(f"{path}: cannot be encoded as {Path(path).suffix}")
-    with replacing(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+        height, width = image.shape[:2]
+        raise DataError(f"an image of {height}x{width} cannot be encoded as {suffix}")
+    return data.tobytes()
 
 
 def _read(file: BinaryIO, name: str) -> OrientedImage:

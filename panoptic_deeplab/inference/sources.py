@@ -171,7 +171,7 @@ def find_images(image_path: str | Path, left_out: Sequence[Path] = ()) -> list[I
 
     Args:
         image_path: the file, folder or pattern.
-        left_out: folders whose images are not taken, such as those of results.
+        left_out: files that are not taken, such as results.
 
     Raises:
         UsageError: the path is empty, which would mean the current folder.
@@ -181,12 +181,12 @@ def find_images(image_path: str | Path, left_out: Sequence[Path] = ()) -> list[I
     if path.is_file():
         root, files = path.parent, [path]
     elif path.is_dir():
-        root, files = path, _outside(filter(_may_be_image, files_below(path)), left_out)
+        root, files = path, _without(filter(_may_be_image, files_below(path)), left_out)
     else:
         root = _fixed_part(str(image_path))
         found = map(Path, glob.glob(str(image_path), recursive=True))
         images = {file.resolve(): file for file in found if _may_be_image(file) and file.is_file()}
-        files = sorted(_outside(images.values(), left_out))
+        files = sorted(_without(images.values(), left_out))
     if not files:
         what = "an image, a folder of images or a pattern"
         reason = "holds no image" if path.is_dir() else "there is nothing"
@@ -241,16 +241,15 @@ def _may_be_image(path: Path) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")
 
 
-def _outside(files: Iterable[Path], folders: Sequence[Path]) -> list[Path]:
-    """Leave out the files that lie in one of the folders."""
-    resolved = {folder.resolve() for folder in folders}
+def _without(files: Iterable[Path], left_out: Sequence[Path]) -> list[Path]:
+    """Leave out some files, whatever links lead to their folders."""
+    real_folder = cache(os.path.realpath)  # there are few folders
 
-    @cache
-    def is_outside(folder: str) -> bool:
-        place = Path(folder).resolve()
-        return resolved.isdisjoint((place, *place.parents))
+    def place(path: Path) -> tuple[str, str]:
+        return real_folder(os.path.dirname(path)), path.name
 
-    return [file for file in files if is_outside(os.path.dirname(file))]
+    places = set(map(place, left_out))
+    return [file for file in files if place(file) not in places] if places else list(files)
 
 
 def _fixed_part(pattern: str) -> Path:

@@ -1,6 +1,6 @@
 """Predictions as files, for people and for programs; each form has a file here.
 
-This file imports nothing, so that a command line can name the forms at once; `writer` makes them.
+This file imports nothing, so that a command line can name the forms at once; `folder` makes them.
 """
 
 FORMATS = {
@@ -13,6 +13,3 @@ FORMATS = {
     "crops": "each thing cut out, the rest transparent",
 }
 """The forms by name, and what each writes."""
-
-FOLDERS = ("panoptic", "semantic", "instance", "coco", "cityscapes", "bdd100k", "kitti", "crops")
-"""Where images of results lie below the folder of results."""

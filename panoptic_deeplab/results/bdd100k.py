@@ -8,10 +8,18 @@ from typing import Any
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import read_json
-from panoptic_deeplab.formats.bdd100k import BDD100K, write_bitmask
+from panoptic_deeplab.formats.bdd100k import BDD100K, bitmask
+from panoptic_deeplab.formats.images import encode_image
 from panoptic_deeplab.formats.scalabel import frame_entry, write_frames
 from panoptic_deeplab.result import Result
-from panoptic_deeplab.results.base import ResultFormat, matched_classes, renamed
+from panoptic_deeplab.results.base import (
+    Rendered,
+    ResultFormat,
+    matched_classes,
+    not_a_prediction,
+    renamed,
+)
+from panoptic_deeplab.results.journal import Record
 from panoptic_deeplab.structures import DatasetInfo
 
 
@@ -24,35 +32,42 @@ class Bdd100k(ResultFormat):
         UsageError: the model has a class that BDD100K lacks.
     """
 
+    lists = ("bdd100k/pan_seg.json",)
+
     def __init__(self, folder: Path, info: DatasetInfo) -> None:
-        super().__init__(folder / "bdd100k", info)
+        super().__init__(folder, info)
         self.classes = matched_classes(info, BDD100K, "--format bdd100k")
-        self.json_path = self.folder / "pan_seg.json"
 
     def key(self, name: str) -> str:
         """Return the last part of the name."""
         return Path(name).name
 
-    def written(self) -> dict[str, Any]:
-        if not self.json_path.exists():
-            return {}
+    def files(self, key: str) -> list[str]:
+        return [f"bdd100k/bitmasks/{key}.png"]
+
+    def former_entries(self) -> dict[str, Any] | None:
+        path = self.folder / self.lists[0]
+        if not path.exists():
+            return None
         try:
-            frames = {Path(frame["name"]).stem: frame for frame in read_json(self.json_path)}
+            frames = {Path(frame["name"]).stem: frame for frame in read_json(path)}
+            are_results = all("score" in label for f in frames.values() for label in f["labels"])
         except (KeyError, TypeError) as error:
             raise DataError(
-                f"{self.json_path}: expected a list of frames, as a prediction writes it, "
-                "to add to; remove it or choose another --save_dir"
+                f"{path}: expected a list of frames, as a prediction writes it, to add to; remove "
+                "it or choose another --save_dir"
             ) from error
-        return {key: frame for key, frame in frames.items() if self._bitmask(key).is_file()}
+        if not are_results:
+            raise not_a_prediction(path)
+        return frames
 
-    def write(self, name: str, result: Result) -> dict[str, Any]:
+    def render(self, name: str, result: Result) -> Rendered:
         key = self.key(name)
         panoptic = renamed(result.prediction, self.classes)
-        write_bitmask(self._bitmask(key), panoptic)
-        return frame_entry(key + Path(result.file_name).suffix, panoptic, BDD100K)
+        (path,) = self.files(key)
+        entry = frame_entry(key + Path(result.file_name).suffix, panoptic, BDD100K)
+        return Rendered({path: encode_image(bitmask(panoptic, path))}, entry)
 
-    def _bitmask(self, key: str) -> Path:
-        return self.folder / "bitmasks" / f"{key}.png"
-
-    def finish(self, entries: Mapping[str, dict[str, Any]]) -> None:
-        write_frames(self.json_path, list(entries.values()))
+    def write_lists(self, records: Mapping[str, Record]) -> None:
+        frames = [record.entry for record in records.values()]
+        write_frames(self.folder / self.lists[0], frames)

@@ -12,20 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from panoptic_deeplab.files import replacing, replacing_folder
+from panoptic_deeplab.files import replacing
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS, WITH_LABEL_IDS
-from panoptic_deeplab.formats.images import write_image
+from panoptic_deeplab.formats.images import encode_image
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.result import Result
-from panoptic_deeplab.results.base import (
-    ResultFormat,
-    matched_classes,
-    renamed,
-)
+from panoptic_deeplab.results.base import Rendered, ResultFormat, matched_classes, renamed
+from panoptic_deeplab.results.journal import Record
 from panoptic_deeplab.results.panoptic_files import Entry, PanopticFiles
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 _IMAGE_ENDING = "_leftImg8bit"
+_TASKS = ("panoptic", "pixel", "instance")
 _DEFAULT_SCORE = 1.0  # where a method gives none
 
 
@@ -43,29 +41,36 @@ class Cityscapes(ResultFormat):
         UsageError: the model has a class that Cityscapes does not evaluate.
     """
 
+    lists = tuple(f"cityscapes/{n}" for n in ("panoptic.json", *(f"{t}.zip" for t in _TASKS)))
+
     def __init__(self, folder: Path, info: DatasetInfo) -> None:
-        super().__init__(folder / "cityscapes", info)
+        super().__init__(folder, info)
         self.classes = matched_classes(info, CITYSCAPES, "--format cityscapes")
-        self.files = PanopticFiles(self.folder / "panoptic.json", WITH_LABEL_IDS)
+        self.ids = PanopticFiles(folder, "cityscapes/panoptic", WITH_LABEL_IDS)
+        self.categories = self.ids.categories
 
     def key(self, name: str) -> str:
         """Return the name without white space, which would end it in an instance file."""
         last = Path(name).name
         return re.sub(r"\s", "_", last.removesuffix(_IMAGE_ENDING) or last)
 
-    def written(self) -> dict[str, Entry]:
-        return {key: e for key, e in self.files.written().items() if self._is_complete(key)}
+    def files(self, key: str) -> list[str]:
+        return [self.ids.png(key), f"cityscapes/pixel/{key}.png", f"cityscapes/instance/{key}.txt"]
 
-    def _is_complete(self, key: str) -> bool:
-        wanted = (f"pixel/{key}.png", f"instance/{key}.txt", f"instance/masks/{key}")
-        return all((self.folder / path).exists() for path in wanted)
+    def segment_folder(self, key: str) -> str:
+        return f"cityscapes/instance/masks/{key}"
 
-    def write(self, name: str, result: Result) -> Entry:
+    def former_entries(self) -> dict[str, Entry] | None:
+        return self.ids.former_entries()
+
+    def render(self, name: str, result: Result) -> Rendered:
         key = self.key(name)
         panoptic = renamed(result.prediction, self.classes)
-        write_image(self.folder / "pixel" / f"{key}.png", self._label_ids(result.semantic))
-        self._write_instances(key, panoptic)
-        return self.files.write(key, result.file_name, panoptic)
+        ids, pixel, instance = self.files(key)
+        png, entry = self.ids.render(key, result.file_name, panoptic)
+        pixels = encode_image(self._label_ids(result.semantic))
+        lines, masks = self._instances(key, panoptic)
+        return Rendered({ids: png, pixel: pixels, instance: lines.encode()} | masks, entry)
 
     def _label_ids(self, labels: np.ndarray) -> np.ndarray:
         """Map class indices [H, W] to label ids, uint8, 0 (unlabeled) where void."""
@@ -73,45 +78,47 @@ class Cityscapes(ResultFormat):
         table[: self.info.num_classes] = np.array(LABEL_IDS)[list(self.classes)]
         return table[labels]
 
-    def _write_instances(self, key: str, panoptic: PanopticMap) -> None:
-        lines = []
-        with replacing_folder(self.folder / "instance" / "masks" / key) as masks:
-            for segment in panoptic.segments:
-                if CITYSCAPES.categories[segment.category].is_thing:
-                    mask = (panoptic.ids == segment.id).view(np.uint8) * np.uint8(255)
-                    write_image(masks / f"{segment.id}.png", mask)
-                    score = _DEFAULT_SCORE if segment.score is None else segment.score
-                    label_id = LABEL_IDS[segment.category]
-                    lines.append(f"masks/{key}/{segment.id}.png {label_id} {float(score)!r}\n")
-        with replacing(self.folder / "instance" / f"{key}.txt") as temporary:
-            temporary.write_text("".join(lines), "utf-8")
+    def _instances(self, key: str, panoptic: PanopticMap) -> tuple[str, dict[str, bytes]]:
+        """Make the text that names all masks, and the masks by path."""
+        lines, masks = "", {}
+        for segment in panoptic.segments:
+            if CITYSCAPES.categories[segment.category].is_thing:
+                mask = (panoptic.ids == segment.id).view(np.uint8) * np.uint8(255)
+                masks[f"{self.segment_folder(key)}/{segment.id}.png"] = encode_image(mask)
+                score = _DEFAULT_SCORE if segment.score is None else segment.score
+                label_id = LABEL_IDS[segment.category]
+                lines += f"masks/{key}/{segment.id}.png {label_id} {float(score)!r}\n"
+        return lines, masks
 
-    def finish(self, entries: Mapping[str, Entry]) -> None:
-        self.files.finish(entries.values())
-        instance = self.folder / "instance"
-        masks = [path for key in entries for path in sorted((instance / "masks" / key).iterdir())]
-        pngs = [f"{key}.png" for key in entries]
+    def write_lists(self, records: Mapping[str, Record]) -> None:
+        self.ids.write_list(record.entry for record in records.values())
+
+    def pack(self, records: Mapping[str, Record]) -> None:
+        """Write the zips; of `cityscapes/` they have what lies below the task's folder."""
+        files = [file for record in records.values() for file in record.files]
         zipped = {
-            "panoptic": (self.folder, ["panoptic.json", *(f"panoptic/{png}" for png in pngs)]),
-            "pixel": (self.folder / "pixel", pngs),
-            "instance": (
-                instance,
-                [f"{key}.txt" for key in entries]
-                + [path.relative_to(instance).as_posix() for path in masks],
-            ),
+            "panoptic": ("cityscapes", [self.lists[0]]),
+            "pixel": ("cityscapes/pixel", []),
+            "instance": ("cityscapes/instance", []),
         }
-        total = sum(len(names) for _, names in zipped.values())
-        with progress_bar(title="zipping", total=total, unit="files") as bar:
+        for file in files:
+            zipped[file.split("/")[1]][1].append(file)
+        with progress_bar(title="zipping", total=len(files) + 1, unit="files") as bar:
             for task, (root, names) in zipped.items():
-                _write_zip(self.folder / f"{task}.zip", root, names, bar.update)
+                _write_zip(self.folder, f"cityscapes/{task}.zip", root, names, bar.update)
 
 
-def _write_zip(path: Path, root: Path, names: Iterable[str], after_each: Callable) -> None:
-    """Write the files below `root` as one archive, uncompressed as PNGs are compressed already."""
+def _write_zip(
+    folder: Path, target: str, root: str, files: Iterable[str], after_each: Callable
+) -> None:
+    """Write files as one archive, named from `root`, uncompressed as PNGs are compressed already.
+
+    All paths are relative to `folder`.
+    """
     with (
-        replacing(path) as temporary,
+        replacing(folder / target) as temporary,
         zipfile.ZipFile(temporary, "w", strict_timestamps=False) as archive,
     ):
-        for name in names:
-            archive.write(root / name, name)
+        for file in files:
+            archive.write(folder / file, file.removeprefix(f"{root}/"))
             after_each()

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from panoptic_deeplab.result import Result
-from panoptic_deeplab.results.base import ResultFormat
+from panoptic_deeplab.results.base import Rendered, ResultFormat
+from panoptic_deeplab.results.journal import Record
 from panoptic_deeplab.results.panoptic_files import Entry, PanopticFiles, listed_name
 from panoptic_deeplab.structures import DatasetInfo
 
@@ -20,22 +21,27 @@ class Coco(ResultFormat):
 
     def __init__(self, folder: Path, info: DatasetInfo) -> None:
         super().__init__(folder, info)
-        self.files = PanopticFiles(folder / "coco" / "panoptic.json", info)
+        self.ids = PanopticFiles(folder, "coco/panoptic", info)
+        self.lists, self.categories = self.ids.lists, self.ids.categories
 
-    def written(self) -> dict[str, Entry]:
-        return self.files.written()
+    def files(self, key: str) -> list[str]:
+        return [self.ids.png(key)]
 
-    def write(self, name: str, result: Result) -> Entry:
-        return self.files.write(name, listed_name(name, result), result.prediction)
+    def former_entries(self) -> dict[str, Entry] | None:
+        return self.ids.former_entries()
 
-    def finish(self, entries: Mapping[str, Entry]) -> None:
-        ids = image_ids(entries)
-        self.files.finish(
+    def render(self, name: str, result: Result) -> Rendered:
+        png, entry = self.ids.render(name, listed_name(name, result), result.prediction)
+        return Rendered({self.ids.png(name): png}, entry)
+
+    def write_lists(self, records: Mapping[str, Record]) -> None:
+        numbers = image_ids(records)
+        self.ids.write_list(
             {
-                "image": entry["image"] | {"id": ids[name]},
-                "annotation": entry["annotation"] | {"image_id": ids[name]},
+                "image": record.entry["image"] | {"id": numbers[key]},
+                "annotation": record.entry["annotation"] | {"image_id": numbers[key]},
             }
-            for name, entry in entries.items()
+            for key, record in records.items()
         )
 
 

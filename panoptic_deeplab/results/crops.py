@@ -6,24 +6,31 @@ import re
 
 import numpy as np
 
-from panoptic_deeplab.formats.images import write_image
+from panoptic_deeplab.formats.images import encode_image
 from panoptic_deeplab.result import Result
-from panoptic_deeplab.results.base import ResultFormat
+from panoptic_deeplab.results.base import Rendered, ResultFormat
 
 
 class Crops(ResultFormat):
     """`crops/NAME/CLASS_ID.png`: the box of each thing, RGBA, transparent around the thing."""
 
-    def write(self, name: str, result: Result) -> None:
-        folder = self.folder / "crops" / name
-        stale = set(folder.glob("*.png"))
-        for segment in result:
-            if segment.is_thing:
-                path = folder / f"{_as_file_name(segment.label)}_{segment.id}.png"
-                write_image(path, cut_out(result.image, result.ids, segment.id, segment.box))
-                stale.discard(path)
-        for path in stale:
-            path.unlink()
+    def files(self, key: str) -> list[str]:
+        return []
+
+    def segment_folder(self, key: str) -> str:
+        return f"crops/{key}"
+
+    def render(self, name: str, result: Result) -> Rendered:
+        folder = self.segment_folder(name)
+        things = [segment for segment in result if segment.is_thing]
+        return Rendered(
+            {
+                f"{folder}/{_as_file_name(thing.label)}_{thing.id}.png": encode_image(
+                    cut_out(result.image, result.ids, thing.id, thing.box)
+                )
+                for thing in things
+            }
+        )
 
 
 def cut_out(

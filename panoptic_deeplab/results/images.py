@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from panoptic_deeplab.formats.images import write_image
+from panoptic_deeplab.formats.images import encode_image
 from panoptic_deeplab.result import OVERLAY_ENDING, Result
-from panoptic_deeplab.results.base import ResultFormat
+from panoptic_deeplab.results.base import Rendered, ResultFormat
+from panoptic_deeplab.results.journal import Record
 from panoptic_deeplab.results.panoptic_files import Entry, PanopticFiles, listed_name
 from panoptic_deeplab.structures import DatasetInfo
 from panoptic_deeplab.visualization import draw_instances, draw_semantic
@@ -24,21 +25,35 @@ class Images(ResultFormat):
 
     def __init__(self, folder: Path, info: DatasetInfo) -> None:
         super().__init__(folder, info)
-        self.files = PanopticFiles(folder / "panoptic.json", info)
+        self.ids = PanopticFiles(folder, "panoptic", info)
+        self.lists, self.categories = self.ids.lists, self.ids.categories
 
-    def written(self) -> dict[str, Entry]:
-        return self.files.written()
+    def files(self, key: str) -> list[str]:
+        return [
+            self.ids.png(key),
+            f"panoptic/{key}{OVERLAY_ENDING}.png",
+            f"semantic/{key}.png",
+            f"instance/{key}.png",
+        ]
 
-    def write(self, name: str, result: Result) -> Entry:
+    def needed_files(self, key: str, written: Sequence[str]) -> Sequence[str]:
+        """Return the ids alone; the rest is to look at, and may be removed."""
+        return [self.ids.png(key)]
+
+    def former_entries(self) -> dict[str, Entry] | None:
+        return self.ids.former_entries()
+
+    def render(self, name: str, result: Result) -> Rendered:
+        ids, *drawn = self.files(name)
         with self.stopwatch.timing("drawing"):
-            drawn = {
-                f"panoptic/{name}{OVERLAY_ENDING}.png": result.plot(),
-                f"semantic/{name}.png": draw_semantic(result.semantic, self.info),
-                f"instance/{name}.png": draw_instances(result.prediction, self.info),
-            }
-        for path, image in drawn.items():
-            write_image(self.folder / path, image)
-        return self.files.write(name, listed_name(name, result), result.prediction)
+            images = [
+                result.plot(),
+                draw_semantic(result.semantic, self.info),
+                draw_instances(result.prediction, self.info),
+            ]
+        files = {path: encode_image(image) for path, image in zip(drawn, images, strict=True)}
+        png, entry = self.ids.render(name, listed_name(name, result), result.prediction)
+        return Rendered({ids: png} | files, entry)
 
-    def finish(self, entries: Mapping[str, Entry]) -> None:
-        self.files.finish(entries.values())
+    def write_lists(self, records: Mapping[str, Record]) -> None:
+        self.ids.write_list(record.entry for record in records.values())

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from panoptic_deeplab.formats.cityscapes import instance_id_map
-from panoptic_deeplab.formats.images import write_ids
+from panoptic_deeplab.formats.images import encode_ids
 from panoptic_deeplab.formats.kitti import KITTI
 from panoptic_deeplab.result import Result
-from panoptic_deeplab.results.base import ResultFormat, matched_classes
+from panoptic_deeplab.results.base import Rendered, ResultFormat, matched_classes
 from panoptic_deeplab.structures import DatasetInfo
 
 
@@ -22,8 +22,12 @@ class Kitti(ResultFormat):
     """
 
     def __init__(self, folder: Path, info: DatasetInfo) -> None:
-        super().__init__(folder / "kitti", info)
+        super().__init__(folder, info)
         matched_classes(info, KITTI, "--format kitti")
 
-    def write(self, name: str, result: Result) -> None:
-        write_ids(self.folder / f"{name}.png", instance_id_map(result.prediction, self.info))
+    def files(self, key: str) -> list[str]:
+        return [f"kitti/{key}.png"]
+
+    def render(self, name: str, result: Result) -> Rendered:
+        (path,) = self.files(name)
+        return Rendered({path: encode_ids(instance_id_map(result.prediction, self.info))})

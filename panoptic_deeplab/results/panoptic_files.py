@@ -9,8 +9,9 @@ from typing import Any
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import read_json
 from panoptic_deeplab.formats.coco import segments_info, write_panoptic_json
-from panoptic_deeplab.formats.images import write_ids
+from panoptic_deeplab.formats.images import encode_ids
 from panoptic_deeplab.result import Result
+from panoptic_deeplab.results.base import not_a_prediction
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 Entry = dict[str, Any]
@@ -20,40 +21,51 @@ class PanopticFiles:
     """`NAME.json` beside the folder `NAME` with its PNGs, as the official tools look for them.
 
     Args:
-        json_path: where the JSON goes.
+        folder: the folder of all results.
+        name: path of both below that folder.
         info: the classes, with the ids to be used in the JSON.
+
+    Attributes:
+        lists: the JSON's path below the folder of results.
+        categories: as the JSON has them.
     """
 
-    def __init__(self, json_path: Path, info: DatasetInfo) -> None:
-        self.json_path = json_path
-        self.folder = json_path.with_suffix("")
-        self.info = info
+    def __init__(self, folder: Path, name: str, info: DatasetInfo) -> None:
+        self.lists = (f"{name}.json",)
+        self.categories = info.to_dict()["categories"]
+        self._name = name
+        self._json_path = folder / self.lists[0]
+        self._info = info
 
-    def write(self, key: str, file_name: str, prediction: PanopticMap) -> Entry:
-        """Write one PNG of ids and return its entries under `image` and `annotation`."""
-        write_ids(self.folder / f"{key}.png", prediction.ids)
+    def png(self, key: str) -> str:
+        """Return the path of an image's PNG below the folder of results."""
+        return f"{self._name}/{key}.png"
+
+    def render(self, key: str, file_name: str, prediction: PanopticMap) -> tuple[bytes, Entry]:
+        """Make one PNG of ids, and its entries under `image` and `annotation`."""
         height, width = prediction.ids.shape
-        return {
+        entry = {
             "image": {"id": key, "file_name": file_name, "height": height, "width": width},
             "annotation": {
                 "image_id": key,
                 "file_name": f"{key}.png",
-                "segments_info": segments_info(prediction.ids, prediction.segments, self.info),
+                "segments_info": segments_info(prediction.ids, prediction.segments, self._info),
             },
         }
+        return encode_ids(prediction.ids), entry
 
-    def written(self) -> dict[str, Entry]:
-        """Read the entries of an earlier run whose PNGs are still there, by key.
+    def former_entries(self) -> dict[str, Entry] | None:
+        """Read what a version that kept no journal listed, by key; None where there is no JSON.
 
         Raises:
-            DataError: the JSON cannot be read or is no result.
+            DataError: the JSON cannot be read or is no list of predictions.
             UsageError: it lists other classes.
         """
-        if not self.json_path.exists():
-            return {}
-        content = read_json(self.json_path)
+        if not self._json_path.exists():
+            return None
+        content = read_json(self._json_path)
         try:
-            same_classes = content["categories"] == self.info.to_dict()["categories"]
+            same_classes = content["categories"] == self.categories
             images = {image["id"]: image for image in content["images"]}
             entries = {
                 annotation["file_name"].removesuffix(".png"): {
@@ -61,26 +73,29 @@ class PanopticFiles:
                     "annotation": annotation,
                 }
                 for annotation in content["annotations"]
-                if (self.folder / annotation["file_name"]).is_file()
             }
+            segments = [s for e in entries.values() for s in e["annotation"]["segments_info"]]
+            are_results = all("score" in segment for segment in segments)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DataError(
-                f"{self.json_path}: not a list that a prediction wrote ({error!r:.100}), so this "
+                f"{self._json_path}: not a list that a prediction wrote ({error!r:.100}), so this "
                 "prediction cannot add to it; remove it or choose another --save_dir"
             ) from error
+        if not are_results:
+            raise not_a_prediction(self._json_path)
         if entries and not same_classes:
             raise UsageError(
-                f"{self.json_path}: lists results of a model with other classes; choose another "
+                f"{self._json_path}: lists results of a model with other classes; choose another "
                 "--save_dir"
             )
         return entries
 
-    def finish(self, entries: Iterable[Entry]) -> None:
+    def write_list(self, entries: Iterable[Entry]) -> None:
         """Write the JSON of all images."""
         entries = list(entries)
         images = [entry["image"] for entry in entries]
         annotations = [entry["annotation"] for entry in entries]
-        write_panoptic_json(self.json_path, images, annotations, self.info)
+        write_panoptic_json(self._json_path, images, annotations, self._info)
 
 
 def listed_name(name: str, result: Result) -> str:

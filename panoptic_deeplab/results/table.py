@@ -12,7 +12,8 @@ import numpy as np
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import open_file, replacing
 from panoptic_deeplab.result import Result
-from panoptic_deeplab.results.base import ResultFormat
+from panoptic_deeplab.results.base import Rendered, ResultFormat
+from panoptic_deeplab.results.journal import Record
 
 Row = list[str]
 
@@ -37,14 +38,19 @@ COLUMNS = (
 class Table(ResultFormat):
     """`segments.csv`, one line per segment: `COLUMNS`."""
 
+    lists = ("segments.csv",)
+
+    def files(self, key: str) -> list[str]:
+        return []
+
     @property
     def path(self) -> Path:
         """The table's file."""
-        return self.folder / "segments.csv"
+        return self.folder / self.lists[0]
 
-    def written(self) -> dict[str, list[Row]]:
+    def former_entries(self) -> dict[str, list[Row]] | None:
         if not self.path.exists():
-            return {}
+            return None
         entries: dict[str, list[Row]] = {}
         with open_file(self.path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
             try:
@@ -60,7 +66,7 @@ class Table(ResultFormat):
             entries.setdefault(row[0] if row else "", []).append(row)
         return entries
 
-    def write(self, name: str, result: Result) -> list[Row]:
+    def render(self, name: str, result: Result) -> Rendered:
         centers = mass_centers(result.ids)
         rows = []
         for segment in result:
@@ -72,17 +78,17 @@ class Table(ResultFormat):
             what = (segment.label, official_id, int(segment.is_thing), score)
             values = (name, segment.id, *what, segment.area, *box, f"{x:.2f}", f"{y:.2f}")
             rows.append([str(value) for value in values])
-        return rows
+        return Rendered({}, rows)
 
-    def finish(self, entries: Mapping[str, list[Row]]) -> None:
+    def write_lists(self, records: Mapping[str, Record]) -> None:
         with (
             replacing(self.path) as temporary,
             temporary.open("w", encoding="utf-8", newline="") as file,
         ):
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
-            for rows in entries.values():
-                writer.writerows(rows)
+            for record in records.values():
+                writer.writerows(record.entry)
 
 
 def mass_centers(ids: np.ndarray) -> np.ndarray:

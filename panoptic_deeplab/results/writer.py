@@ -1,97 +1,96 @@
-"""The chosen forms of results, written together."""
+"""Writes the chosen forms of results of each image together, all or nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.files import replacing
 from panoptic_deeplab.result import Result
-from panoptic_deeplab.results.base import ResultFormat
-from panoptic_deeplab.results.bdd100k import Bdd100k
-from panoptic_deeplab.results.cityscapes import Cityscapes
-from panoptic_deeplab.results.coco import Coco
-from panoptic_deeplab.results.crops import Crops
-from panoptic_deeplab.results.images import Images
-from panoptic_deeplab.results.kitti import Kitti
-from panoptic_deeplab.results.table import Table
+from panoptic_deeplab.results.base import Rendered, ResultFormat
+from panoptic_deeplab.results.journal import JournalAppender, read_journal
 from panoptic_deeplab.stopwatch import Stopwatch
-from panoptic_deeplab.structures import DatasetInfo
-
-WRITERS: dict[str, type[ResultFormat]] = {
-    "images": Images,
-    "coco": Coco,
-    "cityscapes": Cityscapes,
-    "bdd100k": Bdd100k,
-    "kitti": Kitti,
-    "csv": Table,
-    "crops": Crops,
-}
-"""The writer of each of `panoptic_deeplab.results.FORMATS`."""
-
-Entry = tuple[str, dict[str, Any]]
 
 
 class ResultWriter:
-    """Writes the results of each image below one folder, in one form or several.
+    """Writes the results of images into a folder that `folder.prepared` holds ready.
 
-    A later run into the same folder adds to the lists there (`panoptic.json` and the like);
-    where an image is predicted twice, the later result stays.
+    Images may be written in several threads, and by several processes that share them.
 
     Args:
         folder: where the results go.
-        info: the model's classes.
-        formats: names of `WRITERS`.
-        names: the names of all images to come.
-
-    Raises:
-        UsageError: a form lacks a class of the model, two images would have one name in a form,
-            or the folder holds results of other classes.
-        DataError: a list in the folder is none that a prediction wrote.
+        forms: what to write, by the form's name.
+        rank: the number of this process.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        info: DatasetInfo,
-        formats: Sequence[str] = ("images",),
-        names: Sequence[str] = (),
-    ) -> None:
-        self.formats = {name: WRITERS[name](Path(folder), info) for name in formats}
+    def __init__(self, folder: Path, forms: Mapping[str, ResultFormat], rank: int = 0) -> None:
+        self.folder = folder
+        self.forms = forms
+        self._journal = JournalAppender(folder, rank)
+        self._earlier = _segment_files(folder, forms)
         self._stopwatch = Stopwatch()
-        for name, form in self.formats.items():
-            _refuse_shared_names(name, form, names)
-            form.written()  # refuses what `finish` could not add to, before the work
 
     @property
     def seconds(self) -> dict[str, float]:
         """Time spent so far in `drawing`, if anything is drawn, and in `writing`."""
         apart: dict[str, float] = {}
-        for form in self.formats.values():
+        for form in self.forms.values():
             apart |= form.stopwatch.seconds
         total = self._stopwatch.seconds.get("writing", 0.0)
         return apart | {"writing": total - sum(apart.values())}
 
-    def write(self, name: str, result: Result) -> Entry:
-        """Write one image's files and return its entries for `finish`."""
+    def write(self, name: str, result: Result) -> None:
+        """Write one image's files in all forms; what fails before the last is written changes none.
+
+        Args:
+            name: the image's path below the folder that was asked for, without suffix.
+            result: its prediction.
+
+        Raises:
+            OSError: the disk is full, or a file cannot be written.
+            DataError: a form cannot hold the result.
+        """
         with self._stopwatch.timing("writing"):
-            return name, {kind: form.write(name, result) for kind, form in self.formats.items()}
-
-    def finish(self, entries: Sequence[Entry]) -> None:
-        """Write the lists of all images, those of earlier runs in the folder included."""
-        for kind, form in self.formats.items():
-            new = {form.key(name): parts[kind] for name, parts in entries}
-            form.finish(dict(sorted((form.written() | new).items())))
-
-
-def _refuse_shared_names(kind: str, form: ResultFormat, names: Sequence[str]) -> None:
-    owners: dict[str, str] = {}
-    for name in names:
-        key = form.key(name)
-        if key in owners:
-            raise UsageError(
-                f"--format {kind}: the images {owners[key]} and {name} would both be called "
-                f"{key}; predict them into different --save_dir"
+            rendered = {
+                (kind, form.key(name)): form.render(name, result)
+                for kind, form in self.forms.items()
+            }
+            self._replace_files(rendered)
+            self._journal.append(
+                {"form": kind, "key": key, "files": list(one.files), "entry": one.entry}
+                for (kind, key), one in rendered.items()
             )
-        owners[key] = name
+
+    def _replace_files(self, rendered: Mapping[tuple[str, str], Rendered]) -> None:
+        """Put the files in place of earlier ones, once all are on the disk and in the journal."""
+        with ExitStack() as at_the_end:
+            for one in rendered.values():
+                for path, content in one.files.items():
+                    temporary = at_the_end.enter_context(replacing(self.folder / path))
+                    temporary.write_bytes(content)
+            self._journal.append(
+                {"form": kind, "key": key, "files": list(one.files)}
+                for (kind, key), one in rendered.items()
+            )
+        for place, one in rendered.items():
+            for path in self._earlier.get(place, set()) - one.files.keys():
+                (self.folder / path).unlink(missing_ok=True)
+
+
+def _segment_files(
+    folder: Path, forms: Mapping[str, ResultFormat]
+) -> dict[tuple[str, str], set[str]]:
+    """Find the files of segments that earlier predictions wrote, by form and key.
+
+    Other files in those folders are not ours.
+    """
+    with_folders = [kind for kind, form in forms.items() if form.segment_folder("") is not None]
+    known = read_journal(folder).records if with_folders else {}
+    return {
+        (kind, key): {
+            file for file in record.files if file.startswith(f"{forms[kind].segment_folder(key)}/")
+        }
+        for kind in with_folders
+        for key, record in known.get(kind, {}).items()
+    }

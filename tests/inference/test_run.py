@@ -7,20 +7,25 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from panoptic_deeplab.cli import predict
 from panoptic_deeplab.cli.parser import Parser
-from panoptic_deeplab.errors import DataError, UserError
+from panoptic_deeplab.errors import DataError, UsageError, UserError
+from panoptic_deeplab.inference import run
 from panoptic_deeplab.inference.run import predict_images
 from panoptic_deeplab.inference.sources import ImageFile, find_images
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.results import FORMATS
+from panoptic_deeplab.results.coco import Coco
 from panoptic_deeplab.results.writer import ResultWriter
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import Category, DatasetInfo, Prediction, Segment
@@ -30,7 +35,7 @@ SIZE = (12, 16)
 
 
 class FakePredictor:
-    """Says that all is wall; before the call number `at` something happens.
+    """Says that all is wall; in the call number `at` something happens.
 
     Attributes:
         batch_sizes: images of each call.
@@ -43,9 +48,9 @@ class FakePredictor:
         self.at, self.event = at, event
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
-        if len(self.batch_sizes) == self.at:
-            self.event()
         self.batch_sizes.append(len(images))
+        if len(self.batch_sizes) == self.at + 1:
+            self.event()
         wall = Segment(1, 0, area=SIZE[0] * SIZE[1])
         return [Prediction(np.ones(SIZE, np.int32), [wall]) for _ in images]
 
@@ -57,11 +62,6 @@ def images(tmp_path: Path) -> list[ImageFile]:
     for path in paths:
         Image.new("RGB", SIZE[::-1]).save(path)
     return [ImageFile(path, path.stem) for path in paths]
-
-
-@pytest.fixture
-def writer(tmp_path: Path) -> ResultWriter:
-    return ResultWriter(tmp_path, INFO, ["coco"])
 
 
 def listed(folder: Path) -> list[int]:
@@ -77,7 +77,6 @@ def test_a_signal_leaves_a_list_of_what_is_done(
     num_workers: int,
     batch_size: int,
     images: list[ImageFile],
-    writer: ResultWriter,
     tmp_path: Path,
 ) -> None:
     """The batch at hand, the third, is finished; the others are not begun."""
@@ -85,7 +84,7 @@ def test_a_signal_leaves_a_list_of_what_is_done(
     done = 3 * batch_size
     message = f"stopped by signal {number}; {done} of 9 images are done and listed"
     with pytest.raises(UserError, match=message) as error:
-        predict_images(predictor, images, writer, num_workers, batch_size)
+        predict_images(predictor, images, tmp_path, ["coco"], num_workers, batch_size)
     assert error.value.exit_code == 128 + number
     assert listed(tmp_path) == list(range(done))
 
@@ -94,32 +93,30 @@ def test_a_signal_leaves_a_list_of_what_is_done(
 def test_a_full_disk_ends_it_and_one_broken_result_does_not(
     num_workers: int,
     images: list[ImageFile],
-    writer: ResultWriter,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     problems = {"3": OSError(errno.ENAMETOOLONG, "too long"), "5": DataError("odd")}
-    write = writer.write
+    write = ResultWriter.write
 
-    def failing(name: str, result: Result) -> object:
+    def failing(writer: ResultWriter, name: str, result: Result) -> None:
         if name in problems:
             raise problems[name]
-        return write(name, result)
+        write(writer, name, result)
 
-    monkeypatch.setattr(writer, "write", failing)
+    monkeypatch.setattr(ResultWriter, "write", failing)
     with pytest.raises(DataError, match=r"2 of 9 images failed; the first: .*3.png: its results"):
-        predict_images(FakePredictor(), images, writer, num_workers)
+        predict_images(FakePredictor(), images, tmp_path, ["coco"], num_workers)
     assert listed(tmp_path) == [0, 1, 2, 4, 6, 7, 8]
     problems["6"] = OSError(errno.ENOSPC, "No space left on device", "x.png")
     with pytest.raises(OSError, match="No space left"):
-        predict_images(FakePredictor(), images, writer, num_workers)
+        predict_images(FakePredictor(), images, tmp_path, ["coco"], num_workers)
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_broken_images_leave_their_batch(
     num_workers: int,
     images: list[ImageFile],
-    writer: ResultWriter,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -130,24 +127,126 @@ def test_broken_images_leave_their_batch(
     with pytest.raises(
         DataError, match=r"5 of 9 images failed; the first: .*1.png: not a readable"
     ):
-        predict_images(predictor, images, writer, num_workers, batch_size=4)
+        predict_images(predictor, images, tmp_path, ["coco"], num_workers, batch_size=4)
     assert predictor.batch_sizes == [3, 1]
     assert listed(tmp_path) == [0, 2, 3, 8]
     assert capsys.readouterr().err.count("skipped: ") == 5
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def event() -> None:
+        raise error
+
+    return event
+
+
+def opencv_without_memory() -> None:
+    error = cv2.error("Failed to allocate 4800000000 bytes")
+    error.code = cv2.Error.StsNoMem
+    raise error
+
+
+NO_ROOM = {
+    "Python": raising(MemoryError()),
+    "OpenCV": opencv_without_memory,
+    "a runtime": raising(DataError("model.onnx: cannot be run (Failed to allocate)")),
+}
+
+
+@pytest.mark.parametrize("kind", NO_ROOM)
+def test_a_batch_without_memory_is_predicted_one_by_one(
+    kind: str, images: list[ImageFile], tmp_path: Path
+) -> None:
+    predictor = FakePredictor(1, NO_ROOM[kind])
+    predict_images(predictor, images, tmp_path, ["coco"], batch_size=4)
+    assert predictor.batch_sizes == [4, 4, 1, 1, 1, 1, 1]
+    assert listed(tmp_path) == list(range(9))
+
+
+@pytest.mark.parametrize("kind", ["Python", "OpenCV"])
+@pytest.mark.parametrize("where", ["reading", "the network", "writing"])
+def test_an_image_without_memory_is_skipped(
+    kind: str,
+    where: str,
+    images: list[ImageFile],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The third of nine."""
+    if where == "reading":
+        read = run.read_image
+        event = {images[2].path: NO_ROOM[kind]}
+        monkeypatch.setattr(run, "read_image", lambda p: event.get(p, lambda: None)() or read(p))
+    if where == "writing":
+        calls = iter([lambda: None, lambda: None, NO_ROOM[kind], *[lambda: None] * 6])
+        render = Coco.render
+        monkeypatch.setattr(Coco, "render", lambda *given: next(calls)() or render(*given))
+    predictor = FakePredictor(2 if where == "the network" else -1, NO_ROOM[kind])
+    with pytest.raises(DataError, match=r"1 of 9 images failed; the first: .*2\.png: "):
+        predict_images(predictor, images, tmp_path, ["coco"])
+    assert listed(tmp_path) == [0, 1, 3, 4, 5, 6, 7, 8]
+    assert capsys.readouterr().err.count("skipped: ") == 1
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("error", [ZeroDivisionError("odd"), KeyboardInterrupt()])
+def test_an_end_by_surprise_leaves_a_list_of_what_is_done(
+    num_workers: int, error: BaseException, images: list[ImageFile], tmp_path: Path
+) -> None:
+    predictor = FakePredictor(5, raising(error))
+    with pytest.raises(type(error)):
+        predict_images(predictor, images, tmp_path, ["coco"], num_workers)
+    done = listed(tmp_path)
+    assert done == list(range(len(done)))
+    assert done or num_workers
+    predict_images(FakePredictor(), images[7:], tmp_path, ["coco"], num_workers)
+    assert listed(tmp_path) == [*done, 7, 8]
+
+
+def test_two_predictions_do_not_share_a_folder(images: list[ImageFile], tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys, panoptic_deeplab.inference.run as run\n"
+        "from panoptic_deeplab.folder_lock import claimed\n"
+        "with claimed(pathlib.Path(sys.argv[1]), 'prediction', run.LOCK_FILE):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    before = set(tmp_path.iterdir())
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(UsageError, match=rf"another prediction writes .*process {other.pid}"):
+            predict_images(FakePredictor(), images, tmp_path, ["coco"])
+        other.stdin.close()
+    assert set(tmp_path.iterdir()) == before
+    predict_images(FakePredictor(), images, tmp_path, ["coco"])
+    assert listed(tmp_path) == list(range(9))
+
+
+def test_an_image_that_goes_is_told_and_one_that_comes_is_not_taken(
+    images: list[ImageFile], tmp_path: Path
+) -> None:
+    def change() -> None:
+        images[8].path.unlink()
+        Image.new("RGB", SIZE[::-1]).save(tmp_path / "new.png")
+
+    with pytest.raises(DataError, match=r"1 of 9 images failed; the first: .*8.png: no such file"):
+        predict_images(FakePredictor(2, change), images, tmp_path, ["coco"], num_workers=0)
+    assert listed(tmp_path) == list(range(8))
 
 
 @pytest.mark.parametrize("profile", [False, True])
 def test_the_times_are_told(
     profile: bool,
     images: list[ImageFile],
-    writer: ResultWriter,
+    tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     package_log = logging.getLogger("panoptic_deeplab")
     monkeypatch.setattr(package_log, "propagate", True)  # a command line in this process ended it
     with caplog.at_level("INFO", "panoptic_deeplab.inference.run"):
-        predict_images(FakePredictor(), images, writer, profile=profile)
+        predict_images(FakePredictor(), images, tmp_path, ["coco"], profile=profile)
     assert "9 images" in caplog.text
     assert "reading" in caplog.text
     assert "writing" in caplog.text
@@ -176,10 +275,7 @@ def test_a_name_that_is_not_utf8_is_in_every_list(tmp_path: Path) -> None:
         with open(os.path.join(folder, name), "wb") as file:
             Image.new("RGB", SIZE[::-1]).save(file, "PNG")
     found = find_images(tmp_path / "in")
-    writer = ResultWriter(
-        tmp_path, INFO, ["images", "coco", "csv"], [image.name for image in found]
-    )
-    predict_images(FakePredictor(), found, writer)
+    predict_images(FakePredictor(), found, tmp_path, ["images", "coco", "csv"])
     rows = (tmp_path / "segments.csv").read_text("utf-8").splitlines()
     assert [row.split(",")[0] for row in rows] == ["image", "a", "b%FF"]
     for source in ("panoptic.json", "coco/panoptic.json"):

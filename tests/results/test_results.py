@@ -7,6 +7,7 @@ import csv
 import json
 import multiprocessing
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -33,9 +34,10 @@ from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.kitti import KITTI, read_annotation
 from panoptic_deeplab.formats.scalabel import decode_mask, read_frames
 from panoptic_deeplab.result import Result
-from panoptic_deeplab.results import FOLDERS, FORMATS
+from panoptic_deeplab.results import FORMATS
 from panoptic_deeplab.results.coco import image_ids
-from panoptic_deeplab.results.writer import WRITERS, ResultWriter
+from panoptic_deeplab.results.folder import FORMS, make_forms, prepared
+from panoptic_deeplab.results.writer import ResultWriter
 from panoptic_deeplab.structures import Category, DatasetInfo, PanopticMap, Prediction, Segment
 
 CAR, SKY, PERSON, ROAD = range(4)  # in another order than Cityscapes and BDD100K have them
@@ -73,18 +75,22 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
 
 
 def write_all(folder: Path, form: str, streets: dict[str, Prediction] = STREETS) -> Path:
-    writer = ResultWriter(folder, INFO, [form], list(streets))
-    entries = [
-        writer.write(name, Result(IMAGE, prediction, INFO, f"{name}_leftImg8bit.jpg"))
-        for name, prediction in streets.items()
-    ]
-    writer.finish(entries)
+    forms = make_forms(folder, INFO, [form])
+    folder.mkdir(exist_ok=True)
+    with prepared(folder, forms, list(streets)):
+        writer = ResultWriter(folder, forms)
+        for name, prediction in streets.items():
+            writer.write(name, Result(IMAGE, prediction, INFO, f"{name}_leftImg8bit.jpg"))
     return folder
 
 
-def test_every_form_has_a_writer_and_its_folder_is_no_input() -> None:
-    assert list(WRITERS) == list(FORMATS)
-    assert {*FOLDERS} >= {*FORMATS} - {"images", "csv"}
+def open_for(folder: Path, info: DatasetInfo, form: str, names: Sequence[str] = ()) -> None:
+    with prepared(folder, make_forms(folder, info, [form]), names):
+        pass
+
+
+def test_every_form_is_known_by_name() -> None:
+    assert list(FORMS) == list(FORMATS)
 
 
 # --- COCO ---
@@ -335,9 +341,10 @@ def test_crops_are_things_on_nothing(tmp_path: Path) -> None:
 
 def test_a_class_name_cannot_leave_the_folder_of_crops(tmp_path: Path) -> None:
     info = DatasetInfo("odd", (Category("../../x y", True, (0, 0, 0), 1),))
-    writer = ResultWriter(tmp_path, info, ["crops"])
     prediction = Prediction(np.ones(SIZE, np.int32), [Segment(1, 0)])
-    writer.write("a", Result(IMAGE, prediction, info, "a.png"))
+    ResultWriter(tmp_path, make_forms(tmp_path, info, ["crops"])).write(
+        "a", Result(IMAGE, prediction, info, "a.png")
+    )
     assert [path.name for path in tmp_path.rglob("*.png")] == ["_.._x_y_1.png"]
 
 
@@ -389,7 +396,7 @@ def test_lists_of_others_are_refused_and_kept(form: str, tmp_path: Path) -> None
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
     with pytest.raises(DataError, match=message):
-        ResultWriter(tmp_path, INFO, [form])
+        open_for(tmp_path, INFO, form)
     assert path.read_text() == text
 
 
@@ -441,7 +448,7 @@ REFUSED = {
 def test_what_does_not_fit_is_refused_before_the_first_image(kind: str, tmp_path: Path) -> None:
     form, info, names, message = REFUSED[kind]
     with pytest.raises(UserError) as error:
-        ResultWriter(tmp_path, info, [form], names)
+        open_for(tmp_path, info, form, names)
     assert message in str(error.value)
     assert not list(tmp_path.iterdir())
 
@@ -449,4 +456,4 @@ def test_what_does_not_fit_is_refused_before_the_first_image(kind: str, tmp_path
 def test_results_of_other_classes_are_refused(tmp_path: Path) -> None:
     write_all(tmp_path, "images")
     with pytest.raises(UserError, match="lists results of a model with other classes"):
-        ResultWriter(tmp_path, BDD100K)
+        open_for(tmp_path, BDD100K, "images")

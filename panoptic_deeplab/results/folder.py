@@ -1,0 +1,254 @@
+"""A folder of results before and after a prediction: what may be replaced there, and the lists.
+
+Only files that the journal names are replaced. The lists never name a file that is about to be
+replaced, and they are finished however the prediction ends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+
+from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.files import clear_remains
+from panoptic_deeplab.results.base import ResultFormat, listed
+from panoptic_deeplab.results.bdd100k import Bdd100k
+from panoptic_deeplab.results.cityscapes import Cityscapes
+from panoptic_deeplab.results.coco import Coco
+from panoptic_deeplab.results.crops import Crops
+from panoptic_deeplab.results.images import Images
+from panoptic_deeplab.results.journal import (
+    NAME,
+    Contents,
+    Record,
+    lies_outside,
+    read_journal,
+    write_journal,
+)
+from panoptic_deeplab.results.kitti import Kitti
+from panoptic_deeplab.results.table import Table
+from panoptic_deeplab.structures import DatasetInfo
+
+FORMS: dict[str, type[ResultFormat]] = {
+    "images": Images,
+    "coco": Coco,
+    "cityscapes": Cityscapes,
+    "bdd100k": Bdd100k,
+    "kitti": Kitti,
+    "csv": Table,
+    "crops": Crops,
+}
+"""The class of each of `panoptic_deeplab.results.FORMATS`."""
+
+
+def make_forms(folder: Path, info: DatasetInfo, kinds: Sequence[str]) -> dict[str, ResultFormat]:
+    """Make the forms of results in a folder.
+
+    Raises:
+        UsageError: a form lacks a class of the model.
+    """
+    return {kind: FORMS[kind](folder, info) for kind in kinds}
+
+
+@contextmanager
+def prepared(
+    folder: Path,
+    forms: Mapping[str, ResultFormat],
+    names: Sequence[str] = (),
+    images: Sequence[Path] = (),
+) -> Iterator[None]:
+    """Make a folder ready for results, and finish its lists when the block ends in whatever way.
+
+    The lists have the images of earlier predictions too; where an image is predicted again, the
+    later result stays. Only one process may do this at a time.
+
+    Args:
+        folder: an existing folder.
+        forms: what will be written.
+        names: of the images to come.
+        images: their files, which no result may replace.
+
+    Raises:
+        UserError: the folder cannot take these results; nothing has changed then. Or the lists
+            cannot be finished; the journal has what they lack.
+    """
+    for kind, form in forms.items():
+        _refuse_shared_names(kind, form, names)
+    contents = read_journal(folder)
+    for kind, form in forms.items():
+        _take_over(contents, kind, form)
+    _refuse_foreign_files(folder, forms, contents, names, images)
+    _start(folder, forms, contents, names)
+    try:
+        yield
+    finally:
+        try:
+            _finish(folder, forms)
+        except OSError as error:
+            raise DataError(
+                f"{error.filename or folder}: the lists cannot be finished ({error.strerror}); "
+                f"{folder / NAME}.jsonl tells what is done, and the next prediction into this "
+                "folder lists it"
+            ) from error
+
+
+def _refuse_shared_names(kind: str, form: ResultFormat, names: Sequence[str]) -> None:
+    owners: dict[str, str] = {}
+    for name in names:
+        key = form.key(name)
+        if key in owners:
+            raise UsageError(
+                f"--format {kind}: the images {owners[key]} and {name} would both be called "
+                f"{key}; predict them into different --save_dir"
+            )
+        owners[key] = name
+
+
+def _take_over(contents: Contents, kind: str, form: ResultFormat) -> None:
+    """Add what a version without a journal left; refuse results of other classes."""
+    if kind not in contents.forms:
+        entries = form.former_entries()
+        if entries is not None:
+            contents.forms[kind] = form.categories
+            for key, entry in entries.items():
+                _refuse_outside(form, key)
+                record = Record(tuple(_existing_files(form, key)), entry)
+                contents.records.setdefault(kind, {})[key] = record
+    elif contents.forms[kind] != form.categories and contents.records.get(kind):
+        raise UsageError(
+            f"{form.folder / form.lists[0]}: lists results of a model with other classes; choose "
+            "another --save_dir"
+        )
+
+
+def _refuse_outside(form: ResultFormat, key: str) -> None:
+    if any(map(lies_outside, form.files(key))):
+        raise DataError(
+            f"{form.folder / form.lists[0]}: names {key!r:.100}, which no prediction does; choose "
+            "another --save_dir"
+        )
+
+
+def _existing_files(form: ResultFormat, key: str) -> list[str]:
+    """Return the files that an image's results may replace."""
+    files = form.files(key)
+    folder = form.segment_folder(key)
+    if folder is not None and (form.folder / folder).is_dir():
+        names = sorted(os.listdir(form.folder / folder))
+        files = files + [f"{folder}/{name}" for name in names if _is_png(name)]
+    return [file for file in files if os.path.lexists(os.path.join(form.folder, file))]
+
+
+def _is_png(name: str) -> bool:
+    return name.lower().endswith(".png") and not name.startswith(".")
+
+
+def _refuse_foreign_files(
+    folder: Path,
+    forms: Mapping[str, ResultFormat],
+    contents: Contents,
+    names: Sequence[str],
+    images: Sequence[Path],
+) -> None:
+    """Refuse to replace what no prediction wrote for the same image, and images to be predicted."""
+    foreign = [
+        file
+        for kind, form in forms.items()
+        for file in form.lists
+        if kind not in contents.forms and os.path.lexists(folder / file)
+    ]
+    if any(os.path.lexists(folder / root) for root in _roots(forms)):
+        _refuse_unusable_roots(folder, forms)
+        files = {
+            file: file in contents.record(kind, key).files
+            for kind, form in forms.items()
+            for key in map(form.key, names)
+            for file in _existing_files(form, key)
+        }
+        foreign += [file for file, is_known in files.items() if not is_known]
+        _refuse_images(folder, files, images)
+    if foreign:
+        raise UsageError(
+            f"{folder}: {listed(foreign)} would be replaced, but no prediction wrote that for the "
+            "same image; move it away or choose another --save_dir"
+        )
+
+
+def _roots(forms: Mapping[str, ResultFormat]) -> set[str]:
+    """Return the folders of results directly below the folder of all."""
+    paths = chain.from_iterable(
+        (*form.files("-"), form.segment_folder("-") or "") for form in forms.values()
+    )
+    return {path.split("/")[0] for path in paths if path}
+
+
+def _refuse_unusable_roots(folder: Path, forms: Mapping[str, ResultFormat]) -> None:
+    for root in sorted(_roots(forms)):
+        path = folder / root
+        if os.path.lexists(path) and not (path.is_dir() and os.access(path, os.W_OK)):
+            raise DataError(f"{path}: expected a folder to write to; choose another --save_dir")
+
+
+def _refuse_images(folder: Path, files: Sequence[str], images: Sequence[Path]) -> None:
+    """Refuse to replace an image that is to be predicted, by whatever path."""
+    replaced = {_identity(os.path.join(folder, file)) for file in files}
+    for image in images if replaced else []:
+        if _identity(image) in replaced:
+            raise UsageError(
+                f"{image}: the results would replace this image itself; choose another --save_dir"
+            )
+
+
+def _identity(path: str | Path) -> tuple[int, int] | str | Path:
+    """Return what two paths of one file have in common; the path itself where there is no file."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return path
+    return state.st_dev, state.st_ino
+
+
+def _start(
+    folder: Path, forms: Mapping[str, ResultFormat], contents: Contents, names: Sequence[str]
+) -> None:
+    """Take the images to come out of the lists, and clear away what a killed prediction left."""
+    if contents.is_unfinished:
+        clear_remains(folder, rf"{NAME}|panoptic|segments")
+        for root in _roots(forms):
+            for place, _, _ in os.walk(folder / root, followlinks=True):
+                clear_remains(Path(place))
+    contents.forms |= {kind: form.categories for kind, form in forms.items()}
+    write_journal(folder, contents, is_start=True)
+    for kind, form in forms.items():
+        records = _listed_records(form, contents.records.get(kind, {}))
+        to_come = set(map(form.key, names))
+        others = {key: record for key, record in records.items() if key not in to_come}
+        if contents.is_unfinished or len(others) < len(records):
+            form.write_lists(others)
+
+
+def _listed_records(form: ResultFormat, records: Mapping[str, Record]) -> dict[str, Record]:
+    """Return the records that belong into the lists: whole ones, whose files are still there."""
+
+    def is_there(file: str) -> bool:
+        return os.path.exists(os.path.join(form.folder, file))
+
+    return {
+        key: records[key]
+        for key in sorted(records)
+        if records[key].entry is not None
+        and all(map(is_there, form.needed_files(key, records[key].files)))
+    }
+
+
+def _finish(folder: Path, forms: Mapping[str, ResultFormat]) -> None:
+    """Write the lists of all that is in the journal, and then the journal without its history."""
+    contents = read_journal(folder)
+    for kind, form in forms.items():
+        records = _listed_records(form, contents.records.get(kind, {}))
+        form.write_lists(records)
+        form.pack(records)
+    write_journal(folder, contents)

@@ -1,0 +1,221 @@
+"""The journal of a folder of results: which files predictions wrote there, and for which images.
+
+`results.jsonl` has one JSON object on each line, and a later line supersedes an earlier one:
+
+    {"journal": "panoptic_deeplab results", "version": 1}                     the first line
+    {"form": "images", "categories": [...]}                       a form that is written here
+    {"started": "2026-11-25 15:40:12"}                            a prediction that has not ended
+    {"form": "images", "key": "a", "files": [...]}                these are about to be replaced
+    {"form": "images", "key": "a", "files": [...], "entry": ...}  they are whole, and listed so
+
+What a killed process appended stays, so the files of a form and image that a prediction may have
+written are always known, and an entry describes the files that are there. Processes that share the
+work append each to a file of its own, `results.1.jsonl` and so on; the first one makes one file of
+all when the lists are written.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from panoptic_deeplab.errors import DataError, reason_of
+from panoptic_deeplab.files import as_json, open_file, replacing
+
+NAME = "results"
+_HEAD = {"journal": "panoptic_deeplab results", "version": 1}
+
+Line = Mapping[str, Any]
+
+
+class Record(NamedTuple):
+    """What is known of one image in one form.
+
+    Attributes:
+        files: all that were written for it and may still be there, as paths below the folder.
+        entry: what the lists say of it; None where they do not name it.
+    """
+
+    files: tuple[str, ...] = ()
+    entry: Any = None
+
+
+@dataclass
+class Contents:
+    """All that a journal says.
+
+    Attributes:
+        forms: the categories that the lists of each form have, None where they have none.
+        records: by form and key.
+        is_unfinished: whether a prediction ended without writing the lists.
+    """
+
+    forms: dict[str, Any] = field(default_factory=dict)
+    records: dict[str, dict[str, Record]] = field(default_factory=dict)
+    is_unfinished: bool = False
+
+    def record(self, form: str, key: str) -> Record:
+        """Return what is known of an image in a form."""
+        return self.records.get(form, {}).get(key, Record())
+
+    def add(self, line: Line) -> None:
+        """Take in the next line.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is no line of a journal.
+        """
+        if "started" in line:
+            self.is_unfinished = True
+        elif "key" not in line:
+            self.forms[line["form"]] = line["categories"]
+        else:
+            files = tuple(map(_checked, line["files"]))
+            if "entry" not in line:
+                files += self.record(line["form"], line["key"]).files
+            records = self.records.setdefault(line["form"], {})
+            records[line["key"]] = Record(tuple(dict.fromkeys(files)), line.get("entry"))
+
+    def lines(self) -> Iterable[Line]:
+        """Yield the lines that say all this."""
+        yield from ({"form": form, "categories": found} for form, found in self.forms.items())
+        for form, records in self.records.items():
+            for key, record in records.items():
+                known = {} if record.entry is None else {"entry": record.entry}
+                yield {"form": form, "key": key, "files": record.files} | known
+
+
+def _checked(file: str) -> str:
+    """Refuse the name of a file outside the folder."""
+    if lies_outside(file):
+        raise ValueError(f"{file!r:.100} is no file in this folder")
+    return file
+
+
+def lies_outside(file: str) -> bool:
+    """Whether a relative path leads out of its folder, or is none."""
+    return _OUTSIDE.search(file) is not None
+
+
+_OUTSIDE = re.compile(r"^/|^$|\0|(^|/)\.\.(/|$)" + (r"|[\\:]" if os.name == "nt" else ""))
+
+
+def read_journal(folder: Path) -> Contents:
+    """Read what is known of a folder; nothing where there is no journal.
+
+    A last line without an end, where a process was killed, is left out.
+
+    Raises:
+        DataError: a file of that name is no journal, or is damaged.
+    """
+    contents = Contents()
+    for path in journal_files(folder):
+        with open_file(path) as file, _without_garbage_collection():
+            for number, line in enumerate(file, 1):
+                if line.endswith(b"\n"):
+                    _take_in(contents, path, number, line)
+                else:
+                    contents.is_unfinished = True
+    return contents
+
+
+def journal_files(folder: Path) -> list[Path]:
+    """Return the journals in a folder, those of further processes behind the first one."""
+    first = folder / f"{NAME}.jsonl"
+    return [first] * first.exists() + sorted(folder.glob(f"{NAME}.[0-9]*.jsonl"))
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Let Python not look for garbage while it makes millions of objects: a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def known_files(folder: Path) -> list[Path]:
+    """Return all files that predictions into a folder may have written, apart from lists."""
+    records = read_journal(folder).records.values()
+    return [folder / file for form in records for record in form.values() for file in record.files]
+
+
+def _take_in(contents: Contents, path: Path, number: int, line: bytes) -> None:
+    try:
+        content = json.loads(line)
+        if number > 1:
+            contents.add(content)
+        elif content != _HEAD:
+            raise ValueError("the first line is another")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        what = "is not the journal of a prediction" if number == 1 else "is damaged"
+        raise DataError(
+            f"{path}: line {number} {what} ({reason_of(error, 100)}); move the file away or choose "
+            "another --save_dir"
+        ) from error
+
+
+def write_journal(folder: Path, contents: Contents, *, is_start: bool = False) -> None:
+    """Write one journal of `contents` in place of all in the folder.
+
+    Args:
+        folder: of the results.
+        contents: what it says.
+        is_start: whether a prediction begins, which the next one will find unfinished if no other
+            journal takes the place of this one.
+    """
+    others = [path for path in journal_files(folder) if path.name != f"{NAME}.jsonl"]
+    start = [{"started": time.strftime("%Y-%m-%d %H:%M:%S")}] * is_start
+    with (
+        replacing(folder / f"{NAME}.jsonl") as temporary,
+        temporary.open("w", encoding="utf-8") as file,
+    ):
+        file.writelines(map(_as_text, [_HEAD, *contents.lines(), *start]))
+    for path in others:
+        path.unlink()
+
+
+class JournalAppender:
+    """Appends to one process's journal, whole lines or none.
+
+    Args:
+        folder: of the results.
+        rank: the number of this process.
+    """
+
+    def __init__(self, folder: Path, rank: int = 0) -> None:
+        self._path = folder / (f"{NAME}.{rank}.jsonl" if rank else f"{NAME}.jsonl")
+        self._lock = threading.Lock()
+
+    def append(self, lines: Iterable[Line]) -> None:
+        """Append lines.
+
+        Raises:
+            OSError: they cannot be written; then none is.
+        """
+        with self._lock, self._path.open("ab", buffering=0) as file:
+            end = file.tell()
+            head = [] if end else [_HEAD]
+            text = "".join(map(_as_text, [*head, *lines])).encode()
+            try:
+                if file.write(text) < len(text):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            except OSError:
+                file.truncate(end)
+                raise
+
+
+def _as_text(line: Line) -> str:
+    return as_json(line) + "\n"
