@@ -151,13 +151,13 @@ def describe_environment() -> dict[str, str | int]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cores": _usable_cores(),
+        "cores": usable_cores(),
         **versions,
         "gpus": _gpus(),
     }
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """Count the cores this process may use, which may be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -61,8 +61,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--num_workers",
         type=not_negative,
-        default=0,
-        help="processes that read samples ahead (default: %(default)s)",
+        help="processes that read samples ahead, beside each training process (default: on a GPU "
+        "one for each core, at most 8; on a CPU 0)",
     )
     parser.add_argument(
         "--do_eval", action="store_true", help="evaluate at each checkpoint and keep the best"
@@ -133,9 +133,11 @@ def run(arguments: argparse.Namespace) -> None:
     overrides = [f"{key}={value}" for key, value in changes.items() if value is not None]
     config = load_config(arguments, *overrides)
 
+    from panoptic_deeplab.engine.loading import default_workers
     from panoptic_deeplab.engine.plan import TrainingPlan
     from panoptic_deeplab.engine.training import train
 
+    num_workers = arguments.num_workers
     plan = TrainingPlan(
         iters=config.iters,
         batch_size=config.batch_size,
@@ -144,7 +146,7 @@ def run(arguments: argparse.Namespace) -> None:
         save_interval=arguments.save_interval,
         keep_checkpoint_max=arguments.keep_checkpoint_max,
         log_iters=arguments.log_iters,
-        num_workers=arguments.num_workers,
+        num_workers=default_workers() if num_workers is None else num_workers,
         seed=arguments.seed,
         use_vdl=arguments.use_vdl,
         do_eval=arguments.do_eval,

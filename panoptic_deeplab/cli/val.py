@@ -78,7 +78,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--num_workers",
         type=not_negative,
-        default=0,
+        default=1,
         help="threads that read images ahead (default: %(default)s)",
     )
     add_json_argument(parser)

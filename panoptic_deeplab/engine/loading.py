@@ -14,9 +14,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import cv2
 import numpy as np
 import paddle
 
+from panoptic_deeplab.device import on_gpu
+from panoptic_deeplab.environment import usable_cores
 from panoptic_deeplab.errors import DataError, UsageError, UserError
 from panoptic_deeplab.process import end_with_parent
 from panoptic_deeplab.structures import Sample
@@ -24,6 +27,7 @@ from panoptic_deeplab.structures import Sample
 Place = tuple[int, int]
 
 _ERROR = "error"
+_MAX_DEFAULT_WORKERS = 8
 _LAST_STEP_SECONDS = 60
 """After SIGTERM a worker still serves the step at hand for so long; then it ends in any case."""
 
@@ -172,12 +176,25 @@ def _read(
     )
 
 
+def default_workers() -> int:
+    """Return how many processes should read samples for this one, if nobody says.
+
+    A GPU waits for one process, so each core reads for one, up to a few: a step does not take more.
+    A network on a CPU needs the cores itself.
+    """
+    if not on_gpu():
+        return 0
+    trainers = int(os.environ.get("PADDLE_LOCAL_SIZE", 1))  # on this machine, says the launcher
+    return min(max(usable_cores() // trainers, 1), _MAX_DEFAULT_WORKERS)
+
+
 def _start_worker(parent: int, worker: int) -> None:
     """Live as long as the trainer: no shorter where a signal goes to the whole process group, and
     no longer where the trainer is killed (Paddle's worker would wait for its next order forever).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_later)
+    cv2.setNumThreads(0)  # each worker has a core; more threads wait for each other
     end_with_parent(parent, _remove_shared_memory)
 
 

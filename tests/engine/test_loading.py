@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
+import paddle
 import pytest
 
 from panoptic_deeplab.config import Config
+from panoptic_deeplab.engine import loading
 from panoptic_deeplab.engine.loading import (
     TrainingOrder,
     TrainingSamples,
+    default_workers,
     training_batches,
 )
 from panoptic_deeplab.errors import DataError, UsageError
@@ -71,3 +75,40 @@ def test_a_corrupt_image_ends_the_reading_with_its_name(tiny_config, num_workers
     order = TrainingOrder(len(samples), 2, seed=0, first=0, last=4)
     with pytest.raises(DataError, match=r"broken\.png: not a readable image"):
         list(training_batches(samples, order, num_workers))
+
+
+class ThreadsOfOpenCV(paddle.io.Dataset):
+    """Samples that say how many threads OpenCV has where they are read."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, place: object) -> dict[str, np.ndarray]:
+        return {"threads": np.array(cv2.getNumThreads())}
+
+
+def test_a_worker_leaves_the_other_cores_to_the_others() -> None:
+    order = TrainingOrder(1, 1, seed=0, first=0, last=1)
+    (batch,) = training_batches(ThreadsOfOpenCV(), order, 1)
+    assert batch["threads"].item() == 1
+
+
+@pytest.mark.parametrize(
+    ("gpu", "cores", "trainers", "expected"),
+    [
+        (False, 64, None, 0),
+        (True, 1, None, 1),
+        (True, 4, None, 4),
+        (True, 64, None, 8),
+        (True, 64, "16", 4),
+        (True, 4, "8", 1),
+    ],
+)
+def test_the_default_of_workers_follows_the_machine(
+    gpu: bool, cores: int, trainers: str | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "on_gpu", lambda: gpu)
+    monkeypatch.setattr(loading, "usable_cores", lambda: cores)
+    if trainers is not None:
+        monkeypatch.setenv("PADDLE_LOCAL_SIZE", trainers)
+    assert default_workers() == expected
