@@ -186,7 +186,8 @@ def test_prediction_leaves_the_forms_that_are_asked_for(
     forms = ["coco", "cityscapes", "bdd100k", "kitti", "csv", "crops"]
     assert run_predict(tiny_config, trained, images, results, "--format", *forms) == 0
     left = {path.name for path in results.iterdir()}
-    assert left - {"crops"} == {"coco", "cityscapes", "bdd100k", "kitti", "segments.csv"}
+    lists = {"segments.csv", "results.jsonl"}
+    assert left - {"crops"} == {"coco", "cityscapes", "bdd100k", "kitti", *lists}
     names = {path.stem for path in images.rglob("*.png")}
     assert {path.stem for path in (results / "kitti").rglob("*.png")} == names
     bases = {name.removesuffix("_leftImg8bit") for name in names}
