@@ -4,12 +4,14 @@ from panoptic_deeplab.datasets.base import PanopticDataset, Record
 from panoptic_deeplab.datasets.bdd100k import Bdd100kPanoptic
 from panoptic_deeplab.datasets.cityscapes import CityscapesPanoptic
 from panoptic_deeplab.datasets.coco import CocoPanoptic
+from panoptic_deeplab.datasets.idd import IddPanoptic
 from panoptic_deeplab.datasets.kitti import KittiPanoptic
 
 __all__ = [
     "Bdd100kPanoptic",
     "CityscapesPanoptic",
     "CocoPanoptic",
+    "IddPanoptic",
     "KittiPanoptic",
     "PanopticDataset",
     "Record",

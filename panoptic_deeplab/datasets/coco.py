@@ -1,4 +1,4 @@
-"""Any data set in COCO panoptic format: COCO itself, Mapillary Vistas, IDD, one's own."""
+"""Any data set in COCO panoptic format: COCO itself, Mapillary Vistas, one's own."""
 
 from __future__ import annotations
 
