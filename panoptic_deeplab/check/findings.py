@@ -27,6 +27,7 @@ class Kind:
 
 KINDS = {
     "missing file": Kind(ERROR, "put the file there, or take its entry out of the annotations"),
+    "unprepared": Kind(ERROR, "run the command that the line names"),
     "unreadable file": Kind(ERROR, "fetch or write the file again"),
     "malformed entry": Kind(ERROR, f"write the annotations again: {_PREPARE}"),
     "outside folder": Kind(ERROR, "give file names relative to the folder, without .."),

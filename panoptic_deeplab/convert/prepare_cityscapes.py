@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -59,6 +60,11 @@ def prepare_cityscapes(
         UsageError: a folder to be replaced holds something else, or another process writes it.
     """
     source = find_gt_fine(root, splits)
+    if output is None and not os.access(source, os.W_OK):
+        raise DataError(
+            f"{source}: cannot be written to; --save_dir DIR makes in DIR what a training needs, "
+            "with a link to leftImg8bit: DIR is then the dataset_root"
+        )
     target = source if output is None else _linked_root(root, output) / "gtFine"
     written = {}
     for split in splits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,10 +22,9 @@ from panoptic_deeplab.file_names import composed, inside
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS, WITH_LABEL_IDS
 from panoptic_deeplab.formats.coco import Annotation, read_annotations, read_boxes
 from panoptic_deeplab.formats.json_items import iterate_items
+from panoptic_deeplab.formats.panoptic_json import whole_number
 from panoptic_deeplab.registry import DATASETS
 from panoptic_deeplab.structures import DatasetInfo
-
-_PREPARE = "make it with: panoptic-deeplab convert prepare-cityscapes --dataset_root {root}"
 
 
 @DATASETS.add_component
@@ -64,8 +64,8 @@ class CityscapesPanoptic(PanopticDataset):
         elif mode == "test":
             records = unlabeled_records(images)
         else:
-            problem = f"{annotation_file}: no such file; {_PREPARE.format(root=root)}"
-            raise DataError(problem, kind="missing file", file=annotation_file)
+            problem = f"{annotation_file}: no such file; {_preparation(root)}"
+            raise DataError(problem, kind="unprepared", file=annotation_file)
         super().__init__(records, info, transforms, name=f"{root} ({mode})")
         self._annotation_file = annotation_file
 
@@ -76,6 +76,17 @@ class CityscapesPanoptic(PanopticDataset):
 
     def annotated_boxes(self) -> Mapping[str, np.ndarray]:
         return read_boxes(self._annotation_file) if self._annotation_file.exists() else {}
+
+
+def _preparation(root: Path) -> str:
+    """How to make the annotations, where the data set can be written to and where it cannot."""
+    command = f"panoptic-deeplab convert prepare-cityscapes --dataset_root {root}"
+    if os.access(root / "gtFine", os.W_OK):
+        return f"make it with: {command}"
+    return (
+        f"{root / 'gtFine'} cannot be written to: make it in another folder DIR with {command} "
+        "--save_dir DIR, which is then the dataset_root"
+    )
 
 
 def _find_images(root: Path, mode: str) -> dict[str, Path]:
@@ -111,12 +122,12 @@ def _read_train_ids(path: Path, info: DatasetInfo) -> list[Annotation]:
 def _uses_label_ids(path: Path) -> bool:
     try:
         used = {
-            segment["category_id"]
+            whole_number(segment, "category_id")
             for _, annotation in iterate_items(path, "annotations")
             for segment in annotation["segments_info"]
         }
         return used <= set(LABEL_IDS)
-    except (KeyError, TypeError):
+    except (DataError, KeyError, TypeError):
         return False
 
 

@@ -205,6 +205,16 @@ def test_a_data_set_that_cannot_be_written_to_is_prepared_elsewhere(
     assert panoptic_files(root / "gtFine") == panoptic_files(other / "gtFine")
 
 
+def test_where_nothing_can_be_written_the_way_out_is_told(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: not str(path).startswith(str(root)))
+    assert prepare(root) == 1
+    told = capsys.readouterr().err
+    assert "gtFine: cannot be written to; --save_dir DIR makes in DIR what a training needs" in told
+    assert hidden(root) == []
+
+
 def test_the_function_tells_which_jsons_it_wrote(root: Path) -> None:
     json_of = {
         s: root / "gtFine" / f"cityscapes_panoptic_{s}_trainId.json" for s in ("train", "val")

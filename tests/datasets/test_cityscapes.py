@@ -175,3 +175,14 @@ def test_a_missing_or_truncated_label(copy: Path) -> None:
     path.unlink()
     with pytest.raises(DataError, match=f"{path.name}: no such file"):
         dataset[0]
+
+
+def test_a_data_set_that_cannot_be_written_to_is_prepared_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("leftImg8bit", "gtFine"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    message = r"prepare-cityscapes --dataset_root .* --save_dir DIR, which is then the dataset_root"
+    with pytest.raises(DataError, match=message):
+        CityscapesPanoptic(str(tmp_path), "train")
