@@ -7,6 +7,7 @@ converters support neither histograms nor a stable top-k. The reasons for their 
 - `ScatterND` with `reduction="add"` races in ONNX Runtime where indices repeat; the
   one-dimensional `ScatterElements` does not.
 - ONNX Runtime looks single numbers up ten times as fast by `GatherElements` as by `Gather`.
+- Sums are of int64: some runtimes add int32 as floats, on GPUs, and lose pixels beyond 2^24.
 - OpenVINO's `TopK` is not stable, so it only gives the k-th value; ties are counted.
 - OpenVINO writes beyond the scan outputs of a loop that runs more often than before, and fails on
   nested loops. So all images go through each step at once, with padded rows where there are fewer
@@ -257,10 +258,10 @@ _CENTERS = """
         last_value = Slice(highest, minus_one, end, one)
         is_higher = Greater(value_table, last_value)
         is_last = Equal(value_table, last_value)
-        higher_ones = Cast<to = 6>(is_higher)
-        last_ones = Cast<to = 6>(is_last)
+        higher_ones = Cast<to = 7>(is_higher)
+        last_ones = Cast<to = 7>(is_last)
         higher_count = ReduceSum(higher_ones, one)
-        free = Sub(top_k_small, higher_count)
+        free = Sub(top_k, higher_count)
         last_turn = CumSum(last_ones, place_1)
         is_early = LessOrEqual(last_turn, free)
         is_last_kept = And(is_last, is_early)
@@ -384,8 +385,8 @@ _VOTE = """
         slot_places = Add(slots, slot_starts)
         slot_place = Reshape(slot_places, minus_one)
         all_slots = Mul(batch, slot_count)
-        no_counts = Expand(none, all_slots)
-        ones = Expand(one_small, all_pixels)
+        no_counts = Expand(zero, all_slots)
+        ones = Expand(one, all_pixels)
         counts = ScatterElements<reduction = "add">(no_counts, slot_place, ones)
         count_table = Reshape(counts, count_table_shape)
         votes_with_none = Mul(count_table, thing_votes)
@@ -393,15 +394,15 @@ _VOTE = """
         winners_wide = ArgMax<axis = 2, keepdims = 0>(votes)
         winners = Cast<to = 6>(winners_wide)
         areas = ReduceSum<keepdims = 0>(votes, two)
-        is_winning = Greater(areas, none)
-        winning = Cast<to = 6>(is_winning)
+        is_winning = Greater(areas, zero)
+        winning = Cast<to = 7>(is_winning)
         winning_turn = CumSum(winning, place_1)
         instance_ids = Mul(winning_turn, winning)
         winning_count = ReduceSum(winning, one)
         none_counts = Gather<axis = 1>(count_table, place_0)
         stuff_counts = Mul(none_counts, stuff_votes)
         is_large = GreaterOrEqual(stuff_counts, min_area)
-        large = Cast<to = 6>(is_large)
+        large = Cast<to = 7>(is_large)
         large_turn = CumSum(large, place_1)
         large_number = Add(large_turn, winning_count)
         stuff_ids = Mul(large_number, large)
@@ -413,7 +414,8 @@ _TABLE = """
         instance_ids_upright = Unsqueeze(instance_ids, two)
         instance_slots_shape = Shape(votes)
         id_of_instance_slots = Expand(instance_ids_upright, instance_slots_shape)
-        id_of_slots = Concat<axis = 1>(stuff_ids_flat, id_of_instance_slots)
+        id_of_slots_wide = Concat<axis = 1>(stuff_ids_flat, id_of_instance_slots)
+        id_of_slots = Cast<to = 6>(id_of_slots_wide)
         id_of_slot = Reshape(id_of_slots, minus_one)
         ids_flat = GatherElements(id_of_slot, slot_place)
         panoptic = Reshape(ids_flat, map_shape)
@@ -421,7 +423,8 @@ _TABLE = """
         stuff_shape = Shape(stuff_ids)
         stuff_classes = Expand(class_indices, stuff_shape)
         candidate_classes = Concat<axis = 1>(winners, stuff_classes)
-        candidate_areas = Concat<axis = 1>(areas, stuff_counts)
+        candidate_areas_wide = Concat<axis = 1>(areas, stuff_counts)
+        candidate_areas = Cast<to = 6>(candidate_areas_wide)
         tables_shape = Concat<axis = 0>(batch, table_length)
         no_class = Expand(minus_one_small, tables_shape)
         no_area = Expand(none, tables_shape)
@@ -431,7 +434,8 @@ _TABLE = """
         segment_area = Slice(area_of_id, one, end, one)
         large_count = ReduceSum(large, one)
         count_upright = Add(winning_count, large_count)
-        segment_count = Squeeze(count_upright, one)
+        count_wide = Squeeze(count_upright, one)
+        segment_count = Cast<to = 6>(count_wide)
 """
 
 # The mean probability of its class over a segment. Summed by rows first: a float32 sum of a million
@@ -508,7 +512,6 @@ def _constants(settings: GroupingSettings) -> Constants:
         "columns_around": np.array([0, 0, 0, reach, 0, 0, 0, reach]),
         "past_middle": np.array([reach + 1]),
         "top_k": np.array([settings.top_k]),
-        "top_k_small": np.array([settings.top_k], np.int32),
         "far_away": np.array([FAR], np.float32),
         "block": np.array(BLOCK),
         "block_less_one": np.array(BLOCK - 1),
@@ -516,9 +519,9 @@ def _constants(settings: GroupingSettings) -> Constants:
         "classes_small": np.array([C], np.int32),
         "class_indices": np.arange(C, dtype=np.int32),
         "is_thing": things.astype(np.int32),
-        "thing_votes": things.astype(np.int32),
-        "stuff_votes": (~things).astype(np.int32),
-        "min_area": np.array([max(settings.min_stuff_area, 1)], np.int32),
+        "thing_votes": things.astype(np.int64),
+        "stuff_votes": (~things).astype(np.int64),
+        "min_area": np.array([max(settings.min_stuff_area, 1)]),
         "slot_count": np.array([(settings.top_k + 1) * C]),
         "count_table_shape": np.array([-1, settings.top_k + 1, C]),
         "table_length": np.array([M + 1]),

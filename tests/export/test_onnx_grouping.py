@@ -92,6 +92,22 @@ def test_the_graph_gives_the_ids_of_the_numpy_form(name: str, opset: int) -> Non
         assert_equal(prediction_of(found, i, deployment, "graph"), expected, tolerance=1e-3)
 
 
+def test_nothing_is_added_as_int32() -> None:
+    """Some runtimes add int32 as floats."""
+    graph = onnx.shape_inference.infer_shapes(grouping(GroupingSettings(**SETTINGS), 17)).graph
+    kinds = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    adding = [
+        node
+        for node in graph.node
+        if node.op_type in ("ReduceSum", "CumSum")
+        or any(a.name == "reduction" and a.s == b"add" for a in node.attribute)
+    ]
+    assert len(adding) >= 10
+    allowed = {onnx.TensorProto.INT64, onnx.TensorProto.FLOAT}
+    wrong = [node.output[0] for node in adding if kinds[node.output[0]] not in allowed]
+    assert wrong == []
+
+
 def test_openvino_runs_the_graph_too(tmp_path: Path) -> None:
     openvino = pytest.importorskip("openvino")
     settings = GroupingSettings(**SETTINGS)
