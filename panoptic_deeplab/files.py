@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.file_kinds import HEAD_BYTES, mistaken_for
 from panoptic_deeplab.file_names import readable
 
 
@@ -230,6 +231,9 @@ def read_json(path: str | Path) -> Any:
     """
     with open_file(path) as file:
         try:
+            if found := mistaken_for(file.read(HEAD_BYTES)):
+                raise DataError(f"{path}: cannot be read as JSON ({found})")
+            file.seek(0)
             return json.load(file)
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{path}: cannot be read as JSON ({error})") from error

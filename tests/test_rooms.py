@@ -18,8 +18,9 @@ PACKAGE = Path(__file__).parents[1] / "panoptic_deeplab"
 MAY_IMPORT = {
     "errors": set(),
     "id_maps": set(),
+    "file_kinds": set(),
     "file_names": {"errors"},
-    "files": {"errors", "file_names", "progress"},
+    "files": {"file_kinds", "errors", "file_names", "progress"},
     "yaml_files": {"errors", "files"},
     "folder_lock": {"errors", "files"},
     "structures": {"errors"},
@@ -33,7 +34,16 @@ MAY_IMPORT = {
     "stopwatch": {"text_table"},
     "registry": set(),
     "notices": set(),
-    "formats": {"errors", "file_names", "files", "id_maps", "notices", "progress", "structures"},
+    "formats": {
+        "errors",
+        "file_kinds",
+        "file_names",
+        "files",
+        "id_maps",
+        "notices",
+        "progress",
+        "structures",
+    },
     "datasets": {
         "errors",
         "file_names",

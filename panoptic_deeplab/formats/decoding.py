@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from panoptic_deeplab.errors import DataError, reason_of
+from panoptic_deeplab.file_kinds import HEAD_BYTES, mistaken_for
 from panoptic_deeplab.files import open_file
 
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")  # Pillow's names; some others run programs
@@ -65,8 +66,9 @@ def opened(file: BinaryIO, name: str) -> Iterator[Image.Image]:
         except DataError:
             raise
         except UnidentifiedImageError as error:
-            known = ", ".join(_FORMATS)
-            raise DataError(f"{name}: not a readable image (none of {known})") from error
+            file.seek(0)
+            found = mistaken_for(file.read(HEAD_BYTES)) or f"none of {', '.join(_FORMATS)}"
+            raise DataError(f"{name}: not a readable image ({found})") from error
         except Exception as error:  # a broken image can raise anything
             raise DataError(f"{name}: not a readable image ({reason_of(error)})") from error
 

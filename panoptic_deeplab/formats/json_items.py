@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.file_kinds import HEAD_BYTES, mistaken_for
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.progress import patient_bar
 
@@ -52,9 +53,11 @@ def iterate_items(
     """
     with open_file(path) as file, patient_bar(title=Path(path).name, unit="entries") as bar:
         try:
-            start = file.read(4)
+            head = file.read(HEAD_BYTES)
+            if found := mistaken_for(head):
+                raise DataError(f"{path}: cannot be read as JSON ({found})")
             file.seek(0)
-            reader = _Reader(io.TextIOWrapper(file, json.detect_encoding(start)))
+            reader = _Reader(io.TextIOWrapper(file, json.detect_encoding(head)))
             items = _items_of_object(reader, keys, optional, path)
             if list_as is not None and reader.peek() == "[":
                 items = ((list_as, item) for item in reader.items())

@@ -45,7 +45,7 @@ def test_a_file_that_is_a_list_itself(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expected a JSON object"),
+        ("", "cannot be read as JSON (it is empty"),
         ("[1]", "expected a JSON object with annotations"),
         ("3", "expected a JSON object"),
         ("{}", "expected a list under 'annotations'"),
