@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from unicodedata import combining, east_asian_width
 
 
 def align(rows: Sequence[Sequence[str]], rules: Sequence[int] = (1,)) -> str:
@@ -17,12 +18,20 @@ def align(rows: Sequence[Sequence[str]], rules: Sequence[int] = (1,)) -> str:
     ------------
     road   97.50
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in rows
-    ]
+    widths = [max(map(_columns, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(_padded(row, widths)).rstrip() for row in rows]
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     for position in sorted(rules, reverse=True):
         lines.insert(position, rule)
     return "\n".join(lines)
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    gaps = [" " * (width - _columns(text)) for text, width in zip(row, widths, strict=True)]
+    return [row[0] + gaps[0], *(gap + text for text, gap in zip(row[1:], gaps[1:], strict=True))]
+
+
+def _columns(text: str) -> int:
+    """The width of a text on a terminal, where Chinese letters take two columns, accents none."""
+    wide = sum(east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(combining(letter) > 0 for letter in text)

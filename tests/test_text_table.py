@@ -18,3 +18,13 @@ def test_numbers_stand_right_below_their_heading() -> None:
 
 def test_an_empty_last_column_leaves_no_blanks() -> None:
     assert align([["a", ""], ["b", ""]]) == "a\n---\nb"
+
+
+def test_chinese_letters_take_two_columns_and_accents_none() -> None:
+    rows = [["class", "PQ"], ["\u6c7d\u8f66", "7.25"], ["e\u0301te\u0301", "50.00"]]
+    assert align(rows).splitlines() == [
+        "class     PQ",
+        "------------",
+        "\u6c7d\u8f66    7.25",
+        "e\u0301te\u0301    50.00",
+    ]

@@ -6,15 +6,19 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from panoptic_deeplab.check.splits import SplitCheck
 from panoptic_deeplab.check.statistics import Statistics
 from panoptic_deeplab.errors import one_line
+from panoptic_deeplab.structures import DatasetInfo
+from panoptic_deeplab.visualization.fonts import font_file_for
 from panoptic_deeplab.visualization.text import shortened
 
 _PAPER, _INK, _FAINT, _GRID, _BAR = "#fcfcfa", "#222228", "#84848c", "#e2e2de", "#7a92b2"
@@ -34,6 +38,21 @@ def draw_statistics(checks: Sequence[SplitCheck]) -> np.ndarray | None:
     checks = [check for check in checks if check.statistics.annotated]
     if not checks:
         return None
+    with rc_context({"font.family": _families(checks[0].statistics.info)}):
+        return _drawn(checks)
+
+
+def _families(info: DatasetInfo) -> list[str]:
+    """Names of fonts with the letters of all classes; Matplotlib chooses one for each letter."""
+    names = [info.name, *(category.name for category in info.categories)]
+    paths = {file.path for file in map(font_file_for, names) if file is not None}
+    for path in sorted(paths):
+        fontManager.addfont(path)
+    return ["DejaVu Sans", *(FontProperties(fname=path).get_name() for path in sorted(paths))]
+
+
+def _drawn(checks: Sequence[SplitCheck]) -> np.ndarray:
+    """Draw the chart of splits of which each has annotations."""
     splits = [check.statistics for check in checks]
     rows = _rows(splits)
     figure = Figure((_WIDTH, _FRAME + _ROW * len(rows)), dpi=_DPI, facecolor=_PAPER)

@@ -61,7 +61,7 @@ def draw_labels(image: np.ndarray, labels: list[Label]) -> np.ndarray:
     draw = ImageDraw.Draw(canvas, "RGBA")
     for label in labels:
         (y, x), (height, width) = label.center, label.size
-        font, halo = font_of(label.font_size), 0
+        font, halo = font_of(label.text, label.font_size), 0
         if label.on_plate:
             top, left = y - height // 2, x - width // 2
             corners = (left, top, left + width - 1, top + height - 1)

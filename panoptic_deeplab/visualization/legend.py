@@ -97,7 +97,7 @@ def draw_legend(entries: dict[str, list[LegendEntry]], width: int, font_size: in
     canvas = Image.new("RGB", (width, y + margin), PAPER)
     draw = ImageDraw.Draw(canvas)
     for x, y, text, ink in texts:
-        draw.text((x, y + row_height // 2), text, ink, font_of(font_size), anchor="lm")
+        draw.text((x, y + row_height // 2), text, ink, font_of(text, font_size), anchor="lm")
     for x, y, colors in swatches:
         top, bottom = y + row_height // 5, y + row_height - row_height // 5
         _draw_swatch(draw, (x, top, x + swatch - 1, bottom - 1), colors)

@@ -60,6 +60,6 @@ def _panel(image: np.ndarray, title: str, font_size: int) -> np.ndarray:
     strip = Image.new("RGB", (width, round(1.6 * font_size)), _PAPER)
     text = shortened(one_line(title), font_size, width)
     ImageDraw.Draw(strip).text(
-        (width // 2, strip.height // 2), text, _INK, font_of(font_size), anchor="mm"
+        (width // 2, strip.height // 2), text, _INK, font_of(text, font_size), anchor="mm"
     )
     return np.vstack([np.asarray(strip), image])

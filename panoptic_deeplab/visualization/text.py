@@ -6,20 +6,21 @@ from functools import lru_cache
 
 from PIL import ImageFont
 
+from panoptic_deeplab.visualization.fonts import font_file_for, load_font
+
 MIN_FONT_SIZE = 11
 """In pixels; smaller letters cannot be read."""
 
 
-@lru_cache(maxsize=32)
-def font_of(size: int) -> ImageFont.FreeTypeFont:
-    """The font that comes with Pillow (ASCII letters only), `size` pixels high."""
-    return ImageFont.load_default(size)
+def font_of(text: str, size: int) -> ImageFont.FreeTypeFont:
+    """The font for a text, `size` pixels high."""
+    return load_font(font_file_for(text), size)
 
 
 @lru_cache(maxsize=1024)
 def text_width(text: str, size: int) -> int:
     """The width of a line in pixels."""
-    return round(font_of(size).getlength(text) + 0.5)
+    return round(font_of(text, size).getlength(text) + 0.5)
 
 
 def shortened(text: str, size: int, width: int) -> str:

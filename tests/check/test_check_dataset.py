@@ -467,6 +467,17 @@ def test_images_to_look_at(coco: Path, tmp_path: Path) -> None:
     assert sheet.shape[1] > 1800  # two in a row
 
 
+def test_names_in_other_letters_are_drawn(coco: Path, tmp_path: Path) -> None:
+    """Two charts that differ in a Chinese letter alone differ: neither is a box for a letter."""
+    charts = []
+    for number, name in enumerate(("汽车", "汽水")):
+        for split in SPLITS:
+            edit(json_of(coco, split), lambda c, name=name: c["categories"][1].update(name=name))
+        assert check(config_of(coco), "--save_dir", str(tmp_path / f"{number}"))[0] == 0
+        charts.append(read_image(tmp_path / f"{number}" / "statistics.png"))
+    assert (charts[0] != charts[1]).any()
+
+
 def test_without_annotations_one_cannot_train_and_has_nothing_to_draw(
     coco: Path, tmp_path: Path
 ) -> None:
