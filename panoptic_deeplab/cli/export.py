@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from panoptic_deeplab.cli.flags import add_common_arguments
 from panoptic_deeplab.cli.parser import Parser, positive
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.export.plan import CALIBRATION_IMAGES, FORMATS, OPSETS, REPEATS
+
+_log = logging.getLogger(__name__)
 
 SUMMARY = "write a model as one file for other runtimes"
 
@@ -32,7 +35,7 @@ def add_arguments(parser: Parser) -> None:
         "deploy.yaml and inference.json with inference.pdiparams (Paddle) or model.onnx (ONNX). "
         "With --with_postprocess the file maps uint8 images to panoptic ids, a segment table and a "
         "semantic map. The export is compared with the model on a sample and put in place only if "
-        "both agree.",
+        "both agree. All is computed on the CPU: a GPU rounds to TF32.",
         "panoptic-deeplab export --model_path output/demo/model --save_dir output/demo/onnx "
         "--format onnx --with_postprocess",
     )
@@ -104,7 +107,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise UsageError(f"{files.weights}: is exported already; give the checkpoint")
     os.environ.setdefault("GLOG_minloglevel", "2")  # hides Paddle's notes on its own programs
     start_log()
-    predictor = load_predictor(files, LoadOptions(arguments.device, arguments.opts))
+    if arguments.device == "gpu":
+        _log.info("--device gpu: exports are made and compared on the CPU, as a GPU rounds to TF32")
+    predictor = load_predictor(files, LoadOptions("cpu", arguments.opts))
     end_quietly_when_terminated()
 
     from panoptic_deeplab.export.exporting import export_model

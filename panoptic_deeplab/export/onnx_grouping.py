@@ -9,6 +9,7 @@ converters support neither histograms nor a stable top-k. The reasons for their 
 - ONNX Runtime looks single numbers up ten times as fast by `GatherElements` as by `Gather`.
 - Sums are of int64: some runtimes add int32 as floats, on GPUs, and lose pixels beyond 2^24.
 - OpenVINO's `TopK` is not stable, so it only gives the k-th value; ties are counted.
+- OpenVINO drops casts of whole numbers, so none is the last node of an output, which it would name.
 - OpenVINO writes beyond the scan outputs of a loop that runs more often than before, and fails on
   nested loops. So all images go through each step at once, with padded rows where there are fewer
   peaks or centers, and the only loop, over blocks of distances, carries its results so far.
@@ -434,8 +435,8 @@ _TABLE = """
         segment_area = Slice(area_of_id, one, end, one)
         large_count = ReduceSum(large, one)
         count_upright = Add(winning_count, large_count)
-        count_wide = Squeeze(count_upright, one)
-        segment_count = Cast<to = 6>(count_wide)
+        count_small = Cast<to = 6>(count_upright)
+        segment_count = Squeeze(count_small, one)
 """
 
 # The mean probability of its class over a segment. Summed by rows first: a float32 sum of a million

@@ -25,16 +25,17 @@ class ExportedModel:
         path: the file. Its description is the `deploy.yaml` beside it, or, where the file came
             alone, the copy inside.
         runtime: `onnxruntime`, `openvino`, or `auto` for the first of these that is installed.
+        device: `cpu`, `gpu`, or `auto` for a GPU where the runtime can use one.
 
     Raises:
         DataError: the file is corrupt, of another kind, or has no description.
         UsageError: the runtime is not installed.
     """
 
-    def __init__(self, path: str | Path, runtime: str = "auto") -> None:
+    def __init__(self, path: str | Path, runtime: str = "auto", device: str = "cpu") -> None:
         self.path = Path(path)
         open_file(self.path).close()
-        self.session = _open(self.path, _installed(runtime))
+        self.session = _open(self.path, _installed(runtime), device)
         self.deployment = _description(self.path, self.session)
         expected = (["image"], list(self.deployment.output_names))
         found = (self.session.input_names, self.session.output_names)
@@ -149,9 +150,9 @@ def _installed(runtime: str) -> str:
     )
 
 
-def _open(path: Path, runtime: str) -> Session:
+def _open(path: Path, runtime: str, device: str) -> Session:
     try:
-        return RUNTIMES[runtime](path)
+        return RUNTIMES[runtime](path, device)
     except (ImportError, MemoryError):
         raise
     except Exception as error:  # each runtime has exceptions of its own

@@ -40,12 +40,12 @@ def network_predictor(
     Args:
         exported: the file, without its grouping.
         config: whose postprocessor is used; None for the settings that the file was exported with.
-        options: how it is to run; the device is that of the grouping.
+        options: how it is to run; the grouping is computed on a GPU where Paddle sees one.
 
     Raises:
         UsageError: the options need a configuration, or do not fit it.
     """
-    distributed.start(options.device)
+    distributed.start("cpu" if options.device == "cpu" else "auto")
     deployment = exported.deployment
     height, width = deployment.min_size
     return Predictor(

@@ -63,7 +63,7 @@ def _load_export(files: ModelFiles, options: LoadOptions) -> Predictor | Exporte
     """Load an ONNX file: with its grouping as it is, without as the network of a predictor."""
     from panoptic_deeplab.inference.exported import ExportedModel, ExportedPredictor
 
-    exported = ExportedModel(files.weights, options.runtime)
+    exported = ExportedModel(files.weights, options.runtime, options.device)
     if not exported.deployment.with_postprocess:
         _import_paddle()
         from panoptic_deeplab.inference.exported_network import network_predictor
@@ -85,8 +85,6 @@ def _refuse_changes(exported: ExportedModel, options: LoadOptions) -> None:
             f"{exported.path}: holds its post-processing, which {flags[0]} cannot change; leave it "
             "out, or export without --with_postprocess"
         )
-    if options.device == "gpu":
-        raise UsageError(f"{exported.path}: runs on the CPU; leave out --device gpu")
 
 
 def _import_paddle() -> None:

@@ -19,7 +19,8 @@ class LoadOptions:
     """How a model is to run.
 
     Attributes:
-        device: `auto` (a GPU if Paddle sees one), `cpu` or `gpu`.
+        device: `auto` (a GPU if Paddle, or the runtime of an exported file, sees one), `cpu` or
+            `gpu`.
         opts: changes to the configuration, each `a.b=value`.
         grouping: settings of the postprocessor; they override all others.
         views: the views of each image that are merged; None shows it once as it is.

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+_log = logging.getLogger(__name__)
+
+_CPU = "CPUExecutionProvider"
+_GPU = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
+"""ONNX Runtime's providers on a GPU; the first runs every operator of a file with the grouping."""
 
 
 class Session(Protocol):
@@ -28,17 +35,27 @@ class Session(Protocol):
 
 
 class OnnxRuntimeSession:
-    """The file in ONNX Runtime, on the CPU."""
+    """The file in ONNX Runtime.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file.
+        device: `cpu`, or `auto` or `gpu` for a GPU where this ONNX Runtime can use one; for `gpu`
+            a warning says where it cannot.
+    """
+
+    def __init__(self, path: Path, device: str = "cpu") -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = usable_threads()
         options.log_severity_level = 3  # warnings are of its own fusions
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        wanted = _on_gpu(onnxruntime.get_available_providers()) if device != "cpu" else []
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=[*wanted, _CPU])
+        if device == "gpu" and not set(wanted) & set(self._session.get_providers()):
+            _log.warning(
+                "--device gpu: this ONNX Runtime %s; the CPU computes",
+                "cannot start its GPU" if wanted else "has no GPU (onnxruntime-gpu has)",
+            )
         self.metadata = self._session.get_modelmeta().custom_metadata_map
         self.input_names = [value.name for value in self._session.get_inputs()]
         self.output_names = [value.name for value in self._session.get_outputs()]
@@ -47,12 +64,24 @@ class OnnxRuntimeSession:
         return self._session.run(None, {self.input_names[0]: image})
 
 
-class OpenVinoSession:
-    """The file in OpenVINO, on the CPU, in float32."""
+def _on_gpu(available: Sequence[str]) -> list[str]:
+    """Return the provider to use of those that ONNX Runtime has, none where all are the CPU's."""
+    return [name for name in _GPU if name in available][:1]
 
-    def __init__(self, path: Path) -> None:
+
+class OpenVinoSession:
+    """The file in OpenVINO, on the CPU, in float32.
+
+    Args:
+        path: the file.
+        device: for `gpu` a warning says that the CPU computes.
+    """
+
+    def __init__(self, path: Path, device: str = "cpu") -> None:
         import openvino
 
+        if device == "gpu":
+            _log.warning("--device gpu: OpenVINO is run on the CPU here; the CPU computes")
         options = {"INFERENCE_NUM_THREADS": usable_threads(), "INFERENCE_PRECISION_HINT": "f32"}
         core = openvino.Core()
         model = core.read_model(str(path))

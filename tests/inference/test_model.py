@@ -495,7 +495,6 @@ def test_python_raises_what_the_command_says(
         (["--top_k", "3"], "which --top_k cannot change"),
         (["--opts", "postprocessor.top_k=3"], "which --opts cannot change"),
         (["--aug_eval"], "which --aug_eval cannot change"),
-        (["--device", "gpu"], "runs on the CPU; leave out --device gpu"),
     ],
 )
 def test_an_export_with_its_grouping_takes_no_other(
