@@ -14,8 +14,6 @@ ERROR, WARNING = "error", "warning"
 MAX_KEPT = 100_000
 """Maximum number of findings kept of each kind, to bound the memory of a bad data set."""
 
-_PREPARE = "panoptic-deeplab convert prepare-cityscapes (Cityscapes) or panoptic-deeplab convert"
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -29,7 +27,14 @@ KINDS = {
     "missing file": Kind(ERROR, "put the file there, or take its entry out of the annotations"),
     "unprepared": Kind(ERROR, "run the command that the line names"),
     "unreadable file": Kind(ERROR, "fetch or write the file again"),
-    "malformed entry": Kind(ERROR, f"write the annotations again: {_PREPARE}"),
+    "no map of ids": Kind(
+        ERROR,
+        "write the ids as an RGB PNG of 8 bits, id = R + 256 G + 65536 B: a number of its own for "
+        "each segment of the image, 0 for void",
+    ),
+    "malformed entry": Kind(
+        ERROR, "write into the entry what the line expects, or take the entry out of the JSON"
+    ),
     "outside folder": Kind(ERROR, "give file names relative to the folder, without .."),
     "unknown category": Kind(
         ERROR, "add the class to the data set's categories, or correct the id"
@@ -39,21 +44,31 @@ KINDS = {
         "write the files with train ids: panoptic-deeplab convert prepare-cityscapes --overwrite "
         "(csCreatePanopticImgs --use-train-id)",
     ),
-    "class table": Kind(ERROR, "give both splits the same categories (id, name, isthing)"),
+    "class table": Kind(
+        ERROR,
+        "give both splits the same categories (id, name, isthing), each with an id and a name of "
+        "its own",
+    ),
     "thing or stuff": Kind(
         ERROR, "write isthing into every category: 1 where instances are counted, 0 for stuff"
     ),
     "duplicate image": Kind(ERROR, "keep one entry and one image for each image id"),
-    "annotation without picture": Kind(ERROR, "put the image there, or take the entry out"),
-    "size mismatch": Kind(ERROR, "scale the annotation (nearest neighbor) to the image's size"),
+    "annotation without picture": Kind(ERROR, "put the image there, or take its entries out"),
+    "size mismatch": Kind(
+        ERROR,
+        "scale the annotation (nearest neighbor) to the image's size, and count area and bbox "
+        "again or leave them out",
+    ),
     "annotated as stored": Kind(
         ERROR,
         "if the annotation fits the pixels as stored, remove the tag from the image (exiftool "
         "-Orientation= FILE); do not scale the annotation",
     ),
-    "duplicate segment": Kind(ERROR, "give each segment of an image an id of its own"),
+    "duplicate segment": Kind(
+        ERROR, "list each segment once, and give each of an image an id of its own"
+    ),
     "id not in JSON": Kind(
-        ERROR, f"PNG and JSON are from different runs; write both again: {_PREPARE}"
+        ERROR, "list the id under segments_info, or write PNG and JSON again in one run"
     ),
     "segment without pixels": Kind(
         ERROR, "take the segment out of the JSON, or write the PNG again"
@@ -73,12 +88,16 @@ KINDS = {
     "overlap": Kind(WARNING, "cut the masks if the order is wrong; later ones are painted on top"),
     "empty mask": Kind(WARNING, "take the label out or draw it larger; it is skipped"),
     "crowd of stuff": Kind(WARNING, "set iscrowd to 0; stuff has no instances to tell apart"),
-    "picture without annotation": Kind(WARNING, "annotate it or move it away; it is skipped"),
-    "repeated picture": Kind(WARNING, "keep one of them; it weighs twice"),
-    "shared image id": Kind(WARNING, "harmless if each split numbers its images from the start"),
+    "picture without annotation": Kind(
+        WARNING, "annotate it, or take the image and its entry away; it is skipped"
+    ),
+    "repeated picture": Kind(WARNING, "keep one of them and its entries; it weighs twice"),
+    "shared image id": Kind(
+        WARNING, "give it another id, or leave it if each split numbers its images from the start"
+    ),
     "nothing annotated": Kind(WARNING, "annotate it or leave it out; there is nothing to learn"),
     "class without segment": Kind(
-        WARNING, "add examples, or leave the class out of the categories"
+        WARNING, "add examples, or leave the class out of the categories of both splits"
     ),
 }
 """Errors stop a training or falsify what it learns or its score; warnings do not."""

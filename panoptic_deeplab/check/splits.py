@@ -173,7 +173,13 @@ def compare_class_tables(config: Config) -> Iterator[Finding]:
 
     Classes that differ in name or number alone are reported when the second split is read.
     """
-    tables = {name: _own_classes(config, name) for name in SPLITS}
+    tables = {}
+    for name in SPLITS:
+        try:
+            tables[name] = _own_classes(config, name)
+        except DataError as error:
+            yield Finding.of(error, str(error), split=name)
+            return
     for name, other in (SPLITS, SPLITS[::-1]):
         names = {category.name for category in tables[other]}
         numbers = {category.official_id for category in tables[other]}

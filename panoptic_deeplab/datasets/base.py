@@ -125,7 +125,7 @@ class PanopticDataset:
 
     def read_truth(self, record: Record) -> PanopticMap:
         """Read the annotation of a record that has one, here in COCO panoptic format."""
-        return read_panoptic_map(record.label_path, record.segments)
+        return read_panoptic_map(record.label_path, record.segments, self.info)
 
     def annotated_boxes(self) -> Mapping[str, np.ndarray]:
         """Image id -> [N, 5] (segment id, x, y, width, height) as annotated, which nothing here

@@ -26,7 +26,7 @@ from panoptic_deeplab.formats.panoptic_json import (
     optional_number,
     whole_number,
 )
-from panoptic_deeplab.id_maps import measure_ids, run_starts
+from panoptic_deeplab.id_maps import distinct_ids, measure_ids, run_starts
 from panoptic_deeplab.structures import (
     VOID_ID,
     Category,
@@ -304,8 +304,15 @@ def _check_names(entry: PanopticEntry, path: str | Path) -> None:
         )
 
 
-def read_panoptic_map(png: str | Path, segments: Sequence[Segment]) -> PanopticMap:
+def read_panoptic_map(
+    png: str | Path, segments: Sequence[Segment], info: DatasetInfo | None = None
+) -> PanopticMap:
     """Read the id map of one image, for its segments.
+
+    Args:
+        png: the file.
+        segments: of the image.
+        info: the classes; with them a PNG that holds their colors is told from one of other ids.
 
     Raises:
         DataError: the PNG is unreadable or holds an id that no segment has.
@@ -315,8 +322,27 @@ def read_panoptic_map(png: str | Path, segments: Sequence[Segment]) -> PanopticM
     known[0] = True
     known[[segment.id for segment in segments if segment.id < len(known)]] = True
     if not known.all() and not known[ids.ravel()[run_starts(ids)]].all():
-        _refuse_unlisted(png, np.where(known[ids], VOID_ID, ids))
+        unlisted = np.where(known[ids], VOID_ID, ids)
+        if info is not None:
+            _refuse_colors(png, unlisted, info)
+        _refuse_unlisted(png, unlisted)
     return PanopticMap(ids, segments)
+
+
+def _refuse_colors(png: str | Path, unlisted: np.ndarray, info: DatasetInfo) -> None:
+    """Refuse a map of which all unlisted ids are colors of classes."""
+    name_of_color = {
+        category.color[0] + 256 * category.color[1] + 65536 * category.color[2]: category.name
+        for category in info.categories
+    }
+    names = [name_of_color.get(value) for value in distinct_ids(unlisted) if value != VOID_ID]
+    if None not in names:
+        raise DataError(
+            f"{png}: holds the colors of classes ({', '.join(map(str, names)):.100}) in place of "
+            "ids of segments",
+            kind="no map of ids",
+            file=png,
+        )
 
 
 def _refuse_unlisted(png: str | Path, unlisted: np.ndarray) -> None:

@@ -136,13 +136,17 @@ def read_ids(path: str | Path) -> np.ndarray:
         if image.format != "PNG" or image.mode not in ("RGB", "RGBA"):
             raise DataError(
                 f"{path}: expected an RGB panoptic PNG (id = R + 256 G + 65536 B), got an image "
-                f"of mode {image.mode} in {image.format}"
+                f"of mode {image.mode} in {image.format}",
+                kind="no map of ids",
             )
         rgba = array_of(image, lambda strip: strip.convert("RGBA"))
     with open_file(path) as file:
         depth = file.read(_PNG_DEPTH + 1)[_PNG_DEPTH]
     if depth != 8:  # Pillow would drop the lower bytes
-        raise DataError(f"{path}: expected a panoptic PNG of 8 bits, got one of {depth} bits")
+        raise DataError(
+            f"{path}: expected a panoptic PNG of 8 bits, got one of {depth} bits",
+            kind="no map of ids",
+        )
     return _ids(rgba)
 
 

@@ -161,6 +161,15 @@ def as_image_1(content: dict[str, Any]) -> None:
     content["images"][0]["id"] = content["annotations"][0]["image_id"] = 1
 
 
+def colors_of_classes() -> np.ndarray:
+    """[4, 6, 3] uint8: each segment in the color of its class, void black."""
+    colors = {entry["id"]: entry["color"] for entry in CATEGORIES}
+    image = np.zeros((*IDS.shape, 3), np.uint8)
+    for segment in SEGMENTS:
+        image[segment["id"] == IDS] = colors[segment["category_id"]]
+    return image
+
+
 TRAIN_JSON, VAL_JSON = "annotations/panoptic_train.json", "annotations/panoptic_val.json"
 LABEL_1, IMAGE_1 = "annotations/panoptic_train/1.png", "images/train/1.png"
 
@@ -263,9 +272,27 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
     ),
     "a PNG of gray values": (
         lambda root: Image.fromarray(IDS.astype(np.uint8)).save(label_of(root, "1")),
-        "unreadable file",
+        "no map of ids",
         {"file": LABEL_1, "image_id": "1"},
         "expected an RGB panoptic PNG",
+    ),
+    "a PNG of the colors of classes": (
+        lambda root: Image.fromarray(colors_of_classes()).save(label_of(root, "1")),
+        "no map of ids",
+        {"file": LABEL_1, "image_id": "1"},
+        "holds the colors of classes (road, car, sky) in place of ids",
+    ),
+    "an area that is no number": (
+        in_segment(1, area=float("nan")),
+        "malformed entry",
+        {"file": TRAIN_JSON, "image_id": "1"},
+        "expected an entry with a number 'area'",
+    ),
+    "a class of no kind": (
+        lambda root: edit(json_of(root, "val"), lambda c: c["categories"][2].pop("isthing")),
+        "thing or stuff",
+        {"file": VAL_JSON},
+        "of 3 categories 1 lack isthing: sky",
     ),
     "an image annotated twice": (
         lambda root: edit(
@@ -345,6 +372,114 @@ DEFECTS: dict[str, tuple[Callable[[Path], Any], str, dict[str, Any], str]] = {
         "panoptic_train.json: cannot be read as JSON",
     ),
 }
+
+
+def segments_again(root: Path) -> None:
+    in_first(lambda annotation: annotation.update(segments_info=SEGMENTS))(root)
+
+
+def labels_again(root: Path) -> None:
+    for number in "123":
+        write_ids(label_of(root, number), IDS)
+
+
+def categories_again(root: Path) -> None:
+    for split in SPLITS:
+        edit(json_of(root, split), lambda content: content.update(categories=CATEGORIES))
+
+
+def without_entries(place: int) -> Callable:
+    """A change that takes an image's entries out of the training split."""
+
+    def take_out(content: dict[str, Any]) -> None:
+        number = content["images"].pop(place)["id"]
+        kept = [a for a in content["annotations"] if a["image_id"] != number]
+        content["annotations"] = kept
+
+    return lambda root: edit(json_of(root, "train"), take_out)
+
+
+def annotation_scaled(root: Path) -> None:
+    """To 6 x 5, by nearest neighbor; areas and boxes are left out."""
+    write_ids(label_of(root, "1"), IDS[[0, 0, 1, 2, 3]])
+    bare = [{key: s[key] for key in ("id", "category_id", "iscrowd")} for s in SEGMENTS]
+    in_first(lambda annotation: annotation.update(segments_info=bare))(root)
+
+
+def image_again(root: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (4, 6, 3), np.uint8)
+    Image.fromarray(noise).save(image_of(root, "1"))
+
+
+def areas_left_out(root: Path) -> None:
+    for split in SPLITS:
+        edit(json_of(root, split), lambda c: [s.pop("area") for s in all_segments(c)])
+
+
+def all_segments(content: dict[str, Any]) -> list[dict[str, Any]]:
+    return [s for annotation in content["annotations"] for s in annotation["segments_info"]]
+
+
+def car_in_val_again(root: Path) -> None:
+    labels_again(root)
+    in_first(lambda annotation: annotation.update(segments_info=SEGMENTS), "val")(root)
+
+
+def number_3_again(content: dict[str, Any]) -> None:
+    content["images"][0]["id"] = content["annotations"][0]["image_id"] = 3
+
+
+FIXES: dict[str, Callable[[Path], Any]] = {
+    "a category that the table lacks": in_segment(1, category_id=20),
+    "an id that the JSON lacks": segments_again,
+    "a segment that the PNG lacks": in_first(lambda a: a["segments_info"].pop(1)),
+    "an id listed twice": in_first(lambda a: a["segments_info"].pop()),
+    "a wrong area": areas_left_out,
+    "a wrong box": in_segment(1, bbox=[2, 1, 3, 2]),
+    "a crowd of road": in_segment(0, iscrowd=0),
+    "a segment that is no segment": in_segment(1, id=CAR),
+    "an id of 4,000 digits": in_segment(1, id=CAR),
+    "an image of another size": annotation_scaled,
+    "an annotation of the stored pixels": turned(1, (6, 4)),
+    "an image upside down": turned(1, (6, 4)),
+    "no image": without_entries(0),
+    "no PNG of ids": without_entries(0),
+    "an image cut short": image_again,
+    "a PNG of ids cut short": labels_again,
+    "a PNG of gray values": labels_again,
+    "a PNG of the colors of classes": labels_again,
+    "an area that is no number": in_segment(1, area=5),
+    "a class of no kind": categories_again,
+    "an image annotated twice": lambda root: edit(
+        json_of(root, "train"), lambda c: c["annotations"].pop()
+    ),
+    "a PNG outside": in_first(lambda annotation: annotation.update(file_name="1.png")),
+    "an image without annotation": lambda root: edit(
+        json_of(root, "train"), lambda c: c["images"].pop(0)
+    ),
+    "a class that never occurs": car_in_val_again,
+    "an image that is all void": without_entries(0),
+    "another name in the other split": categories_again,
+    "stuff in one split, a thing in the other": categories_again,
+    "one class more in one split": categories_again,
+    "a training image to validate on": without_entries(0),
+    "one id for two images": lambda root: edit(json_of(root, "val"), number_3_again),
+    "an image twice": without_entries(1),
+    "a JSON that breaks off": lambda root: shutil.copy(
+        root / "untouched" / TRAIN_JSON, root / TRAIN_JSON
+    ),
+}
+"""What the fix of each defect says, done."""
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_the_fix_that_is_told_fixes_it(coco: Path, defect: str) -> None:
+    shutil.copytree(coco / "annotations", coco / "untouched" / "annotations")
+    DEFECTS[defect][0](coco)
+    assert check(config_of(coco))[1]["counts"], "there is something to fix"
+    FIXES[defect](coco)
+    code, report = check(config_of(coco))
+    assert (code, report["counts"]) == (0, {}), report["findings"]
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
