@@ -13,6 +13,7 @@ converters support neither histograms nor a stable top-k. The reasons for their 
 - OpenVINO writes beyond the scan outputs of a loop that runs more often than before, and fails on
   nested loops. So all images go through each step at once, with padded rows where there are fewer
   peaks or centers, and the only loop, over blocks of distances, carries its results so far.
+- OpenVINO gives shapes of the call before where class maps are sliced; so the classes are padded.
 - Runtimes disagree on empty inputs. So a peak of an image after the last and the last pixel, thing
   or not, are appended, which changes no result.
 """
@@ -113,7 +114,6 @@ def grouping(settings: GroupingSettings, opset: int) -> onnx.ModelProto:
         offset_full = Slice(offset_input, no_start, image_size, spatial_axes)
         semantic_map = Cast<to = {label_code}>(labels)
         {_peaks(settings.nms_kernel)}
-        {_highest_logit(opset)}
         {_SHARED}
         {_CENTERS}
         {_NEAREST}
@@ -136,13 +136,6 @@ def _upsampling(settings: GroupingSettings) -> str:
         """
         for name, channels in names.items()
     )
-
-
-def _highest_logit(opset: int) -> str:
-    """`highest_logit` [N, 1, h, w]; the axis became an input with opset 18."""
-    if opset < 18:
-        return "highest_logit = ReduceMax<axes = [1]>(semantic)"
-    return "highest_logit = ReduceMax(semantic, one)"
 
 
 def _peaks(nms_kernel: int) -> str:
@@ -202,7 +195,7 @@ def _counted_rows(name: str) -> str:
     """
 
 
-# Sizes, and the feature-map location that each pixel lies in.
+# Sizes.
 _SHARED = """
         image_count = Squeeze(batch)
         images = Range(place_0, image_count, place_1)
@@ -212,21 +205,6 @@ _SHARED = """
         map_shape = Shape(labels)
         rows_count = Gather(image_size, place_0)
         columns_count = Gather(image_size, place_1)
-        rows = Range(place_0, rows_count, place_1)
-        columns = Range(place_0, columns_count, place_1)
-        coarse_height = Gather(network_shape, place_2)
-        coarse_width = Gather(network_shape, place_3)
-        input_height = Gather(input_size, place_0)
-        input_width = Gather(input_size, place_1)
-        rows_times = Mul(rows, coarse_height)
-        columns_times = Mul(columns, coarse_width)
-        coarse_rows = Div(rows_times, input_height)
-        coarse_columns = Div(columns_times, input_width)
-        coarse_starts = Mul(coarse_rows, coarse_width)
-        coarse_starts_upright = Unsqueeze(coarse_starts, one)
-        locations_wide = Add(coarse_starts_upright, coarse_columns)
-        locations = Cast<to = 6>(locations_wide)
-        location_count = Mul(coarse_height, coarse_width)
         pixel_count_0 = Mul(rows_count, columns_count)
         pixel_count = Unsqueeze(pixel_count_0, zero)
         all_pixels = Mul(batch, pixel_count)
@@ -439,28 +417,27 @@ _TABLE = """
         segment_count = Squeeze(count_small, one)
 """
 
-# The mean probability of its class over a segment. Summed by rows first: a float32 sum of a million
-# terms is wrong in the fourth digit.
+# The mean probability of its class over a segment, the softmax of the upsampled logits without a
+# highest one: where the sum overflows, the probability is 0. Probabilities are summed by rows
+# first: a float32 sum of a million terms is wrong in the fourth digit.
 _SCORES = """
-        logits_below = Sub(semantic, highest_logit)
-        powers = Exp(logits_below)
-        power_sum = ReduceSum(powers, one)
-        probabilities = Div(powers, power_sum)
-        probabilities_flat = Reshape(probabilities, minus_one)
         some_class_of_id = Max(class_of_id, none)
-        class_starts_wide = Mul(images_upright, class_count)
-        class_starts = Cast<to = 6>(class_starts_wide)
-        plane_of_id = Add(some_class_of_id, class_starts)
-        location_count_small = Cast<to = 6>(location_count)
-        first_location_of_id = Mul(plane_of_id, location_count_small)
         id_of_slots_by_image = Reshape(id_of_slot, rows_of_slots_shape)
-        first_locations = GatherElements<axis = 1>(first_location_of_id, id_of_slots_by_image)
-        first_location_of_slot = Reshape(first_locations, minus_one)
-        first_location_of_pixel = GatherElements(first_location_of_slot, slot_place)
-        first_location_map = Reshape(first_location_of_pixel, map_shape)
-        probability_places = Add(first_location_map, locations)
-        probability_place = Reshape(probability_places, minus_one)
-        probability = GatherElements(probabilities_flat, probability_place)
+        classes_of_slots = GatherElements<axis = 1>(some_class_of_id, id_of_slots_by_image)
+        class_of_slot = Reshape(classes_of_slots, minus_one)
+        class_of_pixel = GatherElements(class_of_slot, slot_place)
+        class_map = Reshape(class_of_pixel, map_shape)
+        padding = Sub(input_size, image_size)
+        class_pads = Concat<axis = 0>(no_map_pads, padding)
+        class_input = Pad(class_map, class_pads)
+        class_plane = Unsqueeze(class_input, one)
+        own_logit = GatherElements<axis = 1>(semantic_input, class_plane)
+        logits_above = Sub(semantic_input, own_logit)
+        powers = Exp(logits_above)
+        power_sum = ReduceSum<keepdims = 0>(powers, one)
+        input_probabilities = Reciprocal(power_sum)
+        probabilities = Slice(input_probabilities, no_start, image_size, map_axes)
+        probability = Reshape(probabilities, minus_one)
         all_rows = Mul(image_count, rows_count)
         row_indices = Range(place_0, all_rows, place_1)
         row_starts_wide = Mul(row_indices, table_length)
@@ -490,8 +467,6 @@ def _constants(settings: GroupingSettings) -> Constants:
         "yes": np.array(True),
         "place_0": np.array(0),
         "place_1": np.array(1),
-        "place_2": np.array(2),
-        "place_3": np.array(3),
         "zero": np.array([0]),
         "one": np.array([1]),
         "two": np.array([2]),
@@ -502,6 +477,7 @@ def _constants(settings: GroupingSettings) -> Constants:
         "minus_one_small": np.array([-1], np.int32),
         "nothing": np.array([0], np.float32),
         "no_start": np.array([0, 0]),
+        "no_map_pads": np.array([0, 0, 0, 0]),
         "row_axis": np.array([2]),
         "column_axis": np.array([3]),
         "map_axes": np.array([1, 2]),

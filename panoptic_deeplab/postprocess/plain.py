@@ -129,22 +129,21 @@ def vote(
     return ids, segments
 
 
-def scores(prediction: Prediction, logits: np.ndarray, frame: Frame) -> list[float]:
-    """The mean probability of its class over each segment, at the network's stride.
-
-    Each pixel takes the probability of the feature-map location that it lies in.
+def scores(
+    prediction: Prediction, outputs: Arrays, frame: Frame, settings: GroupingSettings
+) -> list[float]:
+    """The mean probability of its class over each segment: the softmax of upsampled logits.
 
     Args:
         prediction: in pixels of the valid box.
-        logits: [C, h, w].
+        outputs: as `predict` takes them.
         frame: of the image.
+        settings: of the grouping.
     """
+    logits = upsample({"semantic": outputs["semantic"]}, frame, settings.align_corners)["semantic"]
     powers = np.exp(logits.astype(np.float64) - logits.max(axis=0))
     probabilities = powers / powers.sum(axis=0)
-    y, x = np.indices(prediction.ids.shape)
-    y = (y + frame.valid_box[0]) * logits.shape[1] // frame.size[0]
-    x = (x + frame.valid_box[1]) * logits.shape[2] // frame.size[1]
     return [
-        float(probabilities[segment.category, y, x][prediction.ids == segment.id].mean())
+        float(probabilities[segment.category][prediction.ids == segment.id].mean())
         for segment in prediction.segments
     ]

@@ -72,9 +72,7 @@ class TensorGrouping:
         slots, counts = self._count(instances, labels)
         ids, table = self._vote(counts)
         panoptic = _look_up(ids, slots)
-        scores = _scores(
-            panoptic, table, outputs["semantic"].astype("float32"), size, (box or (0, 0))[:2]
-        )
+        scores = _scores(panoptic, table, logits)
         return {
             "panoptic": panoptic.astype("int32"),
             "semantic_map": labels.astype("int32"),
@@ -327,27 +325,21 @@ def _nearest(rows: Tensor, columns: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return paddle.where(is_number, nearest, paddle.ones_like(nearest))
 
 
-def _scores(
-    panoptic: Tensor, table: _Table, logits: Tensor, size: Size, start: tuple[int, int]
-) -> Tensor:
-    """[N, M] mean probability of its class over a segment, at the stride of the logits."""
-    probabilities = F.softmax(logits, axis=1)
-    probabilities = paddle.where(
-        paddle.isnan(probabilities), paddle.zeros_like(probabilities), probabilities
-    )
-    shape, coarse = _shape(panoptic), _shape(logits)
-    rows, columns = (
-        (paddle.arange(0, shape[axis + 1], dtype="int64") + start[axis])
-        * coarse[axis + 2]
-        // size[axis]
-        for axis in (0, 1)
-    )
+def _scores(panoptic: Tensor, table: _Table, logits: Tensor) -> Tensor:
+    """[N, M] the mean probability of its class over a segment; logits are at the pixels' size."""
+    shape = _shape(logits)
+    area = shape[2] * shape[3]
     image = paddle.arange(0, shape[0], dtype="int64").reshape([-1, 1, 1])
     categories = F.pad(table.category, [1, 0], value=0).clip(min=0)  # of id 0 too
     ids = image * _shape(categories)[1] + panoptic
-    planes = image * coarse[1] + _look_up(categories, ids)
-    locations = rows.reshape([-1, 1]) * coarse[3] + columns
-    probability = _look_up(probabilities, planes * coarse[2] * coarse[3] + locations)
+    planes = (image * shape[1] + _look_up(categories, ids)).flatten(1)
+    pixels = planes * area + paddle.arange(0, area, dtype="int64")
+    own = _look_up(logits, pixels).reshape(_shape(panoptic)).unsqueeze(1)
+    # the softmax without a highest logit: where the sum overflows, the probability is 0
+    probability = 1 / (logits - own).exp().sum(axis=1)
+    probability = paddle.where(
+        paddle.isnan(probability), paddle.zeros_like(probability), probability
+    )
     sums = paddle.put_along_axis(
         paddle.zeros_like(categories).astype("float64").flatten(),
         ids.flatten(),

@@ -18,4 +18,6 @@ def assert_equal(found: Prediction, expected: Prediction, tolerance: float = 1e-
             theirs.is_thing,
         )
         assert abs(mine.area - theirs.area) <= tolerance * found.ids.size
-        assert mine.score == pytest.approx(theirs.score, abs=1e-3)
+        assert mine.score == pytest.approx(
+            theirs.score, abs=5e-3
+        )  # what the sparse form may deviate

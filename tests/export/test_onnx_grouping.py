@@ -13,7 +13,7 @@ from panoptic_deeplab.deployment import PANOPTIC_OUTPUTS, Deployment
 from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.inference.exported import prediction_of
 from panoptic_deeplab.normalization import Normalization
-from panoptic_deeplab.postprocess import CenterGrouping
+from panoptic_deeplab.postprocess import CenterGrouping, plain
 from panoptic_deeplab.structures import Category, DatasetInfo, Frame, Prediction
 
 onnx = pytest.importorskip("onnx")
@@ -59,8 +59,12 @@ CASES = {
 
 def reference(settings: GroupingSettings, outputs, size, input_size) -> list[Prediction]:
     postprocessor = CenterGrouping(**vars(settings))
-    frames = [Frame(size, input_size, (1.0, 1.0), (0, 0, *size))] * len(outputs["center"])
+    frames = [frame_of(size, input_size)] * len(outputs["center"])
     return postprocessor({k: paddle.to_tensor(v) for k, v in outputs.items()}, frames)
+
+
+def frame_of(size: tuple[int, int], input_size: tuple[int, int]) -> Frame:
+    return Frame(size, input_size, (1.0, 1.0), (0, 0, *size))
 
 
 def described(settings: GroupingSettings) -> Deployment:
@@ -89,7 +93,11 @@ def test_the_graph_gives_the_ids_of_the_numpy_form(name: str, opset: int) -> Non
     deployment = described(settings)
     for i, expected in enumerate(reference(settings, outputs, size, input_size)):
         # noise leaves some pixel of the small maps to the last bit of the interpolation
-        assert_equal(prediction_of(found, i, deployment, "graph"), expected, tolerance=1e-3)
+        mine = prediction_of(found, i, deployment, "graph")
+        assert_equal(mine, expected, tolerance=1e-3)
+        own = {name: value[i] for name, value in outputs.items()}
+        scores = plain.scores(mine, own, frame_of(size, input_size), settings)
+        np.testing.assert_allclose([s.score for s in mine.segments], scores, atol=1e-5)
 
 
 def test_nothing_is_added_as_int32() -> None:

