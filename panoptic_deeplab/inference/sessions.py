@@ -88,8 +88,9 @@ class OpenVinoSession:
         self._model = core.compile_model(model, "CPU", options)
         notes = model.get_rt_info("framework").value if model.has_rt_info("framework") else {}
         self.metadata = dict(notes)
-        self.input_names = [value.any_name for value in self._model.inputs]
-        self.output_names = [value.any_name for value in self._model.outputs]
+        # of the model as read; compiling gives an output also the name of what it was cast from
+        self.input_names = [value.any_name for value in model.inputs]
+        self.output_names = [value.any_name for value in model.outputs]
 
     def run(self, image: np.ndarray) -> list[np.ndarray]:
         results = self._model({self.input_names[0]: image})
