@@ -69,6 +69,11 @@ class Part:
         """Bytes of weights, gradients, Adam's two moments and buffers, for any batch size."""
         return 4 * (4 * self.parameters + self.buffers)
 
+    @property
+    def copy_bytes(self) -> int:
+        """Bytes of one more set of weights."""
+        return 4 * (self.parameters + self.buffers)
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -431,12 +436,18 @@ def memory_table(analyses: Sequence[Analysis]) -> list[str]:
     """Format the memory of training, and the largest batches without / with recompute."""
     cards = " | ".join(f"{card} GB" for card in CARDS)
     lines = [
-        f"| configuration | crop | fixed (GiB) | per image | per image, recompute | {cards} |",
-        "|---|---|---:|---:|---:|" + "---:|" * len(CARDS),
+        "| configuration | crop | fixed (GiB) | copy | per image | per image, recompute "
+        f"| {cards} |",
+        "|---|---|---:|---:|---:|---:|" + "---:|" * len(CARDS),
     ]
     for analysis in analyses:
         total, (height, width) = analysis.total, analysis.crop
-        amounts = (total.fixed_bytes, total.kept_bytes, analysis.recomputed_image_bytes)
+        amounts = (
+            total.fixed_bytes,
+            total.copy_bytes,
+            total.kept_bytes,
+            analysis.recomputed_image_bytes,
+        )
         batches = [
             f"{analysis.largest_batch(card)} / {analysis.largest_batch(card, recompute=True)}"
             for card in CARDS
