@@ -1,8 +1,9 @@
 """Scaling, cropping, padding and flipping of samples.
 
-Names, arguments and defaults are PaddleSeg's. Each transform is called with a sample and a random
-generator, returns a new sample and edits nothing in place. Sizes in arguments are [width, height].
-Padding is void in the ids; its value in the image does not matter: `Preprocess` sets it to 0.
+Names, arguments and defaults are PaddleSeg's where it has the transform. Each transform is called
+with a sample and a random generator, returns a new sample and edits nothing in place. Sizes in
+arguments are [width, height]. Padding is void in the ids; its value in the image does not matter:
+`Preprocess` sets it to 0.
 """
 
 from __future__ import annotations
@@ -69,6 +70,45 @@ class Resize:
             factor = min(size[0] / height, size[1] / width)
             size = (max(1, round(height * factor)), max(1, round(width * factor)))
         return resize(sample, size)
+
+
+@TRANSFORMS.add_component
+class ResizeShortestEdge:
+    """Scale the shorter side to a length drawn from `short_sides`, or less where the longer side
+    would exceed max_size.
+
+    The name is detectron2's; mmdetection's `Resize` does the same with several scales of one long
+    side, their mode being "value".
+    """
+
+    def __init__(self, short_sides: Sequence[int], max_size: int) -> None:
+        if not short_sides or min(short_sides) < 1 or max_size < 1:
+            raise UsageError(
+                "ResizeShortestEdge needs short_sides and a max_size in positive pixels, got "
+                f"{list(short_sides)} and {max_size}"
+            )
+        self.short_sides = list(short_sides)
+        self.max_size = max_size
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        height, width = sample["image"].shape[:2]
+        short = int(rng.choice(self.short_sides))
+        factor = min(short / min(height, width), self.max_size / max(height, width))
+        return resize(sample, (max(1, round(height * factor)), max(1, round(width * factor))))
+
+
+@TRANSFORMS.add_component
+class PaddingToMultiple:
+    """Pad at the bottom and the right until both sides are multiples of `divisor`."""
+
+    def __init__(self, divisor: int = 32) -> None:
+        if divisor < 1:
+            raise UsageError(f"PaddingToMultiple needs a positive divisor, got {divisor}")
+        self.divisor = divisor
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        height, width = sample["image"].shape[:2]
+        return pad(sample, (height + -height % self.divisor, width + -width % self.divisor))
 
 
 @TRANSFORMS.add_component

@@ -14,10 +14,12 @@ from panoptic_deeplab.preprocess import Preprocess, valid_boxes
 from panoptic_deeplab.structures import Frame
 from panoptic_deeplab.transforms import (
     Padding,
+    PaddingToMultiple,
     RandomDistort,
     RandomHorizontalFlip,
     RandomPaddingCrop,
     Resize,
+    ResizeShortestEdge,
     ResizeStepScaling,
 )
 
@@ -38,6 +40,7 @@ def inside(result: dict[str, Any]) -> tuple[slice, slice]:
 
 GEOMETRY = [
     Padding([11, 9]),
+    PaddingToMultiple(5),
     RandomPaddingCrop([5, 4]),
     RandomPaddingCrop([12, 4]),
     RandomPaddingCrop([5, 9]),
@@ -94,6 +97,20 @@ def test_scaling_keeps_the_frame_true() -> None:
 def test_resize_within_a_size_keeps_the_ratio() -> None:
     assert Resize([16, 16], keep_ratio=True)(sample(), RNG(0))["frame"].size == (12, 16)
     assert Resize([16, 16])(sample(), RNG(0))["frame"].size == (16, 16)
+
+
+def test_resizing_the_shortest_edge() -> None:
+    """6 x 8 pixels to a shorter side of 9 or 12, and no farther than to a longer side of 14."""
+    transform = ResizeShortestEdge([9, 12], max_size=14)
+    sizes = {transform(sample(), RNG(seed))["frame"].size for seed in range(20)}
+    assert sizes == {(9, 12), (10, 14)}
+    assert transform(sample(8, 6), RNG(0))["frame"].size in {(12, 9), (14, 10)}
+
+
+def test_padding_to_a_multiple() -> None:
+    assert PaddingToMultiple(4)(sample(), RNG(0))["frame"].size == (8, 8)
+    assert PaddingToMultiple(32)(sample(), RNG(0))["frame"].size == (32, 32)
+    assert PaddingToMultiple(2)(sample(), RNG(0))["frame"].size == (6, 8)
 
 
 def test_the_same_generator_gives_the_same_sample() -> None:
@@ -199,6 +216,9 @@ WRONG = [
     (lambda: RandomPaddingCrop([1, 2, 3]), r"crop_size must be \[width, height\]"),
     (lambda: ResizeStepScaling(2.0, 1.0), "min_scale_factor <= max_scale_factor"),
     (lambda: ResizeStepScaling(scale_step_size=-1), "must not be negative"),
+    (lambda: ResizeShortestEdge([], 9), r"in positive pixels, got \[\] and 9"),
+    (lambda: ResizeShortestEdge([9, 0], 9), r"in positive pixels, got \[9, 0\] and 9"),
+    (lambda: PaddingToMultiple(0), "a positive divisor, got 0"),
     (lambda: RandomHorizontalFlip(2.0), r"a prob in 0\.\.1"),
     (lambda: RandomDistort(hue_prob=3), r"probabilities in 0\.\.1"),
     (lambda: Preprocess([0.5, 0.5]), "mean needs 1 or 3 numbers"),
