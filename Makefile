@@ -34,10 +34,11 @@ setup: ## Build .venv from requirements.lock (does nothing when it is up to date
 demo: setup ## Scenes, training, evaluation and images in output/demo, on a CPU in minutes
 	@HOME="$(home)" $(python) tools/demo.py
 
-compare: setup ## Both methods after equal training on a CPU, side by side in output/compare
+compare: setup ## All methods after equal training on a CPU, side by side in output/compare
 	@test -d output/demo/scenes || HOME="$(home)" $(python) tools/demo.py --only_scenes
 	@HOME="$(home)" $(python) tools/compare.py --train_seconds $(COMPARE_SECONDS) \
 	  --configs configs/demo/panoptic_deeplab_lite_scenes.yml configs/efficientps/efficientps_b0_scenes.yml \
+	    configs/panoptic_fpn/panoptic_fpn_r18_scenes.yml \
 	  --dataset_root output/demo/scenes --save_dir output/compare
 
 test: setup ## Run the test suite

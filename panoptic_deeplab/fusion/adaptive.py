@@ -18,8 +18,15 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from panoptic_deeplab.fusion.pasting import Window, paste, reached_pixels, touched_pixels
-from panoptic_deeplab.fusion.score_order import Occupancy, by_score
+from panoptic_deeplab.fusion.instances import Instances
+from panoptic_deeplab.fusion.pasting import (
+    THINNEST,
+    Window,
+    paste,
+    reached_pixels,
+    touched_pixels,
+)
+from panoptic_deeplab.fusion.score_order import Occupancy
 from panoptic_deeplab.structures import VOID_ID, Segment
 
 MASK_FACTOR = 4.0
@@ -43,29 +50,6 @@ class SemanticMaps(Protocol):
 
     def plane(self, category: int) -> np.ndarray:
         """[H, W] float32 logits of one class."""
-
-
-@dataclass(frozen=True)
-class Instances:
-    """What a detector finds in an image.
-
-    Attributes:
-        boxes: [K, 4] (x0, y0, x1, y1) in pixels of the result.
-        scores: [K].
-        classes: [K] class indices of things.
-        masks: [K, h, w] logits on each box.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    classes: np.ndarray
-    masks: np.ndarray
-
-    def only(self, chosen: np.ndarray) -> Instances:
-        """The instances at some indices, in that order."""
-        return Instances(
-            self.boxes[chosen], self.scores[chosen], self.classes[chosen], self.masks[chosen]
-        )
 
 
 @dataclass(frozen=True)
@@ -132,7 +116,7 @@ def fuse(
 ) -> tuple[np.ndarray, list[Segment]]:
     """`adaptive_fusion` of logits in any form."""
     stuff_ids = np.setdiff1d(np.arange(maps.num_classes), list(rule.thing_ids))
-    members = instances.only(_usable(instances))
+    members = instances.only(instances.usable())
     winners = _Winners(_highest(maps, stuff_ids))
     occupancy = Occupancy(maps.size, rule.overlap_threshold)
     place = _place_as_released if rule.strict_reference else _place
@@ -182,16 +166,6 @@ def _highest(maps: SemanticMaps, classes: np.ndarray) -> np.ndarray:
     return highest
 
 
-def _usable(instances: Instances) -> np.ndarray:
-    """Indices of the instances whose numbers are finite, the highest-scoring first."""
-    boxes, order = instances.boxes, by_score(instances.scores)
-    with np.errstate(invalid="ignore"):
-        usable = (boxes[:, :2] <= boxes[:, 2:]).all(axis=1)
-    usable &= np.isfinite(boxes).all(axis=1) & np.isfinite(instances.scores)
-    usable &= np.isfinite(instances.masks).all(axis=(1, 2))
-    return order[usable[order]]
-
-
 class _Placed(NamedTuple):
     """An instance in a window of the image: [h, w] logits of both heads."""
 
@@ -206,10 +180,6 @@ def _place(mask: np.ndarray, box: np.ndarray, semantic: np.ndarray) -> _Placed:
     return _Placed(window, paste(mask, box, window), semantic[window])
 
 
-_THINNEST = 1e-6
-"""Pixels that a box without a width has where others are taken as they are."""
-
-
 def _place_as_released(mask: np.ndarray, box: np.ndarray, semantic: np.ndarray) -> _Placed:
     """On all pixels that the pasted mask reaches."""
     x0, y0, x1, y1 = (float(side) for side in box)
@@ -220,7 +190,7 @@ def _place_as_released(mask: np.ndarray, box: np.ndarray, semantic: np.ndarray) 
     counted = np.zeros(semantic.shape, np.float32)
     counted[rows, columns] = semantic[rows, columns]
     window = reached_pixels((x0, y0, x1, y1), semantic.shape, mask.shape)
-    return _Placed(window, paste(mask, box, window, _THINNEST), counted[window])
+    return _Placed(window, paste(mask, box, window, THINNEST), counted[window])
 
 
 class _Winners:

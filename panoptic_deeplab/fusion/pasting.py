@@ -12,6 +12,9 @@ import numpy as np
 Window = tuple[slice, slice]
 """Rows and columns of an image."""
 
+THINNEST = 1e-6
+"""Pixels that a box without a width has where others are taken as they are."""
+
 
 def paste(
     logits: np.ndarray, box: Sequence[float], window: Window, min_side: float = 1.0

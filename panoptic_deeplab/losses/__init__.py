@@ -2,5 +2,6 @@
 
 from panoptic_deeplab.losses.efficientps import EfficientPSLoss
 from panoptic_deeplab.losses.panoptic_deeplab import PanopticDeepLabLoss
+from panoptic_deeplab.losses.panoptic_fpn import PanopticFPNLoss
 
-__all__ = ["EfficientPSLoss", "PanopticDeepLabLoss"]
+__all__ = ["EfficientPSLoss", "PanopticDeepLabLoss", "PanopticFPNLoss"]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import paddle
 import paddle.nn.functional as F
 
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.losses.across_ranks import hardest_mean_of, weighted_mean
+from panoptic_deeplab.losses.across_ranks import hardest_mean_of
+from panoptic_deeplab.losses.detector import NEEDED_OUTPUTS, detector_losses, smooth_l1
 from panoptic_deeplab.registry import CRITERIA
 from panoptic_deeplab.resample import Upsampled
 
@@ -25,14 +27,7 @@ class EfficientPSLoss:
     - `semantic_loss`: cross entropy at the size of the input, 0 where ignored, averaged over the
       fraction `top_k_percent_pixels` of all pixels of the batch with the highest loss, ignored ones
       counted (the paper's weight 4 / (H W) on the worst quarter);
-    - `rpn_cls_loss`, `rpn_bbox_loss`: binary cross entropy, and smoothed absolute error of the
-      positives, over the number of all sampled anchors;
-    - `cls_loss`, `bbox_loss`: cross entropy, and smoothed absolute error of the positives, over
-      the number of all sampled regions;
-    - `mask_loss`: binary cross entropy of the true class's mask, averaged over the positives.
-
-    A term without any target is 0, with every parameter still in the graph. Over
-    several processes all means are those of the whole batch.
+    - `detector_losses`, with smoothed absolute errors of offsets.
 
     Args:
         ignore_index: semantic label without a loss.
@@ -46,10 +41,7 @@ class EfficientPSLoss:
         align_corners: as the model's.
     """
 
-    needed_outputs = (
-        *("semantic", "train.rpn_logits", "train.rpn_offsets", "train.class_logits"),
-        *("train.box_offsets", "train.mask_logits"),
-    )
+    needed_outputs = ("semantic", *NEEDED_OUTPUTS)
     needed_targets = ("semantic",)
 
     def __init__(
@@ -68,12 +60,14 @@ class EfficientPSLoss:
             raise UsageError(f"top_k_percent_pixels must be in 0..1, got {top_k_percent_pixels}")
         self.ignore_index = ignore_index
         self.top_k_percent_pixels = top_k_percent_pixels
-        self.semantic_weight = semantic_weight
-        self.rpn_cls_weight = rpn_cls_weight
-        self.rpn_bbox_weight = rpn_bbox_weight
-        self.cls_weight = cls_weight
-        self.bbox_weight = bbox_weight
-        self.mask_weight = mask_weight
+        self.weights = {
+            "semantic_loss": semantic_weight,
+            "rpn_cls_loss": rpn_cls_weight,
+            "rpn_bbox_loss": rpn_bbox_weight,
+            "cls_loss": cls_weight,
+            "bbox_loss": bbox_weight,
+            "mask_loss": mask_weight,
+        }
         self.align_corners = align_corners
 
     def __call__(
@@ -85,35 +79,12 @@ class EfficientPSLoss:
             outputs: `semantic` [N, C, h, w] and `train`, as `EfficientPS` gives them.
             targets: `semantic` [N, H, W].
         """
-        train = outputs["train"]
-        anchors, regions = train["rpn_weights"], train["region_weights"]
-        return {
-            "semantic_loss": self.semantic_weight
-            * self._semantic(outputs["semantic"], targets["semantic"]),
-            "rpn_cls_loss": self.rpn_cls_weight
-            * weighted_mean(
-                F.binary_cross_entropy_with_logits(
-                    train["rpn_logits"], train["rpn_labels"], reduction="none"
-                ),
-                anchors,
-            ),
-            "rpn_bbox_loss": self.rpn_bbox_weight
-            * weighted_mean(
-                _box_errors(train, "rpn_offsets", RPN_BETA, train["rpn_labels"]), anchors
-            ),
-            "cls_loss": self.cls_weight
-            * weighted_mean(
-                F.cross_entropy(
-                    train["class_logits"], train["class_labels"], reduction="none"
-                ).flatten(),
-                regions,
-            ),
-            "bbox_loss": self.bbox_weight
-            * weighted_mean(
-                _box_errors(train, "box_offsets", BOX_BETA, train["class_labels"] > 0), regions
-            ),
-            "mask_loss": self.mask_weight * _mask_loss(train),
-        }
+        semantic = self._semantic(outputs["semantic"], targets["semantic"])
+        losses = {"semantic_loss": semantic}
+        losses |= detector_losses(
+            outputs["train"], partial(smooth_l1, beta=RPN_BETA), partial(smooth_l1, beta=BOX_BETA)
+        )
+        return {name: self.weights[name] * loss for name, loss in losses.items()}
 
     def _semantic(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
         """Semantic loss; the backward pass upsamples only the logits of the hardest pixels."""
@@ -129,25 +100,3 @@ class EfficientPSLoss:
             )
 
         return hardest_mean_of(losses_at, upsampled.count, self.top_k_percent_pixels, math.ceil)
-
-
-def smooth_l1(errors: paddle.Tensor, beta: float) -> paddle.Tensor:
-    """error^2 / (2 beta) below `beta`, else |error| - beta / 2 (Girshick, ICCV 2015)."""
-    size = errors.abs()
-    return paddle.where(size < beta, errors * errors / (2 * beta), size - beta / 2)
-
-
-def _box_errors(
-    train: Mapping[str, paddle.Tensor], name: str, beta: float, is_positive: paddle.Tensor
-) -> paddle.Tensor:
-    """Offset error of each sample [S], 0 for the negatives."""
-    target = train[f"{name.removesuffix('s')}_targets"]
-    errors = smooth_l1(train[name] - target, beta).sum(-1)
-    return errors * is_positive.astype("float32")
-
-
-def _mask_loss(train: Mapping[str, paddle.Tensor]) -> paddle.Tensor:
-    errors = F.binary_cross_entropy_with_logits(
-        train["mask_logits"], train["mask_targets"], reduction="none"
-    )
-    return weighted_mean(errors.mean([1, 2]), train["mask_weights"])

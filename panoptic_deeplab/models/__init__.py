@@ -3,5 +3,6 @@
 from panoptic_deeplab.models.efficientps import EfficientPS
 from panoptic_deeplab.models.panoptic_deeplab import PanopticDeepLab
 from panoptic_deeplab.models.panoptic_deeplab_lite import PanopticDeepLabLite
+from panoptic_deeplab.models.panoptic_fpn import PanopticFPN
 
-__all__ = ["EfficientPS", "PanopticDeepLab", "PanopticDeepLabLite"]
+__all__ = ["EfficientPS", "PanopticDeepLab", "PanopticDeepLabLite", "PanopticFPN"]

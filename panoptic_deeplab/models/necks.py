@@ -46,6 +46,35 @@ class TwoWayFPN(nn.Layer):
         return [conv(a + b) for conv, a, b in zip(self.fpn_convs, down, up)]
 
 
+class FPN(nn.Layer):
+    """The feature pyramid of Lin et al. (CVPR 2017, https://arxiv.org/abs/1612.03144).
+
+    Args:
+        in_channels: of the backbone's features, fine to coarse.
+        channels: of all outputs.
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int = 256) -> None:
+        super().__init__()
+        self.lateral_convs = nn.LayerList(
+            nn.Sequential(("conv", nn.Conv2D(c, channels, 1))) for c in in_channels
+        )
+        self.fpn_convs = nn.LayerList(
+            nn.Sequential(("conv", nn.Conv2D(channels, channels, 3, padding=1)))
+            for _ in in_channels
+        )
+
+    def forward(self, features: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
+        """Features fine to coarse -> maps [N, channels, h, w] of their sizes and one of half the
+        size of the coarsest.
+        """
+        down = [conv(x) for conv, x in zip(self.lateral_convs, features)]
+        for fine in reversed(range(len(down) - 1)):
+            down[fine] = down[fine] + _nearest(down[fine + 1], down[fine])
+        levels = [conv(x) for conv, x in zip(self.fpn_convs, down)]
+        return [*levels, levels[-1][:, :, ::2, ::2]]
+
+
 class SeparableOutput(nn.Layer):
     """A depthwise 3x3 and a pointwise convolution, then one batch norm and leaky ReLU."""
 

@@ -1,4 +1,4 @@
-"""Names of the state dict as in the checkpoints that EfficientPS's authors publish."""
+"""Names of the state dict as in published checkpoints of PyTorch frameworks."""
 
 from __future__ import annotations
 

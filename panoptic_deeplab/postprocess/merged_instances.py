@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from panoptic_deeplab.fusion.adaptive import Instances
+from panoptic_deeplab.fusion.instances import Instances
 from panoptic_deeplab.fusion.pasting import sample
 from panoptic_deeplab.fusion.score_order import by_score
 

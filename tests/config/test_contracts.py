@@ -82,7 +82,7 @@ def test_a_class_that_declares_nothing_is_not_checked() -> None:
     check_contracts({"model": Unknown, "postprocessor": Unknown}, str)
 
 
-@pytest.mark.parametrize("path", [BOTTOM_UP, TOP_DOWN], ids=["bottom-up", "top-down"])
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*_scenes.yml")), ids=lambda path: path.stem)
 def test_parts_provide_what_they_declare(path: Path) -> None:
     """One step of each small network: the names are exactly the declared ones."""
     paddle.seed(0)

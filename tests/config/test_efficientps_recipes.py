@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rates import learning_rates
 
 from panoptic_deeplab.config import Config
 
@@ -39,14 +40,6 @@ def test_a_recipe_for_other_batches_falls_at_the_same_epochs() -> None:
     falls = np.flatnonzero(np.diff(rates[500:]) < 0) + 501
     assert falls.tolist() == [44624, 53550]
     assert max(rates) == pytest.approx(0.035)
-
-
-def learning_rates(config: Config) -> list[float]:
-    schedule, rates = config.lr_scheduler, []
-    for _ in range(config.iters):
-        rates.append(schedule.get_lr())
-        schedule.step()
-    return rates
 
 
 def test_images_are_normalized_as_by_the_authors() -> None:

@@ -15,7 +15,8 @@ from benchmarking.plain_fusion import plain_fusion
 
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.fusion import adaptive_fusion
-from panoptic_deeplab.fusion.adaptive import Instances, adaptive_logits
+from panoptic_deeplab.fusion.adaptive import adaptive_logits
+from panoptic_deeplab.fusion.instances import Instances
 from panoptic_deeplab.fusion.pasting import paste
 from panoptic_deeplab.fusion.score_order import Occupancy, by_score
 from panoptic_deeplab.postprocess import AdaptiveFusion

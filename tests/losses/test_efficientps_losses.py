@@ -7,33 +7,13 @@ import math
 import numpy as np
 import paddle
 import pytest
+from detector_outputs import train_outputs
 
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.losses import EfficientPSLoss, across_ranks
-from panoptic_deeplab.losses.efficientps import smooth_l1
+from panoptic_deeplab.losses.detector import smooth_l1
 
 LN2 = math.log(2)
-
-
-def train_outputs(**changes: object) -> dict[str, paddle.Tensor]:
-    """Two anchors, three regions and one mask, all undecided and without weight."""
-    plain = {
-        "rpn_logits": [0.0, 0.0],
-        "rpn_labels": [0.0, 0.0],
-        "rpn_weights": [0.0, 0.0],
-        "rpn_offsets": [[0.0] * 4] * 2,
-        "rpn_offset_targets": [[0.0] * 4] * 2,
-        "class_logits": [[0.0, 0.0]] * 3,
-        "region_weights": [0.0] * 3,
-        "box_offsets": [[0.0] * 4] * 3,
-        "box_offset_targets": [[0.0] * 4] * 3,
-        "mask_logits": np.zeros((1, 28, 28)),
-        "mask_targets": np.zeros((1, 28, 28)),
-        "mask_weights": [0.0],
-    }
-    labels = {"class_labels": changes.pop("class_labels", [0, 0, 0])}
-    tensors = {n: paddle.to_tensor(np.array(v, np.float32)) for n, v in (plain | changes).items()}
-    return tensors | {n: paddle.to_tensor(np.array(v, np.int64)) for n, v in labels.items()}
 
 
 def losses(semantic: object = None, labels: object = None, **changes: object) -> dict[str, float]:

@@ -2,5 +2,6 @@
 
 from panoptic_deeplab.models.backbones.efficientnet import EfficientNet
 from panoptic_deeplab.models.backbones.hrnet import HRNetPyramid
+from panoptic_deeplab.models.backbones.resnet import ResNet
 
-__all__ = ["EfficientNet", "HRNetPyramid"]
+__all__ = ["EfficientNet", "HRNetPyramid", "ResNet"]

@@ -1,0 +1,129 @@
+"""ResNet (He et al., CVPR 2016, https://arxiv.org/abs/1512.03385) in torchvision's form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+from paddle.vision.models.resnet import BasicBlock, BottleneckBlock
+
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.registry import BACKBONES
+
+LAYOUTS = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    34: (BasicBlock, (3, 4, 6, 3)),
+    50: (BottleneckBlock, (3, 4, 6, 3)),
+    101: (BottleneckBlock, (3, 4, 23, 3)),
+    152: (BottleneckBlock, (3, 8, 36, 3)),
+}
+"""Depth -> kind of the blocks, and how many each stage has."""
+
+Norm = Callable[[int], nn.Layer]
+"""Channels -> norm."""
+
+FIXED = partial(nn.BatchNorm2D, use_global_stats=True)
+
+NORMS: dict[str, Norm] = {
+    "batch": nn.BatchNorm2D,
+    "instance": nn.InstanceNorm2D,
+    "fixed": FIXED,
+    "frozen": FIXED,
+}
+
+STAGES = 5
+"""The stem and four of blocks."""
+
+
+@BACKBONES.add_component
+class ResNet(nn.Layer):
+    """The features at strides 4, 8, 16 and 32. The blocks are Paddle's, and so are their names.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152 layers.
+        width: channels of the stem; 64 in the published networks.
+        stride_in_1x1: a stage strides in its first 1x1 convolution, as in the authors' weights, not
+            in the 3x3 convolution. Only from depth 50 on.
+        frozen_stages: stages, the stem being the first of five, that keep their weights and the
+            statistics of their norms.
+        norm: `batch` or `instance` norms that learn; `fixed`: batch norms that keep their
+            statistics and learn scale and shift (mmdetection's `norm_eval`); `frozen`: batch norms
+            that learn nothing (detectron2's `FrozenBN`).
+    """
+
+    def __init__(
+        self,
+        depth: int = 50,
+        width: int = 64,
+        stride_in_1x1: bool = False,
+        frozen_stages: int = 2,
+        norm: Literal["batch", "instance", "fixed", "frozen"] = "fixed",
+    ) -> None:
+        super().__init__()
+        if depth not in LAYOUTS:
+            raise UsageError(f"depth must be one of {', '.join(map(str, LAYOUTS))}, got {depth}")
+        if not 0 <= frozen_stages <= STAGES:
+            raise UsageError(f"frozen_stages must be in 0..{STAGES}, got {frozen_stages}")
+        block, counts = LAYOUTS[depth]
+        if stride_in_1x1 and block is BasicBlock:
+            raise UsageError(f"stride_in_1x1 needs a depth of 50 or more, got {depth}")
+        norms = [FIXED if stage < frozen_stages else NORMS[norm] for stage in range(STAGES)]
+        self.conv1 = nn.Conv2D(3, width, 7, stride=2, padding=3, bias_attr=False)
+        self.bn1 = norms[0](width)
+        stages, self.feat_channels = [], []
+        channels = width
+        for i, count in enumerate(counts):
+            inner = width * 2**i
+            shape = (channels, inner, 1 if i == 0 else 2)
+            stages.append(_stage(block, *shape, count, norms[i + 1], stride_in_1x1))
+            channels = inner * block.expansion
+            self.feat_channels.append(channels)
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self._freeze(frozen_stages, norm == "frozen")
+
+    def forward(self, images: paddle.Tensor) -> list[paddle.Tensor]:
+        """[N, 3, H, W] -> the features, fine to coarse."""
+        x = F.relu(self.bn1(self.conv1(images)))
+        x = F.max_pool2d(x, 3, stride=2, padding=1)
+        features = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+            features.append(x)
+        return features
+
+    def _freeze(self, stages: int, norms: bool) -> None:
+        """Exclude the first stages, and all norms if asked for, from training."""
+        stem = [self.conv1, self.bn1]
+        frozen = [stem, [self.layer1], [self.layer2], [self.layer3], [self.layer4]][:stages]
+        parts = [part for stage in frozen for part in stage]
+        if norms:
+            parts += [part for part in self.sublayers() if isinstance(part, nn.BatchNorm2D)]
+        for part in parts:
+            for parameter in part.parameters():
+                parameter.stop_gradient = True
+
+
+def _stage(
+    block: type[BasicBlock | BottleneckBlock],
+    in_channels: int,
+    channels: int,
+    stride: int,
+    count: int,
+    norm: Norm,
+    stride_in_1x1: bool,
+) -> nn.Sequential:
+    """Blocks in a row, of which the first changes the channels and strides."""
+    out_channels = channels * block.expansion
+    shortcut = None
+    if stride != 1 or in_channels != out_channels:
+        conv = nn.Conv2D(in_channels, out_channels, 1, stride=stride, bias_attr=False)
+        shortcut = nn.Sequential(conv, norm(out_channels))
+    first = block(in_channels, channels, stride, shortcut, norm_layer=norm)
+    if stride_in_1x1:
+        first.conv1._stride, first.conv2._stride = first.conv2._stride, first.conv1._stride
+    others = (block(out_channels, channels, norm_layer=norm) for _ in range(count - 1))
+    return nn.Sequential(first, *others)
