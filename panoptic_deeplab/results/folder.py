@@ -6,6 +6,7 @@ replaced, and they are finished however the prediction ends.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ from panoptic_deeplab.results.journal import (
 from panoptic_deeplab.results.kitti import Kitti
 from panoptic_deeplab.results.table import Table
 from panoptic_deeplab.structures import DatasetInfo
+
+_log = logging.getLogger(__name__)
 
 FORMS: dict[str, type[ResultFormat]] = {
     "images": Images,
@@ -78,6 +81,7 @@ def prepared(
     for kind, form in forms.items():
         _refuse_shared_names(kind, form, names)
     contents = read_journal(folder)
+    _tell(folder, contents)
     for kind, form in forms.items():
         _take_over(contents, kind, form)
     _refuse_foreign_files(folder, forms, contents, names, images)
@@ -93,6 +97,14 @@ def prepared(
                 f"{folder / NAME}.jsonl tells what is done, and the next prediction into this "
                 "folder lists it"
             ) from error
+
+
+def _tell(folder: Path, contents: Contents) -> None:
+    """Say that the folder holds results, which can take a while to look through."""
+    count = max(map(len, contents.records.values()), default=0)
+    how = "; the last prediction was killed, and its lists are made up for" * contents.is_unfinished
+    if count:
+        _log.info("%s holds results of %d images%s", folder, count, how)
 
 
 def _refuse_shared_names(kind: str, form: ResultFormat, names: Sequence[str]) -> None:
@@ -227,7 +239,7 @@ def _start(
         to_come = set(map(form.key, names))
         others = {key: record for key, record in records.items() if key not in to_come}
         if contents.is_unfinished or len(others) < len(records):
-            form.write_lists(others)
+            _write_lists(folder, form, others)
 
 
 def _listed_records(form: ResultFormat, records: Mapping[str, Record]) -> dict[str, Record]:
@@ -244,11 +256,21 @@ def _listed_records(form: ResultFormat, records: Mapping[str, Record]) -> dict[s
     }
 
 
+def _write_lists(folder: Path, form: ResultFormat, records: Mapping[str, Record]) -> None:
+    try:
+        form.write_lists(records)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{folder / NAME}.jsonl: has an entry that no prediction wrote ({error!r:.100}); move "
+            "the file away or choose another --save_dir"
+        ) from error
+
+
 def _finish(folder: Path, forms: Mapping[str, ResultFormat]) -> None:
     """Write the lists of all that is in the journal, and then the journal without its history."""
     contents = read_journal(folder)
     for kind, form in forms.items():
         records = _listed_records(form, contents.records.get(kind, {}))
-        form.write_lists(records)
+        _write_lists(folder, form, records)
         form.pack(records)
     write_journal(folder, contents)

@@ -77,13 +77,14 @@ class Contents:
         if "started" in line:
             self.is_unfinished = True
         elif "key" not in line:
-            self.forms[line["form"]] = line["categories"]
+            self.forms[str(line["form"])] = line["categories"]
         else:
+            form, key = str(line["form"]), str(line["key"])
             files = tuple(map(_checked, line["files"]))
             if "entry" not in line:
-                files += self.record(line["form"], line["key"]).files
-            records = self.records.setdefault(line["form"], {})
-            records[line["key"]] = Record(tuple(dict.fromkeys(files)), line.get("entry"))
+                files += self.record(form, key).files
+            record = Record(tuple(dict.fromkeys(files)), line.get("entry"))
+            self.records.setdefault(form, {})[key] = record
 
     def lines(self) -> Iterable[Line]:
         """Yield the lines that say all this."""

@@ -223,6 +223,22 @@ def test_two_predictions_do_not_share_a_folder(images: list[ImageFile], tmp_path
     assert listed(tmp_path) == list(range(9))
 
 
+def test_the_end_of_another_process_is_told(
+    images: list[ImageFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = run._Share(3, [], None, "no space left")
+
+    def gather(value: object) -> list[object]:
+        return [value, other] if isinstance(value, run._Share) else [value]
+
+    monkeypatch.setattr(run.distributed, "gather", gather)
+    with pytest.raises(DataError, match="12 of 18 images are done; a process failed: no space"):
+        run._raise_what_ended(gather(run._Share(9, [], None, "")), 18)
+    with pytest.raises(DataError, match="a process failed: no space left"):
+        predict_images(FakePredictor(), images, tmp_path, ["coco"])
+    assert listed(tmp_path) == list(range(9))
+
+
 def test_an_image_that_goes_is_told_and_one_that_comes_is_not_taken(
     images: list[ImageFile], tmp_path: Path
 ) -> None:

@@ -92,7 +92,6 @@ NO_JOURNALS = {
     "no object": (as_text(HEAD, [1]), "line 2 is damaged"),
     "a line without files": (as_text(HEAD, {"form": "coco", "key": "a"}), "line 2 is damaged"),
     "files that are none": (as_text(HEAD, BEFORE | {"files": [1]}), "line 2 is damaged"),
-    "a key that is none": (as_text(HEAD, BEFORE | {"key": []}), "line 2 is damaged"),
     "a file elsewhere": (
         as_text(HEAD, BEFORE | {"files": ["/etc/passwd"]}),
         "'/etc/passwd' is no file in this folder",

@@ -289,3 +289,16 @@ def test_a_list_of_files_elsewhere_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"a.png"', '"../a.png"'))
     with pytest.raises(DataError, match=r"panoptic\.json: names '\.\./a', which no"):
         predict(tmp_path, {"b": 1})
+
+
+@pytest.mark.parametrize("kind", ["images", "coco", "cityscapes"])
+@pytest.mark.parametrize("entry", [1, "a", [2], {"image": {}}])
+def test_an_entry_that_no_prediction_wrote_is_told(
+    kind: str, entry: object, tmp_path: Path
+) -> None:
+    predict(tmp_path, {"a": 1, "b": 1}, [kind])
+    text = json.dumps({"form": kind, "key": "a", "files": [], "entry": entry})
+    with (tmp_path / "results.jsonl").open("a") as file:
+        file.write(text + "\n")
+    with pytest.raises(DataError, match=r"results\.jsonl: has an entry that no prediction wrote"):
+        predict(tmp_path, {"b": 1}, [kind])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import stress_disk
+import stress_predict
 import stress_verbs
 from stressing.trials import Trial, chosen
 
@@ -17,6 +18,12 @@ from panoptic_deeplab.errors import UsageError
 def test_killed_conversions_lose_nothing(capsys: pytest.CaptureFixture) -> None:
     assert stress_verbs.main(["--kills", "3", "--command", "convert to-bdd100k"]) == 0
     assert capsys.readouterr().out.endswith("3 kills, nothing lost\n")
+
+
+@pytest.mark.timeout(300)
+def test_killed_predictions_leave_lists_that_agree(capsys: pytest.CaptureFixture) -> None:
+    assert stress_predict.main(["--kills", "2"]) == 0
+    assert capsys.readouterr().out.startswith("2 kills of predictions: all lists agree")
 
 
 @pytest.mark.timeout(300)
