@@ -87,6 +87,7 @@ MAY_IMPORT = {
         "file_names",
         "files",
         "formats",
+        "notices",
         "progress",
         "registry",
         "id_maps",

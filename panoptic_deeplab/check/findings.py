@@ -50,7 +50,9 @@ KINDS = {
         "its own",
     ),
     "thing or stuff": Kind(
-        ERROR, "write isthing into every category: 1 where instances are counted, 0 for stuff"
+        ERROR,
+        "write isthing into every category, 1 where instances are counted and 0 for stuff, or list "
+        "all in the configuration: categories: [{id: 1, name: road, isthing: 0, color: [9, 9, 9]}]",
     ),
     "duplicate image": Kind(ERROR, "keep one entry and one image for each image id"),
     "annotation without picture": Kind(ERROR, "put the image there, or take its entries out"),

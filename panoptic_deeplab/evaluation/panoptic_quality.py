@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +17,11 @@ from panoptic_deeplab.evaluation.overlaps import (
     measure_overlaps,
     ratio,
 )
+from panoptic_deeplab.notices import warn_once
 from panoptic_deeplab.registry import EVALUATORS
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction
+
+_log = logging.getLogger(__name__)
 
 MATCHING_IOU = 0.5
 IGNORED_FRACTION = 0.5
@@ -141,8 +145,9 @@ class PanopticQuality:
 def intersections_over_unions(overlaps: Overlaps, comparable: np.ndarray) -> np.ndarray:
     """[G, P] IoU of the comparable pairs, 0 elsewhere.
 
-    Annotated areas are those of the annotation, where it has some; predicted ones are counted in
-    the map, and predicted pixels on void belong to no union.
+    Annotated areas are those of the annotation, where it has some, of which a warning is given once
+    if they are not its pixels; predicted ones are counted in the map, and predicted pixels on void
+    belong to no union.
     """
     annotated_areas = np.array(
         [
@@ -151,6 +156,7 @@ def intersections_over_unions(overlaps: Overlaps, comparable: np.ndarray) -> np.
         ],
         np.float64,
     )
+    _warn_of_areas(overlaps, annotated_areas)
     unions = annotated_areas[:, np.newaxis] + overlaps.prediction_areas - overlaps.on_void
     unions = unions - overlaps.shared
     impossible = np.argwhere(comparable & (unions <= 0))
@@ -161,6 +167,22 @@ def intersections_over_unions(overlaps: Overlaps, comparable: np.ndarray) -> np.
             "map; PQ goes by the annotated area, so write it into the annotation"
         )
     return np.divide(overlaps.shared, unions, out=np.zeros(unions.shape), where=comparable)
+
+
+def _warn_of_areas(overlaps: Overlaps, annotated_areas: np.ndarray) -> None:
+    counted = overlaps.truth_areas
+    wrong = np.flatnonzero((counted > 0) & (np.abs(annotated_areas - counted) >= 1))
+    if wrong.size:
+        segment, pixels = overlaps.truth[wrong[0]], counted[wrong[0]]
+        warn_once(
+            _log,
+            "wrong area",
+            "annotated segment %d has area %g, but %d pixels; PQ goes by the annotated areas, as "
+            "officially: write the pixels, or leave area out of all segments (given once)",
+            segment.id,
+            segment.area,
+            pixels,
+        )
 
 
 def mostly_ignored(overlaps: Overlaps) -> np.ndarray:

@@ -103,8 +103,9 @@ def _check_kinds(entries: Sequence[Any]) -> None:
     if silent:
         raise DataError(
             f"of {len(entries)} categories {len(silent)} lack isthing: {', '.join(silent):.200}; "
-            "write 1 for a thing, whose instances are counted, and 0 for stuff (a JSON of "
-            "instances alone: panoptic-deeplab convert from-coco-instances)",
+            "write 1 for a thing, whose instances are counted, and 0 for stuff, or list all under "
+            "categories: in the configuration (a JSON of instances alone: panoptic-deeplab convert "
+            "from-coco-instances)",
             kind=_UNKNOWN_KIND,
         )
 

@@ -516,6 +516,23 @@ def test_nothing_is_found_where_nothing_is_wrong(
     assert "error:" not in output.err
 
 
+def test_areas_may_have_a_fraction_of_a_pixel(coco: Path) -> None:
+    in_segment(1, area=5.5)(coco)
+    assert check(config_of(coco))[1]["counts"] == {}
+
+
+def test_the_configuration_may_say_what_is_a_thing(coco: Path) -> None:
+    """Then the JSONs need not."""
+    for split in SPLITS:
+        edit(json_of(coco, split), lambda c: [entry.pop("isthing") for entry in c["categories"]])
+    config = config_of(coco)
+    code, report = check(config)
+    assert (code, report["counts"]) == (1, {"thing or stuff": 2})
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"categories": CATEGORIES}))
+    code, report = check(config)
+    assert (code, report["counts"]) == (0, {})
+
+
 def test_the_statistics_counted_by_hand(coco: Path) -> None:
     """IDS has 5 pixels of car, 8 of road, 10 of sky and 1 of void; two such images train."""
     in_segment(1, iscrowd=1)(coco)

@@ -101,6 +101,18 @@ def test_the_annotated_area_is_the_jsons_even_if_it_is_wrong(case, area, iou):
     assert case.score()["per_class"][ROAD]["sq"] == iou
 
 
+def test_wrong_areas_are_told_once(case, caplog, monkeypatch):
+    monkeypatch.setattr("panoptic_deeplab.notices._given", set())
+    change_segment("gt", area=16.5)(case)
+    case.score()
+    assert caplog.messages == [], "a fraction of a pixel is rounding"
+    change_segment("gt", area=40)(case)
+    case.score()
+    case.score()
+    (message,) = caplog.messages
+    assert message.startswith("annotated segment 7 has area 40, but 16 pixels; PQ goes by")
+
+
 def test_an_iou_above_1_counts_where_the_score_can_be_true(case):
     """The road scores 16 / 12 in one image and 16 / 32 in the other: 11 / 12 on average."""
     case.gt["annotations"].append(case.entry(TRUTH, image_id="b"))
