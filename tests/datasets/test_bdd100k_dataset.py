@@ -165,7 +165,7 @@ def test_annotations_without_images(tmp_path: Path) -> None:
 def test_the_configuration_reads_it(tmp_path: Path) -> None:
     for mode in ("train", "val"):
         make_split(tmp_path, bitmask(*ROWS), mode)
-    (path,) = (Path(__file__).parents[2] / "configs").rglob("*_bdd100k_*.yml")
+    (path,) = (Path(__file__).parents[2] / "configs" / "panoptic_deeplab").glob("*_bdd100k_*.yml")
     opts = [f"{split}.dataset_root={tmp_path}" for split in ("train_dataset", "val_dataset")]
     config = Config(path, opts)
     assert config.train_dataset[0]["panoptic"].shape == (737, 1281)
