@@ -22,6 +22,24 @@ def hide_harmless_warnings() -> None:
         warnings.filterwarnings("ignore", message)
 
 
+def open_closed_streams() -> None:
+    """Lead standard streams that the process was started without (`2>&-`) nowhere.
+
+    Otherwise what is told has no place to go, and the first file that is opened becomes the
+    standard error that the libraries write to.
+    """
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        os.set_inheritable(handle, True)  # the lowest free number is one of theirs
+    os.close(handle)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 (till the end)
+            setattr(sys, name, stream)
+
+
+_STANDARD_ERROR = 2
+
+
 def prefer_fast_blas() -> None:
     """Let the MKL that Paddle brings use AVX2 on processors that are not Intel's.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -32,6 +33,7 @@ def progress_bar(
         mininterval=0.2 if on_terminal else 15,
         dynamic_ncols=on_terminal,
         leave=True,
+        file=_Unfailing(sys.stderr),
     )
 
 
@@ -49,4 +51,23 @@ def patient_bar(*, title: str, unit: str) -> tqdm:
         mininterval=0.2 if on_terminal else 3,
         dynamic_ncols=on_terminal,
         leave=True,
+        file=_Unfailing(sys.stderr),
     )
+
+
+class _Unfailing:
+    """A stream that drops what cannot be written: no work ends because nobody sees its progress."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -32,3 +34,21 @@ def test_a_choice_of_the_user_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "0")
     process.prefer_fast_blas()
     assert os.environ["MKL_DEBUG_CPU_TYPE"] == "0"
+
+
+def test_a_process_without_standard_streams_can_tell_nothing_but_works() -> None:
+    """A file must not become the standard error either: its number would be 2."""
+    program = (
+        "import os, sys; from panoptic_deeplab.process import open_closed_streams;"
+        "assert sys.stderr is None; open_closed_streams();"
+        "print('lost', file=sys.stderr); print('lost'); sys.stdin.read();"
+        "sys.exit(40 + (os.open('/dev/zero', os.O_RDONLY) > 2))"
+    )
+    shell = f'exec {sys.executable} -c "{program}" <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", shell], check=False).returncode == 41
+
+
+def test_open_streams_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    before = sys.stdin, sys.stdout, sys.stderr
+    process.open_closed_streams()
+    assert (sys.stdin, sys.stdout, sys.stderr) == before

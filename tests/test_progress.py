@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
 
-from panoptic_deeplab.progress import patient_bar
+from panoptic_deeplab.progress import patient_bar, progress_bar
 
 
 def shown(capsys: pytest.CaptureFixture[str], seconds: float) -> str:
@@ -31,3 +32,24 @@ def test_one_of_several_processes_shows_it(
 ) -> None:
     monkeypatch.setenv("PADDLE_TRAINER_ID", "1")
     assert shown(capsys, 1.05) == ""
+
+
+class Closed:
+    """A stream whose other end is gone."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, text: str = "") -> None:
+        raise BrokenPipeError
+
+    flush = write
+
+
+def test_a_bar_that_nobody_sees_ends_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Closed())
+    with progress_bar(title="reading", total=2, unit="files") as bar:
+        bar.update()
+        bar.refresh()

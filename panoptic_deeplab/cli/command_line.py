@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from panoptic_deeplab.cli.flags import grouping_settings
 from panoptic_deeplab.cli.parser import Parser
 from panoptic_deeplab.environment import check_environment, explain_import_error
 from panoptic_deeplab.errors import UserError, reason_of
-from panoptic_deeplab.process import hide_harmless_warnings
+from panoptic_deeplab.process import hide_harmless_warnings, open_closed_streams
 
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
@@ -36,6 +37,7 @@ def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     0 is success, 2 a wrong command line or configuration, 128 + n signal n (130 Ctrl-C, 143
     SIGTERM), 1 everything else. `--debug` shows the traceback as well.
     """
+    open_closed_streams()
     hide_harmless_warnings()
     _print_any_text()
     try:
@@ -51,11 +53,12 @@ def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
         return _fail(explain_import_error(error) or str(error), 1, arguments)
     except OSError as error:
         return _fail(_tell_os_error(error), 1, arguments)
+    except RuntimeError as error:
+        return _fail(_tell_runtime_error(error), 1, arguments)
     except MemoryError:
         return _fail("out of memory; try a smaller batch_size or image", 1, arguments)
     except Exception as error:
-        kind, line = type(error).__name__, reason_of(error, 500)
-        return _fail(f"unexpected {kind}: {line} (run again with --debug)", 1, arguments)
+        return _fail(_tell_unexpected(error), 1, arguments)
 
 
 def run_script(
@@ -132,8 +135,20 @@ def _print_any_text() -> None:
 def _fail(message: str, exit_code: int, arguments: argparse.Namespace) -> int:
     if getattr(arguments, "debug", False):
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+    with suppress(OSError):  # a closed pipe, say
+        print(f"error: {message}", file=sys.stderr)
     return exit_code
+
+
+def _tell_unexpected(error: Exception) -> str:
+    kind, line = type(error).__name__, reason_of(error, 500)
+    return f"unexpected {kind}: {line} (run again with --debug)"
+
+
+def _tell_runtime_error(error: RuntimeError) -> str:
+    from panoptic_deeplab.engine import distributed
+
+    return distributed.explain_lost_process(error) or _tell_unexpected(error)
 
 
 def _tell_os_error(error: OSError) -> str:

@@ -6,6 +6,7 @@ Paddle is imported only where it computes: one process can run an exported file 
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from panoptic_deeplab.errors import UsageError
@@ -58,6 +59,21 @@ def world_size() -> int:
 def is_main() -> bool:
     """Return whether this process writes the files."""
     return rank() == 0
+
+
+def explain_lost_process(error: Exception) -> str | None:
+    """Return what an error of the connection to other processes means, None for other errors.
+
+    On CPUs the processes talk by gloo, which waits for 30 seconds and cannot be told to wait
+    longer; on GPUs they wait for half an hour.
+    """
+    if not re.search(r"\bgloo\b", str(error)):
+        return None
+    return (
+        "another process of this run ended or did not answer for 30 seconds (it was paused, or "
+        "the machine is overloaded), which ends a run on CPUs; go on from the last checkpoint with "
+        "--resume_model auto"
+    )
 
 
 def gather(value: Any) -> list[Any]:

@@ -7,8 +7,10 @@ workers changes what a training sees.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -19,6 +21,7 @@ import numpy as np
 import paddle
 
 from panoptic_deeplab.device import on_gpu
+from panoptic_deeplab.engine.shared_memory import fits_shared_memory
 from panoptic_deeplab.environment import usable_cores
 from panoptic_deeplab.errors import DataError, UsageError, UserError
 from panoptic_deeplab.process import end_with_parent
@@ -173,7 +176,36 @@ def _read(
         num_workers=num_workers,
         collate_fn=collate,
         worker_init_fn=partial(_start_worker, os.getpid()),
+        use_shared_memory=fits_shared_memory(lambda: _first_batch(samples, order), num_workers),
     )
+
+
+def _first_batch(samples: TrainingSamples, order: TrainingOrder) -> dict[str, np.ndarray]:
+    places = next(iter(order), None)
+    return {} if places is None else collate([samples[place] for place in places])
+
+
+@contextmanager
+def explaining_dead_workers() -> Iterator[None]:
+    """Make one line of Paddle's error about a process that reads samples and was killed.
+
+    Paddle raises it wherever the trainer happens to be.
+
+    Raises:
+        DataError: a process was killed.
+    """
+    try:
+        yield
+    except SystemError as error:
+        if not re.search("DataLoader|data reader", str(error)):
+            raise
+        signal_name = re.search(r"killed by signal: ([\w ]+)", str(error))
+        how = f" by {signal_name[1]!r}" if signal_name else ""
+        raise DataError(
+            f"a process that reads samples was killed{how}, often for want of memory or of shared "
+            "memory (docker run --shm-size): try a smaller --num_workers or --batch_size, and go "
+            "on with --resume_model auto"
+        ) from error
 
 
 def default_workers() -> int:

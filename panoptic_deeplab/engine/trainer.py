@@ -24,7 +24,12 @@ from panoptic_deeplab.engine.checkpoint import Position, TrainingState
 from panoptic_deeplab.engine.evaluator import evaluate
 from panoptic_deeplab.engine.finiteness import FinitenessGuard, gradient_norm
 from panoptic_deeplab.engine.interruption import Interruption, StoppedError
-from panoptic_deeplab.engine.loading import TrainingOrder, TrainingSamples, training_batches
+from panoptic_deeplab.engine.loading import (
+    TrainingOrder,
+    TrainingSamples,
+    explaining_dead_workers,
+    training_batches,
+)
 from panoptic_deeplab.engine.metrics import Done
 from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.engine.precision import Precision
@@ -134,7 +139,8 @@ class Trainer:
         """Train from the current position to the last step.
 
         Raises:
-            DataError: a file cannot be used, or a loss is not finite.
+            DataError: a file cannot be used, a loss is not finite, or a process that reads samples
+                was killed.
             StoppedError: by Ctrl-C or SIGTERM, after saving.
         """
         plan, first = self.plan, self.position.iteration
@@ -147,6 +153,7 @@ class Trainer:
         self.state.model.train()
         network = self._network()
         with (
+            explaining_dead_workers(),
             Interruption() as interruption,
             self._run_log(order, evaluation_is_due) as log,
             closing(self._steps(order)) as steps,  # ends the workers, whatever ends the loop

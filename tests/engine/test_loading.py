@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+
 import cv2
 import numpy as np
 import paddle
 import pytest
 
 from panoptic_deeplab.config import Config
-from panoptic_deeplab.engine import loading
+from panoptic_deeplab.engine import loading, shared_memory
 from panoptic_deeplab.engine.loading import (
     TrainingOrder,
     TrainingSamples,
     default_workers,
+    explaining_dead_workers,
     training_batches,
 )
 from panoptic_deeplab.errors import DataError, UsageError
@@ -112,3 +115,62 @@ def test_the_default_of_workers_follows_the_machine(
     if trainers is not None:
         monkeypatch.setenv("PADDLE_LOCAL_SIZE", trainers)
     assert default_workers() == expected
+
+
+# --- shared memory and killed processes ---
+
+
+@pytest.mark.parametrize(("free", "expected"), [(1 << 40, 0), (1 << 30, 0), (64 << 10, 1), (0, 1)])
+def test_batches_without_room_in_shared_memory_go_through_pipes(
+    tiny_config,
+    free: int,
+    expected: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(shared_memory, "_free_bytes", lambda: free)
+    monkeypatch.setattr(logging.getLogger("panoptic_deeplab"), "propagate", True)
+    config = Config(tiny_config)
+    samples = TrainingSamples(config.train_dataset, config.targets, seed=5)
+    order = TrainingOrder(len(samples), 2, seed=5, first=0, last=3)
+    read, ahead = (list(training_batches(samples, order, workers)) for workers in (0, 2))
+    for batch, other in zip(read, ahead, strict=True):
+        for name, value in batch.items():
+            np.testing.assert_array_equal(value.numpy(), other[name].numpy(), err_msg=name)
+    told = [record.message for record in caplog.records if "--shm-size=1g" in record.message]
+    assert len(told) == expected
+
+
+def test_trainers_of_one_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_memory, "_free_bytes", lambda: 10 << 20)
+    batch = {"image": np.zeros(1 << 20, np.uint8)}
+    assert shared_memory.fits_shared_memory(lambda: batch, 1)
+    monkeypatch.setenv("PADDLE_LOCAL_SIZE", "2")
+    assert not shared_memory.fits_shared_memory(lambda: batch, 1)
+
+
+def test_a_data_set_without_steps_is_not_read(tiny_config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_memory, "_free_bytes", lambda: 0)
+    config = Config(tiny_config)
+    samples = TrainingSamples(config.train_dataset, config.targets, seed=5)
+    order = TrainingOrder(len(samples), 2, seed=5, first=3, last=3)
+    assert list(training_batches(samples, order, 1)) == []
+
+
+PADDLES_WORDS = [
+    "(Fatal) DataLoader process (pid 92) exited is killed by signal: Killed. (at /paddle/x.cc:185)",
+    "(Fatal) DataLoader process (pid 3) exited is killed by signal: Bus error. (at /paddle/x.cc:1)",
+    "(Fatal) Blocking queue is killed because the data reader raises an exception. [Hint: ...]",
+]
+
+
+@pytest.mark.parametrize("words", PADDLES_WORDS)
+def test_a_killed_worker_is_told_in_one_line(words: str) -> None:
+    told = r"a process that reads samples was killed.* try a smaller --num_workers"
+    with pytest.raises(DataError, match=told), explaining_dead_workers():
+        raise SystemError(words)
+
+
+def test_other_errors_of_paddle_stay_what_they_are() -> None:
+    with pytest.raises(SystemError, match="something else"), explaining_dead_workers():
+        raise SystemError("something else")

@@ -220,6 +220,27 @@ def test_a_killed_training_leaves_no_process_and_no_shared_memory(
     assert not {*held} & {path.name for path in family}
 
 
+def test_a_killed_reader_ends_the_training_in_one_line(tiny_config: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "train.py", "--config", tiny_config, *CPU, "--save_dir", run]
+    command += ["--iters", "100000", "--log_iters", "1", "--num_workers", "2"]
+    with subprocess.Popen(
+        list(map(str, command)),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        wait_for_two_steps(process, run)
+        reader = next(p for p in processes_of(run) if p.name != str(process.pid))
+        os.kill(int(reader.name), signal.SIGKILL)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error: a process that reads samples was killed by 'Killed', often for want" in error
+    assert all_end(run)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_launcher_saves_as_well(
     tiny_config: Path, tmp_path: Path, number: signal.Signals
