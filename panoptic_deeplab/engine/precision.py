@@ -18,6 +18,9 @@ _log = logging.getLogger(__name__)
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 LEVELS = ("O1", "O2")
 
+_CAPABILITIES = {"fp16": (7, 0), "bf16": (8, 0)}
+"""Compute capability that Paddle asks of a GPU; it would leave an older one in fp32, silently."""
+
 _HALF = (paddle.float16, paddle.bfloat16)
 _FLOAT_LAYERS = [nn.InstanceNorm1D, nn.InstanceNorm2D, nn.InstanceNorm3D]
 """Their kernel reads its parameters as float32 whatever the input is; Paddle sees to it in fp16
@@ -43,13 +46,15 @@ class Precision:
     but no kernels for it there.
 
     Raises:
-        UsageError: fp16 on a CPU.
+        UsageError: fp16 on a CPU, or a GPU that is too old for the precision.
     """
 
     def __init__(self, name: str = "fp32", level: str = "O1") -> None:
-        if not on_gpu() and name == "fp16":
+        if on_gpu():
+            _refuse_old_gpu(name)
+        elif name == "fp16":
             raise UsageError("--precision fp16 needs a GPU; on a CPU use --precision bf16 or fp32")
-        if not on_gpu() and name == "bf16":
+        elif name == "bf16":
             _log.warning("Paddle has no bf16 kernels for this CPU: it computes in fp32")
             name = "fp32"
         self.name = name
@@ -99,6 +104,17 @@ class Precision:
     def overflow_is_handled(self) -> bool:
         """Whether the loss scaling handles gradients that are not finite."""
         return self.name == "fp16"
+
+
+def _refuse_old_gpu(name: str) -> None:
+    if name not in _CAPABILITIES:
+        return
+    needed, found = _CAPABILITIES[name], paddle.device.cuda.get_device_capability()
+    if found < needed:
+        raise UsageError(
+            f"--precision {name} needs a GPU of compute capability {needed[0]}.{needed[1]}, this "
+            f"one has {found[0]}.{found[1]}; use --precision fp32"
+        )
 
 
 def single_precision_weights(

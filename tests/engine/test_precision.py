@@ -17,6 +17,7 @@ from panoptic_deeplab.engine.averaging import WeightAverage
 from panoptic_deeplab.engine.checkpoint import Position, TrainingState
 from panoptic_deeplab.engine.precision import PRECISIONS, Precision, single_precision_weights
 from panoptic_deeplab.engine.predictor import Predictor
+from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES
 from panoptic_deeplab.preprocess import Preprocess
 from panoptic_deeplab.structures import Frame
@@ -120,10 +121,33 @@ def test_the_first_offset_gradients_are_no_subnormal_numbers(
         scales.append(init_loss_scaling)
 
     monkeypatch.setattr(precisions, "on_gpu", lambda: True)
+    monkeypatch.setattr(paddle.device.cuda, "get_device_capability", lambda: (7, 0))
     monkeypatch.setattr(paddle.amp, "GradScaler", scaler)
     Precision("fp16")
     gradient = 0.001 * 4 * 16 / (2 * 8 * 1025 * 513)
     assert scales[0] * gradient >= np.finfo(np.float16).tiny > 1024 * gradient
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "needed"),
+    [
+        ("fp16", (6, 1), "7.0"),
+        ("bf16", (7, 5), "8.0"),
+        ("bf16", (8, 6), None),
+        ("fp32", (3, 5), None),
+    ],
+)
+def test_a_gpu_that_is_too_old_is_refused(
+    name: str, capability: tuple[int, int], needed: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precisions, "on_gpu", lambda: True)
+    monkeypatch.setattr(paddle.device.cuda, "get_device_capability", lambda: capability)
+    if needed is None:
+        assert Precision(name).name == name
+        return
+    with pytest.raises(UsageError, match=rf"compute capability {needed}, this one has") as error:
+        Precision(name)
+    assert "use --precision fp32" in str(error.value)
 
 
 class HalfSemantic(nn.Layer):
