@@ -7,9 +7,15 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import time
+from collections.abc import Callable
 from typing import Any
 
-from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.errors import DataError, UsageError
+
+_SECONDS_AFTER_A_SIGNAL = 10
+_SECONDS_BETWEEN_LOOKS = 0.05
 
 
 def start(device: str) -> None:
@@ -85,3 +91,47 @@ def gather(value: Any) -> list[Any]:
     values: list[Any] = []
     dist.all_gather_object(values, value)
     return values
+
+
+def gather_patiently(value: Any, is_stopped: Callable[[], bool]) -> list[Any]:
+    """As `gather`, for processes that may come here minutes apart.
+
+    On CPUs `gather` itself waits for 30 seconds at most.
+
+    Args:
+        value: of this process.
+        is_stopped: whether a signal asked this process to stop; the launcher sends one when another
+            process has ended.
+
+    Raises:
+        DataError: a signal came, and some process is not here ten seconds later.
+    """
+    if world_size() > 1:
+        _meet(is_stopped)
+    return gather(value)
+
+
+def _meet(is_stopped: Callable[[], bool]) -> None:
+    """Wait until each process has called this as often as this one has."""
+    everyone = _count(f"meetings of {rank()}", 1) * world_size()
+    _count("meetings", 1)
+    patience = _SECONDS_AFTER_A_SIGNAL
+    while _count("meetings", 0) < everyone:
+        if patience <= 0:
+            raise DataError("another process of this run has ended or does not answer")
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        patience -= _SECONDS_BETWEEN_LOOKS * is_stopped()
+
+
+def _count(name: str, number: int) -> int:
+    """Add to a number that all processes share and return it; signals wait until that is done.
+
+    A signal would end the exchange in its middle, and with it the connection.
+    """
+    from paddle.base import core
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        return core.create_or_get_global_tcp_store().add(name, number)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -62,6 +62,10 @@ class Interruption:
         elif time.monotonic() - self._asked_at > self.GRACE_SECONDS:
             raise KeyboardInterrupt
 
+    def is_asked(self) -> bool:
+        """Return whether this process received a signal."""
+        return self.signal is not None
+
     def agreed(self) -> int | None:
         """Return the signal that any process received; all processes must call this together."""
         asked = [number for number in distributed.gather(self.signal) if number is not None]

@@ -98,15 +98,14 @@ def predict_images(
         DataError: at the end, if some images failed.
     """
     start, watch = time.perf_counter(), Stopwatch()
-    images = distributed.gather(images)[0]  # each may have found others in a folder that grows
-    with (
-        Interruption() as interruption,
-        _prepared(save_dir, predictor.info, kinds, images) as writer,
-    ):
-        read = _read_images(images, num_workers, watch, interruption)
-        batches = (_predict_batch(predictor, batch, images) for batch in batched(read, batch_size))
-        predicted = chain.from_iterable(batches)
-        shares = _write_share(predicted, images, writer, num_workers, interruption)
+    with Interruption() as interruption:
+        # each process may have found other images in a folder that grows
+        images = distributed.gather_patiently(images, interruption.is_asked)[0]
+        with _prepared(save_dir, predictor.info, kinds, images, interruption) as writer:
+            read = _read_images(images, num_workers, watch, interruption)
+            batches = (_predict_batch(predictor, b, images) for b in batched(read, batch_size))
+            predicted = chain.from_iterable(batches)
+            shares = _write_share(predicted, images, writer, num_workers, interruption)
     if distributed.is_main():
         seconds = watch.seconds | predictor.watch.seconds | writer.seconds
         tell = _tell_profile if profile else _tell_times
@@ -116,7 +115,11 @@ def predict_images(
 
 @contextmanager
 def _prepared(
-    save_dir: Path, info: DatasetInfo, kinds: Sequence[str], images: Sequence[ImageFile]
+    save_dir: Path,
+    info: DatasetInfo,
+    kinds: Sequence[str],
+    images: Sequence[ImageFile],
+    interruption: Interruption,
 ) -> Iterator[ResultWriter]:
     """Let the first process hold the folder ready while all write into it; all raise its error."""
     forms = make_forms(save_dir, info, kinds)
@@ -129,7 +132,7 @@ def _prepared(
                 held.enter_context(prepared(save_dir, forms, names, paths))
             except (UserError, OSError) as problem:
                 error = problem
-        error = distributed.gather(error)[0]
+        error = distributed.gather_patiently(error, interruption.is_asked)[0]
         if error is not None:
             raise error
         yield ResultWriter(save_dir, forms, distributed.rank())
@@ -141,7 +144,7 @@ def _read_images(
     """Read this process's images until a signal comes."""
     mine = range(distributed.rank(), len(images), distributed.world_size())
     read = read_ahead(lambda i: _Read(i, _pixels_of(images[i], watch)), mine, num_workers)
-    return takewhile(lambda _: interruption.signal is None, read)
+    return takewhile(lambda _: not interruption.is_asked(), read)
 
 
 def _pixels_of(image: ImageFile, watch: Stopwatch) -> np.ndarray | DataError:
@@ -196,6 +199,7 @@ def _write_share(
         Exception: what ended this share.
     """
     failures: list[str] = []
+    written = 0
     total = len(range(distributed.rank(), len(images), distributed.world_size()))
     with progress_bar(
         title="predicting", total=total, unit="images", hidden=not distributed.is_main()
@@ -203,15 +207,17 @@ def _write_share(
         ended_by = None
         try:
             for failure in _write_all(predicted, images, writer, num_workers):
-                if failure is not None:
+                if failure is None:
+                    written += 1
+                else:
                     failures.append(str(failure))
                     bar.write(f"skipped: {failure}", file=sys.stderr)
                 bar.update()
         except Exception as error:
             ended_by = error
         told = "" if ended_by is None else reason_of(ended_by)
-        share = _Share(bar.n - len(failures), failures, interruption.signal, told)
-    shares = distributed.gather(share)
+        share = _Share(written, failures, interruption.signal, told)
+    shares = distributed.gather_patiently(share, interruption.is_asked)
     if ended_by is not None:
         raise ended_by
     return shares

@@ -228,13 +228,11 @@ def test_the_end_of_another_process_is_told(
 ) -> None:
     other = run._Share(3, [], None, "no space left")
 
-    def gather(value: object) -> list[object]:
+    def gather(value: object, is_stopped: Callable[[], bool]) -> list[object]:
         return [value, other] if isinstance(value, run._Share) else [value]
 
-    monkeypatch.setattr(run.distributed, "gather", gather)
-    with pytest.raises(DataError, match="12 of 18 images are done; a process failed: no space"):
-        run._raise_what_ended(gather(run._Share(9, [], None, "")), 18)
-    with pytest.raises(DataError, match="a process failed: no space left"):
+    monkeypatch.setattr(run.distributed, "gather_patiently", gather)
+    with pytest.raises(DataError, match="12 of 9 images are done; a process failed: no space"):
         predict_images(FakePredictor(), images, tmp_path, ["coco"])
     assert listed(tmp_path) == list(range(9))
 
