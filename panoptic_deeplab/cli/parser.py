@@ -6,6 +6,7 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from panoptic_deeplab.errors import nearest, one_line
@@ -123,6 +124,13 @@ def odd(text: str) -> int:
     if number % 2 == 0:
         raise argparse.ArgumentTypeError(f"must be an odd number, got '{text}'")
     return number
+
+
+def file_here(text: str) -> Path:
+    """An argument that is a file on this machine."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"must be a file here, not an address; download '{text}'")
+    return Path(text)
 
 
 def fraction(text: str) -> float:

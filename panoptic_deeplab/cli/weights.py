@@ -8,7 +8,7 @@ from pathlib import Path
 
 from panoptic_deeplab.cli.command_line import run_script
 from panoptic_deeplab.cli.flags import add_config_arguments
-from panoptic_deeplab.cli.parser import Parser
+from panoptic_deeplab.cli.parser import Parser, file_here
 
 SUMMARY = "convert published weights of other frameworks"
 EXAMPLE = (
@@ -44,7 +44,7 @@ def add_arguments(parser: Parser) -> None:
 def add_convert(parser: Parser) -> None:
     """Describe `weights convert` and its flags."""
     parser.describe(CONVERSION, EXAMPLE)
-    parser.add_argument("--model_path", type=Path, required=True, help="the published file")
+    parser.add_argument("--model_path", type=file_here, required=True, help="the published file")
     parser.add_argument("--save_dir", type=Path, required=True, help="the folder to write")
     add_config_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier conversion")

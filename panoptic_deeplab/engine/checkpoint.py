@@ -158,10 +158,7 @@ def resume(folder: str | Path, state: TrainingState) -> Position:
         DataError: a file is missing, damaged or of another network or optimizer.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(
-            f"{folder}: expected a checkpoint's folder, such as output/iter_1000, to resume from"
-        )
+    refuse_no_checkpoint(folder)
     path = folder / _STATE_FILE
     _check_resumable(path, state)
     load_weights(state.model, folder)
@@ -176,6 +173,33 @@ def resume(folder: str | Path, state: TrainingState) -> Position:
     if state.average is not None:
         _restore_average(state.average, folder / AVERAGE_FILE)
     return position
+
+
+def refuse_no_checkpoint(folder: str | Path) -> None:
+    """Refuse to resume from what is no checkpoint's folder, and name the one that was meant.
+
+    Raises:
+        UsageError: it is an address.
+        DataError: it is missing, a file, or the folder of a run.
+    """
+    if "://" in str(folder):
+        raise UsageError(
+            f"--resume_model {folder}: expected a checkpoint's folder on this machine; to start "
+            f"from weights at an address: --opts model.pretrained={folder}"
+        )
+    folder = Path(folder)
+    run = folder if folder.is_dir() else folder.parent
+    newest = latest(run)
+    meant = run if (run / _STATE_FILE).exists() else newest
+    hint = f"; did you mean --resume_model {meant}?" if meant else ""
+    if not folder.is_dir():
+        found = "it is a file" if folder.exists() else "there is none of that name"
+        raise DataError(
+            f"{folder}: expected a checkpoint's folder, such as output/iter_1000, to resume from, "
+            f"but {found}{hint}"
+        )
+    if newest is not None and not (folder / _STATE_FILE).exists():
+        raise DataError(f"{folder}: is the folder of a run, expected one of its checkpoints{hint}")
 
 
 def _restore(content: Any, state: TrainingState) -> Position:

@@ -95,6 +95,8 @@ def _with_fitting_recipe(config: Any, plan: TrainingPlan) -> TrainingPlan:
 
 def _load_first_weights(config: Any, plan: TrainingPlan, folder: str | Path | None) -> None:
     """Refuse a checkpoint or a folder that cannot be used; without one load pretrained weights."""
+    if folder:
+        checkpoint.refuse_no_checkpoint(folder)
     checkpoint.refuse_another_run(plan.save_dir, folder)
     checkpoint.read_score(plan.save_dir / checkpoint.BEST_FOLDER)  # now, not after an evaluation
     if folder:

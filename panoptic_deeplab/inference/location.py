@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from panoptic_deeplab.errors import DataError, UsageError, nearest
-from panoptic_deeplab.weights import local_weights
+from panoptic_deeplab.file_kinds import mistaken_for
+from panoptic_deeplab.weights import head_of, local_weights, refuse_other_kinds
 
 CONFIG_FILE = "config.yml"
 WEIGHTS_FILES = ("model.pdparams", "model.safetensors")
 EXPORT_FILE = "model.onnx"
 PADDLE_PROGRAM = "inference.json"
+_OF_PROGRAMS = (".pdmodel", ".pdiparams")
+_WEIGHTS_SUFFIXES = (".pdparams", ".safetensors", ".onnx", ".pth", ".pt")
 
 _MAX_SUGGESTIONS = 3
 
@@ -68,14 +73,24 @@ def _model_file(model_path: str | Path) -> Path:
             "file, an ONNX file or an https URL",
             kind="missing file",
         )
+    _refuse_other_kinds(path)
     return path
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Say what a file is that is neither weights nor a network, before more is asked for."""
+    if path.suffix != ".onnx":
+        refuse_other_kinds(path)
+    elif found := mistaken_for(head_of(path)):
+        raise DataError(f"{path}: not an ONNX file: {found}")
 
 
 def _file_in_folder(folder: Path) -> Path:
     for name in (*WEIGHTS_FILES, EXPORT_FILE):
         if (folder / name).exists():
+            _refuse_other_kinds(folder / name)
             return folder / name
-    if (folder / PADDLE_PROGRAM).exists():
+    if any(file.name == PADDLE_PROGRAM or file.suffix in _OF_PROGRAMS for file in _files(folder)):
         raise DataError(
             f"{folder}: holds a Paddle program, which only Paddle Inference runs; export with "
             "--format onnx, or give the checkpoint"
@@ -100,7 +115,19 @@ def _near(path: Path) -> str:
 
 
 def _models_below(folder: Path) -> str:
-    """Name the models of a training, such as best_model; '' where there are none."""
-    files = (file for name in (*WEIGHTS_FILES, EXPORT_FILE) for file in folder.glob(f"*/{name}"))
-    found = sorted({str(file.parent) for file in files})
+    """Name the models of a training, best_model and the newest, and files of weights."""
+    names = (*WEIGHTS_FILES, EXPORT_FILE)
+    folders = {file.parent for name in names for file in folder.glob(f"*/{name}")}
+    files = [file for file in _files(folder) if file.suffix in _WEIGHTS_SUFFIXES]
+    found = list(map(str, sorted(folders, key=_age) + sorted(files)))
     return f"; give {' or '.join(found[:_MAX_SUGGESTIONS])}" if found else ""
+
+
+def _age(folder: Path) -> tuple[int, str]:
+    """Order the models of a training: names without a number, then the newest checkpoints."""
+    number = re.search(r"\d+$", folder.name)
+    return -int(number[0]) if number else -sys.maxsize, folder.name
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file()]

@@ -10,6 +10,7 @@ from panoptic_deeplab.weights.classes import (
     refuse_other_classes,
 )
 from panoptic_deeplab.weights.download import local_weights, read_url
+from panoptic_deeplab.weights.kinds import head_of, refuse_other_kinds
 from panoptic_deeplab.weights.loading import (
     LoadReport,
     listed,
@@ -26,6 +27,7 @@ __all__ = [
     "INFO_FILE",
     "LoadReport",
     "convert_published",
+    "head_of",
     "listed",
     "load_pretrained",
     "load_weights",
@@ -37,5 +39,6 @@ __all__ = [
     "refuse_difference",
     "refuse_not_finite",
     "refuse_other_classes",
+    "refuse_other_kinds",
     "set_weights",
 ]

@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.weights.kinds import ZIP_START, head_of, is_old_torch
 from panoptic_deeplab.weights.loading import listed
 from panoptic_deeplab.weights.origins import ORIGINS, Origin, origin_of
 from panoptic_deeplab.weights.reading import read_weights
 from panoptic_deeplab.weights.torch_file import (
     StoredTensor,
     TorchFile,
-    is_torch_file,
     open_torch_file,
 )
+from panoptic_deeplab.weights.wrapping import unwrapped
 
 if TYPE_CHECKING:
     from paddle import nn
-
-_WRAPPER = "module."
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,8 @@ def published_entries(path: Path) -> Iterator[tuple[dict[str, Entry], dict[str, 
     Raises:
         DataError: the file is missing, damaged, or of another form.
     """
-    if not is_torch_file(path):
+    head = head_of(path)
+    if not head.startswith(ZIP_START) and not is_old_torch(head):
         yield {name: _in_memory(array) for name, array in read_weights(path).items()}, {}
         return
     with open_torch_file(path) as file:
@@ -151,11 +151,8 @@ def _in_file(file: TorchFile, tensor: StoredTensor) -> Entry:
 
 
 def _state_dict(path: Path, content: Any) -> tuple[dict[str, StoredTensor], dict[str, str]]:
-    """Return the named tensors, saved alone or beside a training's state, and the other names.
-
-    A network that was trained on several GPUs has names `module.NAME`.
-    """
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    """Return the named tensors, saved alone or beside a training's state, and the other names."""
+    state, beside = unwrapped(content) if isinstance(content, dict) else (content, [])
     if not isinstance(state, dict) or not state:
         raise DataError(f"{path}: expected named weights, got {type(state).__name__}")
     for name, value in state.items():
@@ -163,10 +160,7 @@ def _state_dict(path: Path, content: Any) -> tuple[dict[str, StoredTensor], dict
             raise DataError(
                 f"{path}: expected named tensors, got {type(value).__name__} for {name!r:.100}"
             )
-    beside = [] if state is content else [name for name in content if name != "state_dict"]
-    if all(name.startswith(_WRAPPER) for name in state):
-        state = {name.removeprefix(_WRAPPER): value for name, value in state.items()}
-    return state, {str(name): "the state of a training, no weight" for name in beside}
+    return state, dict.fromkeys(beside, "the state of a training, no weight")
 
 
 def _check_names(

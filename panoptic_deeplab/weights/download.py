@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from panoptic_deeplab.errors import DataError, one_line, reason_of
+from panoptic_deeplab.file_kinds import mistaken_for
 from panoptic_deeplab.files import replacing
 from panoptic_deeplab.progress import progress_bar
+from panoptic_deeplab.weights.kinds import ZIP_START, head_of, is_torch
 
 TIMEOUT_SECONDS = 30
 """Longest silence of a server."""
@@ -94,7 +96,17 @@ def _fetch(source: str) -> Path:
     if not path.exists():
         with replacing(path) as part:
             _download(source, part, title=path.name)
+            _refuse_page(part, source)
     return path
+
+
+def _refuse_page(path: Path, source: str) -> None:
+    """Refuse what a server sent in place of a file, so that it is not kept."""
+    is_archive = is_torch(head_of(path)) or _members_reader(path) is not None
+    found = "" if is_archive else mistaken_for(head_of(path))
+    if found:
+        hint = "; of a page's address take the one of the file: /raw/ or /resolve/, not /blob/"
+        raise ValueError(f"{found}{hint if '/blob/' in source else ''}")
 
 
 def _download(source: str, path: Path, title: str) -> None:
@@ -191,7 +203,9 @@ def _members_reader(path: Path) -> Callable[[Path], Iterable[BinaryIO]] | None:
     """Return the reader for an archive by its first bytes; None for other files."""
     with open(path, "rb") as file:
         head = file.read(tarfile.BLOCKSIZE)
-    if head.startswith(b"PK\x03\x04"):
+    if is_torch(head):
+        return None  # a ZIP archive too, of which the reader of weights says what it is
+    if head.startswith(ZIP_START):
         return _zip_members
     is_tar = head[257:262] == b"ustar"
     return _tar_members if is_tar or head.startswith(tuple(_DECOMPRESSORS)) else None

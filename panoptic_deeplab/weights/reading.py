@@ -11,13 +11,16 @@ import safetensors
 
 from panoptic_deeplab.errors import DataError, reason_of
 from panoptic_deeplab.files import open_file
+from panoptic_deeplab.weights.kinds import head_of, is_safetensors, refuse_other_kinds
 from panoptic_deeplab.weights.plain_pickle import (
     RefusalError,
     array_of_bytes,
     float32_of_bfloat16,
     read_pickle,
 )
+from panoptic_deeplab.weights.wrapping import unwrapped
 
+_PICKLE_START = b"\x80"
 NOTE_ENDING = "@@"
 """Ending of names that stand for no weight: the table that paddle.save adds, a license."""
 _BFLOAT16_BITS = np.dtype(np.uint16)  # as Paddle writes them; it has no uint16 of its own
@@ -26,15 +29,19 @@ _BFLOAT16_BITS = np.dtype(np.uint16)  # as Paddle writes them; it has no uint16 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     """Read name -> array from a `.pdparams` or `.safetensors` file, or a folder with one of these.
 
-    bfloat16 weights are returned as float32, which holds all their values.
+    The content decides, not the suffix. Weights may lie under `state_dict` or the like, and their
+    names begin with `module.` or the like. bfloat16 weights are returned as float32, which holds
+    all their values.
 
     Raises:
         DataError: the file is missing, damaged, or holds something else than named arrays.
     """
     path = _model_file(Path(path))
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path)
+    refuse_other_kinds(path)
+    content = _read_safetensors(path) if _is_safetensors(path) else read_pickle(path)
     if not isinstance(content, Mapping):
         raise DataError(f"{path}: expected named weights, got {type(content).__name__}")
+    content, _ = unwrapped(content)
     weights = {n: value for n, value in content.items() if not str(n).endswith(NOTE_ENDING)}
     for name, value in weights.items():
         if not isinstance(name, str) or not isinstance(value, np.ndarray):
@@ -55,6 +62,13 @@ def _model_file(path: Path) -> Path:
         return path
     candidates = [path / f"model{suffix}" for suffix in (".pdparams", ".safetensors")]
     return next((candidate for candidate in candidates if candidate.exists()), candidates[0])
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tell the two forms apart by content, and what is neither by its suffix."""
+    head = head_of(path)
+    is_pickle = head.startswith(_PICKLE_START)
+    return is_safetensors(head) or (path.suffix == ".safetensors" and not is_pickle)
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:

@@ -20,7 +20,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from panoptic_deeplab.errors import DataError, reason_of
+from panoptic_deeplab.file_kinds import HEAD_BYTES
 from panoptic_deeplab.files import open_file
+from panoptic_deeplab.weights.kinds import is_old_torch
 from panoptic_deeplab.weights.plain_pickle import (
     MAX_AXES,
     Budget,
@@ -32,9 +34,6 @@ from panoptic_deeplab.weights.plain_pickle import (
     plain_dict,
 )
 
-ZIP_START = b"PK\x03\x04"
-_OLD_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-_OLDER_MARK = (257, b"ustar")  # of a tar archive
 _MAX_BYTES_OF_OBJECTS = 64 << 20
 _MAX_ENTRIES = 200_000
 
@@ -167,22 +166,10 @@ def open_torch_file(path: Path) -> Iterator[TorchFile]:
         yield TorchFile(path, file)
 
 
-def is_torch_file(path: Path) -> bool:
-    """Return whether a file is an archive or has PyTorch's old format."""
-    with open_file(path) as file:
-        start = file.read(512)
-    return start.startswith(ZIP_START) or _is_old(start)
-
-
-def _is_old(start: bytes) -> bool:
-    place, mark = _OLDER_MARK
-    return start.startswith(_OLD_START) or start[place:].startswith(mark)
-
-
 def _refuse_old_formats(path: Path, file: BinaryIO) -> None:
-    start = file.read(512)
+    head = file.read(HEAD_BYTES)
     file.seek(0)
-    if _is_old(start):
+    if is_old_torch(head):
         raise DataError(f"{path}: {_OLD}")
 
 

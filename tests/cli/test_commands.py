@@ -126,7 +126,7 @@ def test_an_exported_file_is_evaluated_on_a_data_set_that_is_named(
     tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exported = tmp_path / "model.onnx"
-    exported.touch()
+    exported.write_bytes(b"\x08\x08")
     assert val.main(["--model_path", str(exported)]) == 2
     assert "an exported file names no data set; give a configuration" in capsys.readouterr().err
     flags = ["--config", str(tiny_config), "--model_path", str(exported)]

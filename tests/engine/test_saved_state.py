@@ -19,11 +19,12 @@ from panoptic_deeplab.engine.checkpoint import (
     Position,
     TrainingState,
     read_score,
+    refuse_no_checkpoint,
     resume,
     save_checkpoint,
 )
 from panoptic_deeplab.engine.precision import Precision
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.structures import DatasetInfo
 
 INFO = DatasetInfo.from_dict(
@@ -192,6 +193,43 @@ def test_an_average_that_cannot_be_is_refused(tmp_path: Path, kind: str) -> None
     (folder / "model_ema.pdparams").write_bytes(pickle.dumps(content))
     with pytest.raises(DataError, match=rf"model_ema\.pdparams: .*{message}"):
         resume(folder, state(average=True))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """The folder of a run with two checkpoints and a best model."""
+    for name in ("iter_9/model.pdopt", "iter_10/model.pdopt", "best_model/model.pdparams"):
+        (tmp_path / "run" / name).parent.mkdir(parents=True)
+        (tmp_path / "run" / name).touch()
+    return tmp_path / "run"
+
+
+NO_CHECKPOINTS = {
+    ".": "run: is the folder of a run, expected one of its checkpoints; did you mean "
+    "--resume_model {run}/iter_10?",
+    "iter_11": "there is none of that name; did you mean --resume_model {run}/iter_10?",
+    "iter_9/model.pdopt": "it is a file; did you mean --resume_model {run}/iter_9?",
+    "best_model/model.pdparams": "best_model/model.pdparams: expected a checkpoint's folder",
+    "no/such/folder": "but there is none of that name",
+    "zero\0byte": "zero\\x00byte: expected a checkpoint's folder",
+}
+
+
+@pytest.mark.parametrize("name", NO_CHECKPOINTS)
+def test_what_is_no_checkpoint_names_the_one_that_was_meant(run: Path, name: str) -> None:
+    with pytest.raises(DataError) as failure:
+        refuse_no_checkpoint(run / name)
+    assert NO_CHECKPOINTS[name].format(run=run) in str(failure.value)
+
+
+def test_checkpoints_are_let_through(run: Path) -> None:
+    refuse_no_checkpoint(run / "iter_9")
+    refuse_no_checkpoint(run / "best_model")  # `resume` says what it lacks
+
+
+def test_an_address_is_no_checkpoint() -> None:
+    with pytest.raises(UsageError, match=r"--opts model\.pretrained=https://host/iter_9"):
+        refuse_no_checkpoint("https://host/iter_9")
 
 
 SCORES = [

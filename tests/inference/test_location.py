@@ -84,6 +84,8 @@ REFUSED: dict[str, tuple[type[UserError], str]] = {
     ),
     "paddle": (DataError, "paddle: holds a Paddle program, which only Paddle Inference runs"),
     "http://example.com/a.pdparams": (DataError, "only https is fetched, not http"),
+    "s3://bucket/a.pdparams": (DataError, "only https is fetched, not s3"),
+    "zero\0byte": (DataError, "zero\\x00byte: no such file or folder"),
 }
 
 
@@ -94,3 +96,38 @@ def test_what_is_no_model_is_one_line(model_path: str, models: Path) -> None:
         locate_model(model_path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+OTHER_FILES = {
+    "run/model.pdparams": (b"<html>", "run/model.pdparams: not a file of weights: it is an HTML"),
+    "run/model.onnx": (b"version https://git-lfs.github.com", "not an ONNX file: it is a p"),
+    "old/resnet.pdiparams": (b"\0", "the parameters of an exported Paddle program"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_FILES)
+def test_what_a_file_is_comes_before_a_missing_configuration(name: str, models: Path) -> None:
+    content, message = OTHER_FILES[name]
+    (models / "run" / "config.yml").unlink()
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        locate_model(name)
+
+
+def test_a_folder_of_a_paddle_program_of_before(models: Path) -> None:
+    make_files(models, "old/model.pdmodel", "old/model.pdiparams")
+    with pytest.raises(DataError, match="old: holds a Paddle program"):
+        locate_model("old")
+
+
+def test_of_a_run_the_best_and_the_newest_models_are_named(models: Path) -> None:
+    make_files(models, *(f"output/iter_{n}/model.pdparams" for n in (8, 10, 100)))
+    with pytest.raises(DataError, match="give output/best_model or output/iter_100 or output/iter"):
+        locate_model("output")
+
+
+def test_weights_of_another_name_are_named(models: Path) -> None:
+    make_files(models, "hub/resnet50.pdparams", "hub/readme.md")
+    with pytest.raises(DataError, match=r"hub: holds no model .*; give hub/resnet50.pdparams$"):
+        locate_model("hub")

@@ -484,7 +484,7 @@ DAMAGES = {
     "half": (cut(0.5), "not a checkpoint of PyTorch that can be read, or damaged"),
     "nearly whole": (cut(0.999), "not a checkpoint of PyTorch that can be read, or damaged"),
     "four bytes": (lambda path: path.write_bytes(b"PK\x03\x04"), "damaged"),
-    "empty": (lambda path: path.write_bytes(b""), "not weights that Paddle saved, or damaged"),
+    "empty": (lambda path: path.write_bytes(b""), "not a file of weights: it is empty"),
     "missing": (lambda path: path.unlink(), "no such file"),
     "more than there is": (claims_more, "its entry data/0 claims more bytes than the file has"),
     "the old format": (

@@ -288,3 +288,29 @@ def test_two_processes_may_fetch_at_once(
     assert inner[0].read_bytes() == WEIGHTS
     assert cached(tmp_path) == [inner[0].name]
     assert os.stat(inner[0]).st_mode & 0o400
+
+
+PAGES = {
+    "https://host.test/w.pdparams": (b"<!DOCTYPE html><title>Sign in", r"it is an HTML page"),
+    "https://host.test/a/blob/main/w.pdparams": (b"<html>", r"take .* /raw/ or /resolve/"),
+    "https://host.test/raw/w.pdparams": (b"version https://git-lfs.github.com", "of git-lfs"),
+    "https://host.test/empty.pdparams": (b"", "it is empty"),
+}
+
+
+@pytest.mark.parametrize("url", PAGES)
+def test_a_page_in_place_of_a_file_is_not_kept(
+    server: dict[str, Response], tmp_path: Path, url: str
+) -> None:
+    content, message = PAGES[url]
+    server[url] = (200, {}, content)
+    with pytest.raises(DataError, match=rf"{url}: cannot be downloaded \(.*{message}"):
+        local_weights(url, "hint")
+    assert cached(tmp_path) == []
+
+
+def test_a_checkpoint_of_pytorch_is_told_as_such(server: dict[str, Response]) -> None:
+    url = "https://host.test/w.pth"
+    server[url] = (200, {}, zipped(("w/data.pkl", b"\x80\2}.")))
+    with pytest.raises(DataError, match="is a checkpoint of PyTorch"):
+        read_weights(local_weights(url, "hint"))
