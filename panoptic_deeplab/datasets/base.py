@@ -252,8 +252,8 @@ def _check_fit(
             f"{record.label_path} was drawn on the upright image, as it must be"
         )
         if not collect(DataError(problem, kind="EXIF orientation", **place)):
-            advice = "if it was not, remove the tag (exiftool -Orientation= FILE); given once"
-            warn_once(_log, "EXIF orientation", "%s; %s", problem, advice)
+            advice = "if it was not, remove the tag (exiftool -Orientation= FILE)"
+            warn_once(_log, "EXIF orientation", "%s; %s; told once", problem, advice)
 
 
 def _size(shape: tuple[int, int]) -> str:

@@ -14,7 +14,8 @@ import numpy as np
 
 from panoptic_deeplab.errors import DataError, collect, nearest
 from panoptic_deeplab.formats.annotations import measured
-from panoptic_deeplab.formats.images import decoded, write_image
+from panoptic_deeplab.formats.decoding import array_of, decoded
+from panoptic_deeplab.formats.images import write_image
 from panoptic_deeplab.formats.scalabel import Label, decode_mask
 from panoptic_deeplab.id_maps import distinct_ids
 from panoptic_deeplab.structures import VOID_ID, Category, DatasetInfo, PanopticMap, Segment
@@ -103,14 +104,11 @@ def read_bitmask(path: str | Path) -> PanopticMap:
             raise DataError(
                 f"{path}: expected an RGBA bitmask of BDD100K, got an image of mode {image.mode}"
             )
-        rgba = np.asarray(image).astype(np.int64)
-    category, attributes, high, low = np.moveaxis(rgba, -1, 0)
-    ids = (high << 8) + low
-    segments = [
-        _segment(value)
-        for value in distinct_ids(ids << 16 | category << 8 | attributes)
-        if value >> 16
-    ]
+        category, attributes, high, low = np.moveaxis(array_of(image), -1, 0)
+    ids = high.astype(np.uint32) << 8 | low
+    values = category.astype(np.uint32) << 8 | attributes
+    values |= ids << 16
+    segments = [_segment(value) for value in distinct_ids(values) if value >> 16]
     for one, other in itertools.pairwise(segments):
         if one.id == other.id:
             raise DataError(

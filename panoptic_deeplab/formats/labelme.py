@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 
 from panoptic_deeplab.errors import DataError, collect, skipping_faults
 from panoptic_deeplab.files import read_json
+from panoptic_deeplab.formats.decoding import opened
 from panoptic_deeplab.formats.masks import MAX_PIXELS
 
 MAX_COORDINATE = 1 << 20
@@ -207,7 +208,7 @@ def _pasted(shape: Shape, size: tuple[int, int]) -> np.ndarray:
     (left, top), (right, bottom) = np.rint(shape.points[:2]).astype(int)
     rounding = int((shape.points[:2] % 1 != 0).any())
     try:
-        with Image.open(BytesIO(shape.mask or b""), formats=["PNG"]) as image:
+        with opened(BytesIO(shape.mask or b""), "its PNG") as image:
             box = (right - left + 1, bottom - top + 1)
             if max(abs(np.subtract(image.size, box))) > rounding:
                 raise ValueError(

@@ -17,6 +17,7 @@ from PIL import Image
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.formats.decoding import array_of, orientation_of
 from panoptic_deeplab.formats.images import decode_image, read_ids, read_image, read_label_map
+from panoptic_deeplab.formats.labelme import Shape, shape_mask
 
 SIDE = 13000
 FORMATS = {1: "B", 3: "H", 4: "I"}  # of the types of a TIFF's values
@@ -186,3 +187,11 @@ def test_a_broken_orientation_is_none(tmp_path: Path) -> None:
             assert orientation_of(image) == expected
     Image.new("L", (4, 3)).save(tmp_path / "b.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x09")
     assert read_image(tmp_path / "b.jpg").shape == (3, 4, 3)
+
+
+def test_the_mask_of_a_shape_is_bounded_too() -> None:
+    """A PNG in a JSON of labelme, of which a few kilobytes declare a billion pixels."""
+    box = np.array([[0, 0], [SIDE - 1, SIDE - 1]], np.float64)
+    shape = Shape(0, "car", None, False, "mask", box, png(SIDE, 8, 2, bytes(999)))
+    with pytest.raises(DataError, match=r"the mask of a shape 'car': its PNG: .* MB are allowed"):
+        shape_mask(shape, (4, 6))
