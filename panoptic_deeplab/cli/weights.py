@@ -16,16 +16,16 @@ EXAMPLE = (
     "efficientps_b5_cityscapes --save_dir weights/efficientps"
 )
 CONVERSION = """
-Make published weights (EfficientPS, EfficientNets) a checkpoint of this project.
+Make published weights (EfficientPS, EfficientNets, Panoptic FPN) a checkpoint of this project.
 
-The file (PyTorch's zip format or .pdparams; nothing in it is run, PyTorch is not needed) is read,
+The file (.pth, .pkl or .pdparams; nothing in it is run, PyTorch is not needed) is read,
 each entry becomes what the configured network has in its place, and a folder is written: the
 weights (model.pdparams), the classes where they are known (dataset_info.json), the configuration
 (config.yml) and what became of each entry, with the license (conversion.json). An entry that is
 unknown or missing is an error. Whose weights they are is told by their names.
 
-EfficientPS's folder is a checkpoint: --model_path of val and predict. PaddleClas's file is a
-backbone's: --opts model.backbone.pretrained=FOLDER/model.pdparams of train.
+EfficientPS's and Panoptic FPN's folders are checkpoints: --model_path of val and predict.
+PaddleClas's file is a backbone's: --opts model.backbone.pretrained=FOLDER/model.pdparams of train.
 """
 
 

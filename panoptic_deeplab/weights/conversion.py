@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.weights.class_order import class_order
 from panoptic_deeplab.weights.kinds import ZIP_START, head_of, is_old_torch
 from panoptic_deeplab.weights.loading import listed
 from panoptic_deeplab.weights.origins import ORIGINS, Origin, origin_of
@@ -43,12 +45,28 @@ class Entry:
     read: Callable[[], np.ndarray]
 
 
+@dataclass(frozen=True)
+class Published:
+    """The content of a file.
+
+    Attributes:
+        entries: name -> weight.
+        others: what else it holds -> why that is dropped.
+        class_names: of its classes, in the order of its heads; None where it does not tell.
+    """
+
+    entries: Mapping[str, Entry]
+    others: Mapping[str, str] = field(default_factory=dict)
+    class_names: Sequence[str] | None = None
+
+
 @dataclass
 class Report:
     """What was done with each entry of a file, by the names in the file and here."""
 
     mapped: dict[str, str] = field(default_factory=dict)
     transposed: list[str] = field(default_factory=list)
+    arranged: list[str] = field(default_factory=list)
     made: dict[str, str] = field(default_factory=dict)
     negative: dict[str, int] = field(default_factory=dict)
     widened: dict[str, str] = field(default_factory=dict)
@@ -58,8 +76,14 @@ class Report:
         """Yield the report as lines for the user."""
         yield f"mapped: {len(self.mapped)} entries"
         yield f"transposed: {len(self.transposed)} weights of linear layers"
-        changed = f"{sum(self.negative.values())} negative numbers in {len(self.negative)} of them"
-        yield f"made: {len(self.made)} scales of batch norms are |weight| + eps now; {changed}"
+        if self.arranged:
+            yield f"arranged: the classes or colors of {listed(self.arranged)} are in this order"
+        if self.made:
+            count = sum(self.negative.values())
+            yield (
+                f"made: {len(self.made)} scales of batch norms are |weight| + eps now; {count} "
+                f"negative numbers in {len(self.negative)} of them"
+            )
         if self.widened:
             yield f"widened: {len(self.widened)} entries of half precision are float32 now"
         for reason in dict.fromkeys(self.dropped.values()):
@@ -68,60 +92,79 @@ class Report:
 
 
 @contextmanager
-def published_entries(path: Path) -> Iterator[tuple[dict[str, Entry], dict[str, str]]]:
-    """Open a `.pth` or `.pdparams` file: its entries, and other content -> why it is dropped.
+def published_content(path: Path) -> Iterator[Published]:
+    """Open a `.pth`, `.pkl` or `.pdparams` file.
 
     Raises:
         DataError: the file is missing, damaged, or of another form.
     """
     head = head_of(path)
-    if not head.startswith(ZIP_START) and not is_old_torch(head):
-        yield {name: _in_memory(array) for name, array in read_weights(path).items()}, {}
-        return
-    with open_torch_file(path) as file:
-        state, others = _state_dict(path, file.content)
-        yield {name: _in_file(file, tensor) for name, tensor in state.items()}, others
+    if head.startswith(ZIP_START) or is_old_torch(head):
+        with open_torch_file(path) as file:
+            yield _in_torch_file(path, file)
+    else:
+        entries = {name: _in_memory(array) for name, array in read_weights(path).items()}
+        yield Published(entries)
 
 
 def convert(
-    entries: Mapping[str, Entry], model: nn.Layer, path: Path
+    published: Published, config: Any, path: Path
 ) -> tuple[dict[str, np.ndarray], Origin, Report]:
-    """Convert the entries to the state dict of the part of `model` that they belong to.
+    """Convert the entries to the state dict of the part of the network that they belong to.
 
-    Scales of batch norms become |weight| + eps, as the in-place batch norm of the authors' network
-    computes them.
+    Scales of in-place batch norms become |weight| + eps, which is what those compute with.
+
+    Args:
+        published: the content of the file.
+        config: has the network (`model`) and its classes (`info`).
+        path: the file, for errors.
 
     Raises:
         DataError: the origin is unknown, or an entry is unknown, missing, of another shape or type,
-            or has a value that is not finite.
+            or has a value that is not finite, or the classes are others.
     """
+    entries = published.entries
     origin = origin_of(list(entries))
     if origin is None:
         known = " or ".join(o.name for o in ORIGINS)
         raise DataError(
             f"{path}: expected weights of {known}, got entries such as {listed(list(entries))}"
         )
-    part = getattr(model, origin.part) if origin.part else model
+    part = getattr(config.model, origin.part) if origin.part else config.model
     names = list(part.state_dict())
     linear = _linear_weights(part) if origin.linear_is_transposed else set()
     source_of = origin.names_of(names)
     report = Report()
     _check_names(entries, source_of, origin, report, path)
     _check_entries(entries, _expected_shapes(part, source_of, linear), path)
-    epsilons = _epsilons(part)
+    epsilons = _epsilons(part) if origin.has_in_place_norms else {}
+    arrange = _arrangement(origin, published, config, path)
     weights = {}
     for name, source in source_of.items():
         array = _finite(entries[source], source, path)
         report.mapped[source] = name
         if entries[source].kind != "float32":
             report.widened[source] = entries[source].kind
+        arranged = arrange(name, array)
+        if not np.array_equal(arranged, array):
+            report.arranged.append(name)
         if name in linear:
-            array = np.ascontiguousarray(array.T)
+            arranged = arranged.T
             report.transposed.append(name)
         if name in epsilons:
-            array = _in_place_scale(array, name, epsilons[name], report)
-        weights[name] = array
+            arranged = _in_place_scale(arranged, name, epsilons[name], report)
+        weights[name] = np.ascontiguousarray(arranged)
     return weights, origin, report
+
+
+def _arrangement(
+    origin: Origin, published: Published, config: Any, path: Path
+) -> Callable[[str, np.ndarray], np.ndarray]:
+    """Return (name here, array as in the file) -> array as here; a part has no classes."""
+    if origin.part:
+        return lambda _, array: array
+    order = class_order(config.info, published.class_names, str(path))
+    return partial(origin.arrange, order)
 
 
 def _in_place_scale(scale: np.ndarray, name: str, epsilon: float, report: Report) -> np.ndarray:
@@ -150,8 +193,9 @@ def _in_file(file: TorchFile, tensor: StoredTensor) -> Entry:
     return Entry(tensor.shape, kind, "float" in kind, lambda: file.array(tensor))
 
 
-def _state_dict(path: Path, content: Any) -> tuple[dict[str, StoredTensor], dict[str, str]]:
-    """Return the named tensors, saved alone or beside a training's state, and the other names."""
+def _in_torch_file(path: Path, file: TorchFile) -> Published:
+    """The named tensors, saved alone or beside a training's state, and the rest."""
+    content = file.content
     state, beside = unwrapped(content) if isinstance(content, dict) else (content, [])
     if not isinstance(state, dict) or not state:
         raise DataError(f"{path}: expected named weights, got {type(state).__name__}")
@@ -160,7 +204,21 @@ def _state_dict(path: Path, content: Any) -> tuple[dict[str, StoredTensor], dict
             raise DataError(
                 f"{path}: expected named tensors, got {type(value).__name__} for {name!r:.100}"
             )
-    return state, dict.fromkeys(beside, "the state of a training, no weight")
+    return Published(
+        {name: _in_file(file, value) for name, value in state.items()},
+        dict.fromkeys(beside, "the state of a training, no weight"),
+        _class_names(content.get("meta")),
+    )
+
+
+def _class_names(meta: Any) -> list[str] | None:
+    """The names of the classes that mmdetection writes beside weights."""
+    if not isinstance(meta, dict):
+        return None
+    data_set = meta.get("dataset_meta")  # from version 3 on
+    names = meta.get("CLASSES") or (data_set.get("classes") if isinstance(data_set, dict) else None)
+    is_list = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
+    return list(names) if is_list else None
 
 
 def _check_names(

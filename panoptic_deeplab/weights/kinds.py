@@ -10,7 +10,7 @@ from panoptic_deeplab.files import open_file
 
 ZIP_START = b"PK\x03\x04"
 _TORCH_PICKLE = b"/data.pkl"  # in the name of the archive's first entry
-_OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _TAR = (257, b"ustar")  # of PyTorch's oldest format, too
 
 _STARTS = {
@@ -39,17 +39,18 @@ def head_of(path: str | Path) -> bytes:
 
 def is_old_torch(head: bytes) -> bool:
     """Return whether a file may be in one of PyTorch's formats before 1.6."""
-    return head.startswith(_OLD_TORCH) or _is_tar(head)
+    return head.startswith(OLD_TORCH) or is_tar(head)
 
 
-def _is_tar(head: bytes) -> bool:
+def is_tar(head: bytes) -> bool:
+    """Return whether a file is a tar archive."""
     place, mark = _TAR
     return head[place:].startswith(mark)
 
 
 def is_torch(head: bytes) -> bool:
     """Return whether a file is surely a checkpoint of PyTorch."""
-    return head.startswith(_OLD_TORCH) or (head.startswith(ZIP_START) and _TORCH_PICKLE in head)
+    return head.startswith(OLD_TORCH) or (head.startswith(ZIP_START) and _TORCH_PICKLE in head)
 
 
 def is_safetensors(head: bytes) -> bool:
@@ -73,7 +74,7 @@ def refuse_other_kinds(path: str | Path) -> None:
             "--config NAME"
         )
     known = (meaning for start, meaning in _STARTS.items() if head.startswith(start))
-    archive = "it is a tar archive; unpack it" if _is_tar(head) else ""
+    archive = "it is a tar archive; unpack it" if is_tar(head) else ""
     by_suffix = _SUFFIXES.get(Path(path).suffix)
     found = archive or mistaken_for(head) or by_suffix or next(known, None)
     if found:

@@ -6,8 +6,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES
 from panoptic_deeplab.structures import DatasetInfo
+from panoptic_deeplab.weights.class_order import (
+    ClassOrder,
+    as_it_is,
+    things_first,
+    things_last,
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,10 @@ class Origin:
         names_of: maps the names of the part's state dict to the names in the file.
         dropped: pattern of entries that are left out -> reason.
         linear_is_transposed: whether linear weights are [out, in] in the file; here [in, out].
-        info: the classes they were trained for, None where they have none.
+        has_in_place_norms: whether its batch norms scale by |weight| + eps.
+        info: the classes they were trained for, None where they have none or the file or the
+            configuration tells them.
+        arrange: order of the classes, name here, array as in the file -> array as here.
     """
 
     name: str
@@ -32,7 +43,9 @@ class Origin:
     names_of: Callable[[Sequence[str]], Mapping[str, str]]
     dropped: Mapping[str, str]
     linear_is_transposed: bool
-    info: DatasetInfo | None
+    has_in_place_norms: bool
+    info: DatasetInfo | None = None
+    arrange: Callable[[ClassOrder, str, np.ndarray], np.ndarray] = as_it_is
 
     def reason_to_drop(self, entry: str) -> str | None:
         """Return why an entry is left out, None if it is not."""
@@ -85,6 +98,51 @@ def _paddleclas_name(name: str, blocks: Sequence[str]) -> str:
     return f"_ef.{folder}.{number}..{parts[layer]}._conv.{kind}.{value}"
 
 
+def _detectron2_names(names: Sequence[str]) -> dict[str, str]:
+    return {name: _detectron2_name(name) for name in names}
+
+
+def _detectron2_name(name: str) -> str:
+    for pattern, replacement in _DETECTRON2:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _level(first: int, prefix: str) -> Callable[[re.Match[str]], str]:
+    """A name with a number that counts from `first` there and from 0 here."""
+    return lambda match: f"{prefix}{int(match[1]) + first}"
+
+
+_DETECTRON2: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"^backbone\.layer(\d)", _level(1, "backbone.bottom_up.res")),
+    (r"^backbone\.(?=conv1|bn1)", "backbone.bottom_up.stem."),
+    (r"(?<=\.)bn(\d)\.", r"conv\1.norm."),
+    (r"\.downsample\.0\.", ".shortcut."),
+    (r"\.downsample\.1\.", ".shortcut.norm."),
+    (r"^neck\.lateral_convs\.(\d)\.conv", _level(2, "backbone.fpn_lateral")),
+    (r"^neck\.fpn_convs\.(\d)\.conv", _level(2, "backbone.fpn_output")),
+    (r"^rpn_head\.rpn_conv", "proposal_generator.rpn_head.conv"),
+    (r"^rpn_head\.rpn_cls", "proposal_generator.rpn_head.objectness_logits"),
+    (r"^rpn_head\.rpn_reg", "proposal_generator.rpn_head.anchor_deltas"),
+    (r"^roi_head\.bbox_head\.shared_fcs\.(\d)", _level(1, "roi_heads.box_head.fc")),
+    (r"^roi_head\.bbox_head\.fc_cls", "roi_heads.box_predictor.cls_score"),
+    (r"^roi_head\.bbox_head\.fc_reg", "roi_heads.box_predictor.bbox_pred"),
+    (r"^roi_head\.mask_head\.convs\.(\d)\.conv", _level(1, "roi_heads.mask_head.mask_fcn")),
+    (r"^roi_head\.mask_head\.upsample", "roi_heads.mask_head.deconv"),
+    (r"^roi_head\.mask_head\.conv_logits", "roi_heads.mask_head.predictor"),
+    (r"^semantic_head\.conv_upsample_layers\.(\d)", _level(2, "sem_seg_head.p")),
+    (
+        r"(?<=sem_seg_head\.p\d)\.conv\.(\d)\.conv",  # every second one there is an upsampling
+        lambda match: f".{2 * int(match[1])}",
+    ),
+    (
+        r"(?<=sem_seg_head\.p\d)\.conv\.(\d)\.gn",
+        lambda match: f".{2 * int(match[1])}.norm",
+    ),
+    (r"^semantic_head\.conv_logits", "sem_seg_head.predictor"),
+)
+"""Pattern in a name here -> its replacement there, one after the other."""
+
 EFFICIENTPS = Origin(
     name="EfficientPS by Mohan and Valada (https://github.com/DeepSceneSeg/EfficientPS)",
     license="The weights are for academic use only; ask their authors for a commercial license. "
@@ -94,6 +152,7 @@ EFFICIENTPS = Origin(
     names_of=_own_names,
     dropped={r".+\.num_batches_tracked": "a counter that nothing here reads"},
     linear_is_transposed=True,
+    has_in_place_norms=True,
     info=CITYSCAPES,
 )
 
@@ -109,7 +168,41 @@ PADDLECLAS = Origin(
         r"_fc\.(weight|bias)": "the classifier of ImageNet",
     },
     linear_is_transposed=False,
-    info=None,
+    has_in_place_norms=True,
 )
 
-ORIGINS = (EFFICIENTPS, PADDLECLAS)
+_COUNTERS = {r".+\.num_batches_tracked": "a counter that nothing here reads"}
+
+MMDETECTION = Origin(
+    name="Panoptic FPN of mmdetection (https://github.com/open-mmlab/mmdetection), as in BDD100K's "
+    "model zoo (https://github.com/SysCV/bdd100k-models)",
+    license="Apache License 2.0 (mmdetection, BDD100K's model zoo); trained on BDD100K, whose data "
+    "have a license of their own.",
+    mark=r"roi_head\.mask_head\..+",
+    part="",
+    names_of=_own_names,
+    dropped=_COUNTERS,
+    linear_is_transposed=True,
+    has_in_place_norms=False,
+    arrange=things_last,
+)
+
+DETECTRON2 = Origin(
+    name="Panoptic FPN of detectron2 (https://github.com/facebookresearch/detectron2)",
+    license="Creative Commons Attribution-ShareAlike 3.0 (detectron2's model zoo); trained on "
+    "COCO, whose images and annotations have licenses of their own.",
+    mark=r"sem_seg_head\.p2\..+",
+    part="",
+    names_of=_detectron2_names,
+    dropped=_COUNTERS
+    | {
+        r"pixel_(mean|std)": "the normalization, which is the configuration's",
+        r"proposal_generator\.anchor_generator\.cell_anchors\.\d": "anchors, which are computed",
+    },
+    linear_is_transposed=True,
+    has_in_place_norms=False,
+    arrange=things_first,
+)
+
+ORIGINS = (MMDETECTION, DETECTRON2, EFFICIENTPS, PADDLECLAS)
+"""The first whose mark is met counts."""

@@ -13,7 +13,7 @@ from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.files import replacing_folder, write_json
 from panoptic_deeplab.folder_lock import sole_writer
 from panoptic_deeplab.weights.classes import INFO_FILE, refuse_difference
-from panoptic_deeplab.weights.conversion import Report, convert, published_entries
+from panoptic_deeplab.weights.conversion import Report, convert, published_content
 from panoptic_deeplab.weights.loading import load_weights
 from panoptic_deeplab.weights.origins import Origin
 from panoptic_deeplab.weights.reading import NOTE_ENDING
@@ -27,7 +27,7 @@ def convert_published(
 ) -> tuple[Origin, Report]:
     """Convert a file of weights for a configuration's network and write a folder of them.
 
-    The folder holds the weights (`model.pdparams`), the classes where they are known
+    The folder holds the weights (`model.pdparams`), the classes of a whole network
     (`dataset_info.json`), the configuration (`config.yml`) and a report on each entry with the
     license (`conversion.json`). It is written atomically, after its weights have been loaded into
     the network.
@@ -46,9 +46,9 @@ def convert_published(
         DataError: the file cannot be read, does not fit the network, or is of other classes.
     """
     _check_folder(folder, overwrite)
-    with published_entries(published) as (entries, others):
-        weights, origin, report = convert(entries, config.model, published)
-    report.dropped |= others
+    with published_content(published) as content:
+        weights, origin, report = convert(content, config, published)
+    report.dropped |= content.others
     if origin.info is not None:
         hint = f"choose a configuration of {origin.info.name}"
         refuse_difference(str(published), origin.info, config.info, hint)
@@ -86,8 +86,8 @@ def _write(
             pickle.dump(weights | {f"license{NOTE_ENDING}": origin.license}, file, protocol=4)
         load_weights(part, draft / "model.pdparams")
         (draft / "config.yml").write_text(config.to_yaml(), "utf-8")
-        if origin.info is not None:
-            write_json(draft / INFO_FILE, origin.info.to_dict(), indent=2)
+        if not origin.part:
+            write_json(draft / INFO_FILE, config.info.to_dict(), indent=2)
         source = {
             "file": published.name,
             "sha256": _checksum(published),

@@ -1,8 +1,10 @@
 """Reading checkpoints of PyTorch without PyTorch and without running code from them.
 
 Since PyTorch 1.6 such a file is a zip archive that holds `NAME/data.pkl`, a pickle of the objects,
-and `NAME/data/KEY`, the bytes of each tensor's storage. The pickle is read by this
-project's own reader, to which a few names are added; tensors are read one by one, on demand.
+and `NAME/data/KEY`, the bytes of each tensor's storage. Before, and in much that is published
+since, it is five pickles in a row, of which the fourth has the objects and the last the keys of the
+storages, whose bytes follow. The pickles are read by this project's own reader, to which a few
+names are added; tensors are read one by one, on demand.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from __future__ import annotations
 import io
 import math
 import os
+import struct
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,7 +26,7 @@ import numpy as np
 from panoptic_deeplab.errors import DataError, reason_of
 from panoptic_deeplab.file_kinds import HEAD_BYTES
 from panoptic_deeplab.files import open_file
-from panoptic_deeplab.weights.kinds import is_old_torch
+from panoptic_deeplab.weights.kinds import OLD_TORCH, is_tar
 from panoptic_deeplab.weights.plain_pickle import (
     MAX_AXES,
     Budget,
@@ -34,11 +38,13 @@ from panoptic_deeplab.weights.plain_pickle import (
     plain_dict,
 )
 
+_OLD_MAGIC, _OLD_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+_LENGTH = struct.Struct("<q")
 _MAX_BYTES_OF_OBJECTS = 64 << 20
 _MAX_ENTRIES = 200_000
 
-_OLD = (
-    "is in PyTorch's old format, expected the zip format of PyTorch 1.6 and later; convert it "
+_OLDER = (
+    "is a tar archive, as PyTorch wrote before version 0.2, expected a later format; convert it "
     "where PyTorch is installed: import torch; torch.save(torch.load(OLD, map_location='cpu'), NEW)"
 )
 
@@ -72,7 +78,7 @@ class StoredTensor:
     strides: tuple[int, ...]
 
 
-class TorchFile:
+class TorchFile(ABC):
     """An open checkpoint.
 
     Args:
@@ -88,14 +94,19 @@ class TorchFile:
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path = path
-        _refuse_old_formats(path, file)
+        self.file = file
         self.size = os.fstat(file.fileno()).st_size
         self.budget = Budget(self.size)
         with self._describing_errors():
-            self.archive = zipfile.ZipFile(file)
-            self.folder = self._folder()
-            pickled = self._read("data.pkl", _MAX_BYTES_OF_OBJECTS)
-            self.content = _TorchPlayback(len(pickled)).run(io.BytesIO(pickled))
+            self.content = self._read_content()
+
+    @abstractmethod
+    def _read_content(self) -> Any:
+        """The objects."""
+
+    @abstractmethod
+    def _read_storage(self, tensor: StoredTensor, count: int) -> bytes:
+        """The `count` bytes of a tensor's storage; others where the file has another number."""
 
     def array(self, tensor: StoredTensor) -> np.ndarray:
         """Read the numbers of a tensor, bfloat16 as float32.
@@ -107,7 +118,7 @@ class TorchFile:
         with self._describing_errors():
             expected = tensor.length * tensor.numbers.dtype.itemsize
             self.budget.spend(expected)
-            raw = self._read(f"data/{tensor.key}", expected)
+            raw = self._read_storage(tensor, expected)
             if len(raw) != expected:
                 raise RefusalError(f"storage {tensor.key} claims {expected} bytes, has {len(raw)}")
             storage = np.frombuffer(raw, tensor.numbers.dtype)
@@ -118,6 +129,29 @@ class TorchFile:
             storage[tensor.offset :], tensor.shape, strides, writeable=False
         )
         return np.array(view, order="C")  # a copy, which does not keep the storage in memory
+
+    @contextmanager
+    def _describing_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # a broken archive or pickle can raise anything
+            raise DataError(
+                f"{self.path}: not a checkpoint of PyTorch that can be read, or damaged "
+                f"({reason_of(error)})"
+            ) from error
+
+
+class ZipFile(TorchFile):
+    """The format since PyTorch 1.6."""
+
+    def _read_content(self) -> Any:
+        self.archive = zipfile.ZipFile(self.file)
+        self.folder = self._folder()
+        pickled = self._read("data.pkl", _MAX_BYTES_OF_OBJECTS)
+        return _TorchPlayback(len(pickled)).run(io.BytesIO(pickled))
+
+    def _read_storage(self, tensor: StoredTensor, count: int) -> bytes:
+        return self._read(f"data/{tensor.key}", count)
 
     def _folder(self) -> str:
         """Return the name of the archive's only folder."""
@@ -148,29 +182,64 @@ class TorchFile:
             raise RefusalError(f"its entry {name} has {entry.file_size} bytes, at most {limit} fit")
         return self.archive.read(entry)
 
-    @contextmanager
-    def _describing_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # a broken archive or pickle can raise anything
-            raise DataError(
-                f"{self.path}: not a checkpoint of PyTorch that can be read, or damaged "
-                f"({reason_of(error)})"
-            ) from error
+
+class OldFile(TorchFile):
+    """The format before PyTorch 1.6."""
+
+    def _read_content(self) -> Any:
+        magic, protocol, machine = (self._unpickled(_TorchPlayback) for _ in range(3))
+        if (magic, protocol) != (_OLD_MAGIC, _OLD_PROTOCOL):
+            raise RefusalError(f"it has the version {protocol!r:.20}, expected {_OLD_PROTOCOL}")
+        if of_type(machine, dict).get("little_endian") is not True:
+            raise RefusalError("its numbers are not little-endian")
+        playback = _OldPlayback(min(self.size, _MAX_BYTES_OF_OBJECTS))
+        content = playback.run(self.file)
+        self.starts = self._starts(of_type(self._unpickled(_TorchPlayback), list), playback.numbers)
+        return content
+
+    def _unpickled(self, playback: type[_TorchPlayback]) -> Any:
+        return playback(min(self.size, _MAX_BYTES_OF_OBJECTS)).run(self.file)
+
+    def _starts(self, keys: list[Any], numbers: Mapping[str, NumberType]) -> dict[str, int]:
+        """Where each storage begins: with its length, 8 bytes."""
+        starts = {}
+        place = self.file.tell()
+        for key in keys:
+            if of_type(key, str) not in numbers:
+                raise RefusalError(f"no tensor has its storage {key:.40}")
+            starts[key] = place
+            place += _LENGTH.size + self._length_at(place) * numbers[key].dtype.itemsize
+        return starts
+
+    def _length_at(self, place: int) -> int:
+        self.file.seek(place)
+        raw = self.file.read(_LENGTH.size)
+        if len(raw) < _LENGTH.size:
+            raise RefusalError("it ends before its storages do")
+        return int(_LENGTH.unpack(raw)[0])
+
+    def _read_storage(self, tensor: StoredTensor, count: int) -> bytes:
+        if tensor.key not in self.starts:
+            raise RefusalError(f"its storage {tensor.key:.40} is missing")
+        start = self.starts[tensor.key]
+        if self._length_at(start) != tensor.length:
+            raise RefusalError(f"storage {tensor.key:.40} has not the {tensor.length} it claims")
+        return self.file.read(count)
 
 
 @contextmanager
 def open_torch_file(path: Path) -> Iterator[TorchFile]:
-    """Open a checkpoint to read tensors from."""
+    """Open a checkpoint to read tensors from.
+
+    Raises:
+        DataError: see `TorchFile`.
+    """
     with open_file(path) as file:
-        yield TorchFile(path, file)
-
-
-def _refuse_old_formats(path: Path, file: BinaryIO) -> None:
-    head = file.read(HEAD_BYTES)
-    file.seek(0)
-    if is_old_torch(head):
-        raise DataError(f"{path}: {_OLD}")
+        head = file.read(HEAD_BYTES)
+        file.seek(0)
+        if is_tar(head):
+            raise DataError(f"{path}: {_OLDER}")
+        yield (OldFile if head.startswith(OLD_TORCH) else ZipFile)(path, file)
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> StoredTensor:
@@ -181,10 +250,11 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Sto
         raise RefusalError(f"a tensor has {len(sides)} sides and {len(steps)} strides")
     if any(of_type(number, int) < 0 for number in (offset, *sides, *steps)):
         raise RefusalError("a tensor has a negative side, stride or offset")
-    last = offset + sum((side - 1) * step for side, step in zip(sides, steps, strict=True))
+    first = storage.offset + offset  # a storage may be a piece of another
+    last = first + sum((side - 1) * step for side, step in zip(sides, steps, strict=True))
     if math.prod(sides) and last >= storage.length:
         raise RefusalError(f"a tensor reaches beyond the {storage.length} numbers of its storage")
-    return StoredTensor(storage.key, storage.numbers, storage.length, offset, sides, steps)
+    return StoredTensor(storage.key, storage.numbers, storage.length, first, sides, steps)
 
 
 def _parameter(tensor: Any, *_: Any) -> StoredTensor:
@@ -214,8 +284,35 @@ class _TorchPlayback(Playback):
         of_type(self.stack[-1], dict)
 
 
+class _OldPlayback(_TorchPlayback):
+    """The same for the old format, whose storages may be pieces of others.
+
+    Attributes:
+        numbers: key -> type of each storage that was referred to.
+    """
+
+    def __init__(self, file_size: int) -> None:
+        super().__init__(file_size)
+        self.numbers: dict[str, NumberType] = {}
+
+    def fetch(self, reference: Any) -> StoredTensor:
+        """Return the storage that ('storage', type, key, device, length, piece) names."""
+        *start, piece = of_type(reference, tuple)
+        storage = super().fetch(tuple(start))
+        self.numbers[storage.key] = storage.numbers
+        if piece is None:
+            return storage
+        _, offset, length = of_type(piece, tuple)
+        if of_type(offset, int) < 0 or of_type(length, int) < 0:
+            raise RefusalError("a piece of a storage has a negative place or length")
+        if offset + length > storage.length:
+            raise RefusalError(f"a piece reaches beyond the {storage.length} of its storage")
+        return replace(storage, offset=offset)
+
+
 _KNOWN = {
     ("collections", "OrderedDict"): Maker(plain_dict),
+    ("torch._utils", "_rebuild_tensor"): Maker(_tensor),  # before PyTorch 0.4
     ("torch._utils", "_rebuild_tensor_v2"): Maker(_tensor),
     ("torch._utils", "_rebuild_parameter"): Maker(_parameter),
     ("torch", "FloatStorage"): NumberType("FloatStorage", np.dtype("<f4")),

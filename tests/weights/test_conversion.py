@@ -17,6 +17,16 @@ from typing import Any
 import numpy as np
 import paddle
 import pytest
+from torch_files import (
+    Arrays,
+    dictionary,
+    integer,
+    pickled_tuple,
+    tensor,
+    text,
+    write_archive,
+    write_pth,
+)
 
 from panoptic_deeplab.cli.weights import main
 from panoptic_deeplab.config import Config
@@ -31,8 +41,6 @@ train_dataset: {type: CityscapesPanoptic, dataset_root: nowhere, mode: train}
 model: {type: EfficientPS, channels: 8, semantic_channels: 8, box_channels: 8,
   backbone: {type: EfficientNet, variant: b0, width: 0.25, depth: 0.5}}
 """
-
-Arrays = dict[str, np.ndarray]
 
 
 @pytest.fixture(scope="module")
@@ -79,79 +87,6 @@ def failure(config: Path, weights: Path, capsys: pytest.CaptureFixture[str], *mo
     assert told.err.count("\n") == 1
     assert not output.exists()
     return told.err
-
-
-# --- PyTorch's files, written by hand ---
-
-STORAGES = {"float32": "Float", "float16": "Half", "uint16": "BFloat16", "int64": "Long"}
-
-
-def text(value: str) -> bytes:
-    return b"X" + struct.pack("<I", len(value)) + value.encode()
-
-
-def integer(value: int) -> bytes:
-    return b"J" + struct.pack("<i", value)
-
-
-def pickled_tuple(*items: bytes) -> bytes:
-    return b"(" + b"".join(items) + b"t"
-
-
-def reference(key: str, storage: str, length: int) -> bytes:
-    name = f"ctorch\n{storage}Storage\n".encode()
-    return pickled_tuple(text("storage"), name, text(key), text("cpu"), integer(length)) + b"Q"
-
-
-def tensor(
-    key: str,
-    storage: str,
-    length: int,
-    shape: tuple[int, ...],
-    strides: tuple[int, ...],
-    offset: int = 0,
-) -> bytes:
-    sizes, steps = (pickled_tuple(*map(integer, values)) for values in (shape, strides))
-    hooks = b"ccollections\nOrderedDict\n)R"
-    arguments = (reference(key, storage, length), integer(offset), sizes, steps, b"\x89", hooks)
-    return b"ctorch._utils\n_rebuild_tensor_v2\n" + pickled_tuple(*arguments) + b"R"
-
-
-def dictionary(items: dict[str, bytes]) -> bytes:
-    pairs = b"".join(text(name) + value for name, value in items.items())
-    return b"ccollections\nOrderedDict\n)R(" + pairs + b"u"
-
-
-def of_array(key: int, array: np.ndarray) -> bytes:
-    strides = tuple(step // array.itemsize for step in array.strides)
-    return tensor(str(key), STORAGES[array.dtype.name], array.size, array.shape, strides)
-
-
-def write_archive(
-    path: Path, content: bytes, storages: list[bytes], compression: int = zipfile.ZIP_STORED
-) -> Path:
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        archive.writestr("archive/data.pkl", b"\x80\x02" + content + b".")
-        archive.writestr("archive/byteorder", "little", zipfile.ZIP_STORED)
-        for key, raw in enumerate(storages):
-            archive.writestr(f"archive/data/{key}", raw)
-        archive.writestr("archive/version", "3\n")
-    return path
-
-
-def state_of(arrays: Arrays) -> bytes:
-    metadata = b"}" + text("_metadata") + dictionary({}) + b"sb"  # as a module's state dict has
-    items = {name: of_array(i, array) for i, (name, array) in enumerate(arrays.items())}
-    return dictionary(items) + metadata
-
-
-def write_pth(path: Path, arrays: Arrays, beside: dict[str, bytes] | None = None) -> Path:
-    """Write a file as mmcv saves it: weights, metadata of the training, the optimizer's state."""
-    beside = {"meta": dictionary({"time": text("now")}), "optimizer": dictionary({})} | (
-        beside or {}
-    )
-    content = dictionary({"state_dict": state_of(arrays)} | beside)
-    return write_archive(path, content, [array.tobytes() for array in arrays.values()])
 
 
 # --- the authors' weights ---
@@ -348,7 +283,7 @@ CHANGES = {
     ),
     "another network's": (
         lambda arrays: {"conv.weight": np.zeros(3, np.float32)},
-        "expected weights of EfficientPS by Mohan and Valada",
+        "or EfficientPS by Mohan and Valada",
     ),
 }
 
@@ -487,13 +422,13 @@ DAMAGES = {
     "empty": (lambda path: path.write_bytes(b""), "not a file of weights: it is empty"),
     "missing": (lambda path: path.unlink(), "no such file"),
     "more than there is": (claims_more, "its entry data/0 claims more bytes than the file has"),
-    "the old format": (
+    "the old format without its end": (
         lambda path: path.write_bytes(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + bytes(600)),
-        "is in PyTorch's old format, expected the zip format",
+        "not a checkpoint of PyTorch that can be read, or damaged",
     ),
     "the oldest format": (
         lambda path: path.write_bytes(bytes(257) + b"ustar" + bytes(600)),
-        "is in PyTorch's old format, expected the zip format",
+        "is a tar archive, as PyTorch wrote before version 0.2",
     ),
 }
 

@@ -1,0 +1,243 @@
+"""Weights of Panoptic FPN as mmdetection and detectron2 publish them become a network's here."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from torch_files import Arrays, dictionary, text, write_old_pth, write_pth
+
+from panoptic_deeplab.cli.weights import main
+from panoptic_deeplab.config import Config
+from panoptic_deeplab.weights import read_info_beside, read_weights
+
+CLASSES = (("car", 1), ("road", 0), ("person", 1), ("sky", 0), ("bus", 1))
+CONFIG = "name: own\ncategories:\n" + "".join(
+    f"  - {{id: {i}, name: {name}, isthing: {thing}, color: [0, 0, {i}]}}\n"
+    for i, (name, thing) in enumerate(CLASSES, start=1)
+)
+MODEL = """
+model: {{type: PanopticFPN, channels: 8, semantic_channels: 32, box_channels: 8,
+  backbone: {{type: ResNet, depth: 50, width: 8, stride_in_1x1: {early}, norm: {norm}}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "small.yml"
+    path.write_text(CONFIG + MODEL.format(early="true", norm="frozen"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def here(config: Path) -> Arrays:
+    """Random weights of the network."""
+    random = np.random.default_rng(0)
+    state = Config(config).model.state_dict()
+    return {n: random.normal(size=tuple(v.shape)).astype(np.float32) for n, v in state.items()}
+
+
+def mmdetections(here: Arrays, things: list[int], stuff: list[int]) -> Arrays:
+    """The same weights with the classes in another order: the ith thing there is things[i] here."""
+    there = {}
+    for name, array in here.items():
+        if ".bbox_head." in name and array.ndim == 2:
+            array = array.T
+        if ".fc_cls." in name:
+            array = array[[*things, 3]]
+        elif ".fc_reg." in name:
+            array = np.concatenate([array[4 * thing : 4 * thing + 4] for thing in things])
+        elif ".mask_head.conv_logits." in name:
+            array = array[things]
+        elif "semantic_head.conv_logits." in name:
+            array = array[[*stuff, 2]]
+        there[name] = np.ascontiguousarray(array)
+    return there | {"backbone.bn1.num_batches_tracked": np.array(7, np.int64)}
+
+
+def detectron2s(here: Arrays) -> Arrays:
+    """The same weights by detectron2's names; colors are blue, green, red, and things first."""
+    there = {}
+    for name, array in mmdetections(here, [0, 1, 2], [0, 1]).items():
+        if name == "backbone.conv1.weight":
+            array = array[:, ::-1]
+        elif name.startswith("semantic_head.conv_logits"):
+            array = array[[2, 0, 1]]
+        if not name.endswith("num_batches_tracked"):
+            there[detectron2_name(name)] = np.ascontiguousarray(array)
+    assert set(SOME_NAMES.values()) <= set(there)
+    return there | {"pixel_mean": np.zeros((3, 1, 1), np.float32)}
+
+
+SOME_NAMES = {
+    "backbone.conv1.weight": "backbone.bottom_up.stem.conv1.weight",
+    "backbone.bn1.running_var": "backbone.bottom_up.stem.conv1.norm.running_var",
+    "backbone.layer1.0.conv1.weight": "backbone.bottom_up.res2.0.conv1.weight",
+    "backbone.layer2.3.bn2.bias": "backbone.bottom_up.res3.3.conv2.norm.bias",
+    "backbone.layer4.0.downsample.0.weight": "backbone.bottom_up.res5.0.shortcut.weight",
+    "backbone.layer4.0.downsample.1.weight": "backbone.bottom_up.res5.0.shortcut.norm.weight",
+    "neck.lateral_convs.0.conv.weight": "backbone.fpn_lateral2.weight",
+    "neck.fpn_convs.3.conv.bias": "backbone.fpn_output5.bias",
+    "rpn_head.rpn_conv.weight": "proposal_generator.rpn_head.conv.weight",
+    "rpn_head.rpn_cls.bias": "proposal_generator.rpn_head.objectness_logits.bias",
+    "rpn_head.rpn_reg.bias": "proposal_generator.rpn_head.anchor_deltas.bias",
+    "roi_head.bbox_head.shared_fcs.1.weight": "roi_heads.box_head.fc2.weight",
+    "roi_head.bbox_head.fc_cls.weight": "roi_heads.box_predictor.cls_score.weight",
+    "roi_head.bbox_head.fc_reg.weight": "roi_heads.box_predictor.bbox_pred.weight",
+    "roi_head.mask_head.convs.0.conv.weight": "roi_heads.mask_head.mask_fcn1.weight",
+    "roi_head.mask_head.upsample.bias": "roi_heads.mask_head.deconv.bias",
+    "roi_head.mask_head.conv_logits.weight": "roi_heads.mask_head.predictor.weight",
+    "semantic_head.conv_upsample_layers.0.conv.0.conv.weight": "sem_seg_head.p2.0.weight",
+    "semantic_head.conv_upsample_layers.3.conv.2.conv.weight": "sem_seg_head.p5.4.weight",
+    "semantic_head.conv_upsample_layers.2.conv.1.gn.bias": "sem_seg_head.p4.2.norm.bias",
+    "semantic_head.conv_logits.bias": "sem_seg_head.predictor.bias",
+}
+"""Each kind of name, as it stands in a published file."""
+
+
+def detectron2_name(name: str) -> str:
+    """The name with the numbers of a like one of `SOME_NAMES`."""
+    from panoptic_deeplab.weights.origins import DETECTRON2
+
+    found = DETECTRON2.names_of([name])[name]
+    assert SOME_NAMES.get(name, found) == found
+    return found
+
+
+def run(config: Path, weights: Path) -> tuple[int, Path]:
+    output = weights.parent / "converted"
+    paths = {"--config": config, "--model_path": weights, "--save_dir": output}
+    return main(["convert", *(str(part) for pair in paths.items() for part in pair)]), output
+
+
+def names(*classes: str) -> dict[str, bytes]:
+    """What mmdetection writes beside weights."""
+    listed = b"](" + b"".join(map(text, classes)) + b"e"
+    return {"meta": dictionary({"CLASSES": listed, "mmdet_version": text("2.25.0")})}
+
+
+@pytest.mark.parametrize("write", [write_pth, write_old_pth], ids=["zip", "old format"])
+def test_mmdetections_weights_with_their_classes_in_another_order(
+    write: Callable[..., Path],
+    tmp_path: Path,
+    config: Path,
+    here: Arrays,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Here the things are car, person, bus and the stuff road, sky; there otherwise."""
+    there = mmdetections(here, [2, 0, 1], [1, 0])
+    beside = names("bus", "car", "person", "sky", "road")
+    code, output = run(config, write(tmp_path / "fpn.pth", there, beside))
+    assert code == 0
+    assert read_weights(output).keys() == here.keys()
+    for name, array in read_weights(output).items():
+        np.testing.assert_array_equal(array, here[name], err_msg=name)
+    told = capsys.readouterr().out
+    assert "Panoptic FPN of mmdetection" in told
+    assert "license: Apache License 2.0" in told
+    assert "arranged: the classes" in told
+    assert "backbone.bn1.num_batches_tracked" in told
+    assert "made" not in told, "its batch norms scale by their weights"
+    assert [c.name for c in read_info_beside(output).categories] == [name for name, _ in CLASSES]
+    again = Config(output / "config.yml")
+    again.model.set_state_dict(read_weights(output))
+    again.model.eval()
+    with paddle.no_grad():
+        assert again.model(paddle.rand([1, 3, 64, 64]))["semantic"].shape == [1, 3, 16, 16]
+
+
+def test_without_names_the_classes_are_those_of_the_configuration(
+    tmp_path: Path, config: Path, here: Arrays, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, output = run(
+        config, write_pth(tmp_path / "fpn.pth", mmdetections(here, [0, 1, 2], [0, 1]))
+    )
+    assert code == 0
+    for name, array in read_weights(output).items():
+        np.testing.assert_array_equal(array, here[name], err_msg=name)
+    assert "arranged" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("classes", "other"),
+    [
+        (("car", "person", "tram", "road", "sky"), "tram"),
+        (("car", "person", "road", "bus", "sky"), "5 of them"),  # things are first
+        (("car", "person", "bus", "road"), "4 of them"),
+    ],
+)
+def test_other_classes_are_refused(
+    classes: tuple[str, ...],
+    other: str,
+    tmp_path: Path,
+    config: Path,
+    here: Arrays,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    weights = mmdetections(here, [0, 1, 2], [0, 1])
+    code, output = run(config, write_pth(tmp_path / "fpn.pth", weights, names(*classes)))
+    told = capsys.readouterr().err
+    assert code == 1
+    assert f"got others: {other}" in told
+    assert told.count("\n") == 1
+    assert not output.exists()
+
+
+def test_detectron2s_pickle(
+    tmp_path: Path, config: Path, here: Arrays, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model_final.pkl"
+    content = {"model": detectron2s(here), "__author__": "somebody", "matching_heuristics": True}
+    path.write_bytes(pickle.dumps(content, protocol=2))
+    code, output = run(config, path)
+    assert code == 0
+    for name, array in read_weights(output).items():
+        np.testing.assert_array_equal(array, here[name], err_msg=name)
+    told = capsys.readouterr().out
+    assert "Panoptic FPN of detectron2" in told
+    assert "license: Creative Commons Attribution-ShareAlike 3.0" in told
+    report = json.loads((output / "conversion.json").read_text())
+    assert "backbone.conv1.weight" in report["arranged"], "blue and red change places"
+    assert set(report["dropped"]) == {"pixel_mean"}
+
+
+def test_a_pickle_of_anything_else_is_refused(
+    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model_final.pkl"
+    for content, message in (
+        ({"model": {"a": "text"}}, "expected named arrays of numbers, got str for 'a'"),
+        ([1, 2], "expected named weights, got list"),
+        ({"model": {"conv.weight": np.zeros(3)}}, "got entries such as conv.weight"),
+    ):
+        path.write_bytes(pickle.dumps(content))
+        assert run(config, path)[0] == 1
+        assert message in capsys.readouterr().err
+
+
+def test_old_storages_that_lie(
+    tmp_path: Path, config: Path, here: Arrays, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cut off, of another version, or with a length that no tensor has."""
+    whole = write_old_pth(tmp_path / "fpn.pth", mmdetections(here, [0, 1, 2], [0, 1])).read_bytes()
+    version = b"J" + (1001).to_bytes(4, "little")
+    first = whole.rindex(b"e.", 0, whole.index(here["backbone.conv1.weight"].tobytes())) + 2
+    for content in (
+        whole[:-4],
+        whole[: len(whole) // 2],
+        whole.replace(version, b"J" + (1002).to_bytes(4, "little"), 1),
+        whole[:first] + b"\xff" + whole[first + 1 :],
+        whole[:first] + b"\xff" * 8 + whole[first + 8 :],
+    ):
+        (tmp_path / "fpn.pth").write_bytes(content)
+        code, output = run(config, tmp_path / "fpn.pth")
+        told = capsys.readouterr().err
+        assert code == 1
+        assert told.startswith(f"error: {tmp_path / 'fpn.pth'}: not ")
+        assert told.count("\n") == 1
+        assert not output.exists()
