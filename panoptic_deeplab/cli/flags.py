@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panoptic_deeplab.cli.parser import fraction, odd, positive
+from panoptic_deeplab.cli.parser import fraction, not_negative, odd, positive
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import read_json
+from panoptic_deeplab.tiles import DEFAULT_OVERLAP, Tiling
 
 if TYPE_CHECKING:
     from panoptic_deeplab.views import Augmentation
@@ -134,3 +135,36 @@ def chosen_views(arguments: argparse.Namespace) -> Augmentation | None:
     from panoptic_deeplab.views import Augmentation
 
     return Augmentation(tuple(arguments.scales or [1.0]), arguments.flip_horizontal)
+
+
+def add_tile_arguments(parser: argparse.ArgumentParser) -> None:
+    """--tile and --tile_overlap; `chosen_tiling` reads them."""
+    group = parser.add_argument_group("images larger than memory")
+    group.add_argument(
+        "--tile",
+        type=positive,
+        nargs=2,
+        metavar=("WIDTH", "HEIGHT"),
+        help="cut larger images into tiles of this size, which the network sees one by one",
+    )
+    group.add_argument(
+        "--tile_overlap",
+        type=not_negative,
+        metavar="PIXELS",
+        help=f"what neighboring tiles share at least (default: {DEFAULT_OVERLAP})",
+    )
+
+
+def chosen_tiling(arguments: argparse.Namespace) -> Tiling | None:
+    """Return the tiles that the command line asks for, None for whole images.
+
+    Raises:
+        UsageError: there is an overlap without tiles, or a size that tiles cannot have.
+    """
+    if arguments.tile is None:
+        if arguments.tile_overlap is not None:
+            raise UsageError("--tile_overlap does nothing without --tile WIDTH HEIGHT; add it")
+        return None
+    width, height = arguments.tile
+    overlap = arguments.tile_overlap
+    return Tiling((height, width), DEFAULT_OVERLAP if overlap is None else overlap)

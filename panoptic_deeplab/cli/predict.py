@@ -11,7 +11,9 @@ from panoptic_deeplab.cli.flags import (
     add_common_arguments,
     add_grouping_arguments,
     add_profile_argument,
+    add_tile_arguments,
     add_view_arguments,
+    chosen_tiling,
     chosen_views,
     grouping_settings,
 )
@@ -87,6 +89,7 @@ def add_arguments(parser: Parser) -> None:
     add_profile_argument(parser)
     add_grouping_arguments(parser)
     add_view_arguments(parser)
+    add_tile_arguments(parser)
 
 
 def _format_name(text: str) -> str:
@@ -109,11 +112,16 @@ def run(arguments: argparse.Namespace) -> None:
     from panoptic_deeplab.results.journal import known_files
 
     start_log()
-    views = chosen_views(arguments)
+    views, tiling = chosen_views(arguments), chosen_tiling(arguments)
     images = find_images(arguments.image_path, left_out=known_files(arguments.save_dir))
     usable_folder(arguments.save_dir)
     options = LoadOptions(
-        arguments.device, arguments.opts, grouping_settings(arguments), views, arguments.runtime
+        arguments.device,
+        arguments.opts,
+        grouping_settings(arguments),
+        views,
+        arguments.runtime,
+        tiling,
     )
     predictor = load_predictor(locate_model(arguments.model_path, arguments.config), options)
     end_quietly_when_terminated()

@@ -14,7 +14,9 @@ from panoptic_deeplab.cli.flags import (
     add_grouping_arguments,
     add_json_argument,
     add_profile_argument,
+    add_tile_arguments,
     add_view_arguments,
+    chosen_tiling,
     chosen_views,
     grouping_settings,
 )
@@ -25,9 +27,10 @@ from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.inference.location import ModelFiles
+    from panoptic_deeplab.tiles import Tiling
     from panoptic_deeplab.views import Augmentation
 
-_OF_A_MODEL = ("oracle", "aug_eval", *GROUPING_FLAGS)
+_OF_A_MODEL = ("oracle", "aug_eval", "tile", *GROUPING_FLAGS)
 _RECORDED = (
     "opts",
     "model_path",
@@ -35,6 +38,7 @@ _RECORDED = (
     *_OF_A_MODEL,
     "scales",
     "flip_horizontal",
+    "tile_overlap",
 )
 """Flags that the results record."""
 
@@ -92,6 +96,7 @@ def add_arguments(parser: Parser) -> None:
     add_profile_argument(parser)
     add_grouping_arguments(parser)
     add_view_arguments(parser)
+    add_tile_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -100,7 +105,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.predictions and any(value is not None and value is not False for value in given):
         flags = ", ".join(f"--{name}" for name in _OF_A_MODEL)
         raise UsageError(f"--predictions are scored as they are; leave out {flags}")
-    views = chosen_views(arguments)
+    views, tiling = chosen_views(arguments), chosen_tiling(arguments)
     files = _model_files(arguments)
     config = load_config(arguments, path=files and files.config)
 
@@ -114,7 +119,7 @@ def run(arguments: argparse.Namespace) -> None:
         results = _score_files(arguments, config, watch)
     else:
         score = _score_export if files.is_exported else _score_checkpoint
-        results = score(files, views, arguments, config, watch)
+        results = score(files, views, tiling, arguments, config, watch)
     if distributed.is_main():
         print(format_table(results, config.info))
         if arguments.profile:
@@ -158,6 +163,7 @@ def _score_files(arguments: argparse.Namespace, config: Config, watch: Stopwatch
 def _score_checkpoint(
     files: ModelFiles,
     views: Augmentation | None,
+    tiling: Tiling | None,
     arguments: argparse.Namespace,
     config: Config,
     watch: Stopwatch,
@@ -171,12 +177,14 @@ def _score_checkpoint(
         oracle_names=arguments.oracle or (),
         num_workers=arguments.num_workers,
         watch=watch,
+        tiling=tiling,
     )
 
 
 def _score_export(
     files: ModelFiles,
     views: Augmentation | None,
+    tiling: Tiling | None,
     arguments: argparse.Namespace,
     config: Config,
     watch: Stopwatch,
@@ -187,7 +195,9 @@ def _score_export(
 
     # Of the configuration an exported file takes the post-processing alone, if it has none.
     opts = [opt for opt in arguments.opts if opt.startswith("postprocessor.")]
-    options = LoadOptions(arguments.device, opts, grouping_settings(arguments), views)
+    options = LoadOptions(
+        arguments.device, opts, grouping_settings(arguments), views, tiling=tiling
+    )
     predictor = load_predictor(files, options)
     return evaluate_images(
         predictor, config.val_dataset, config.evaluators, arguments.num_workers, watch

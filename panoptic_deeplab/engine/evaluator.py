@@ -18,6 +18,7 @@ from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction
+from panoptic_deeplab.tiles import Tiling
 from panoptic_deeplab.views import Augmentation
 from panoptic_deeplab.weights import load_weights, refuse_difference, refuse_other_classes
 
@@ -60,6 +61,7 @@ def evaluate_model(
     oracle_names: Sequence[str] = (),
     num_workers: int = 0,
     watch: Stopwatch | None = None,
+    tiling: Tiling | None = None,
 ) -> dict[str, Any]:
     """Score a configuration's model, with these weights, on its validation split.
 
@@ -70,6 +72,7 @@ def evaluate_model(
         oracle_names: outputs to replace by the ground truth.
         num_workers: threads that read ahead.
         watch: takes the time of reading, network, grouping and scoring.
+        tiling: how inputs are cut into tiles; None for whole inputs.
 
     Raises:
         DataError: the weights are of other classes or another network, the data set is empty, or a
@@ -82,7 +85,13 @@ def evaluate_model(
         oracle = Oracle(oracle_names, config.targets, config.postprocessor)
     dataset = config.val_dataset
     predictor = Predictor(
-        config.model, config.preprocess, (), config.postprocessor, config.info, views
+        config.model,
+        config.preprocess,
+        (),
+        config.postprocessor,
+        config.info,
+        views,
+        tiling=tiling,
     )
     load_weights(config.model, weights, num_classes=config.info.num_classes, hint=_OTHER_CLASSES)
     return evaluate(predictor, dataset, config.evaluators, num_workers, oracle, watch)
@@ -123,10 +132,10 @@ def evaluate(
     samples = read_ahead(read, mine, num_workers)
 
     def predict(sample: dict[str, Any], truth: PanopticMap) -> tuple[Prediction, PanopticMap]:
-        frames = [sample["frame"]]
-        outputs = predictor.outputs(sample["image"][None], frames)
-        if oracle is not None:
-            outputs = oracle.correct(outputs, sample)
+        images, frames = sample["image"][None], [sample["frame"]]
+        if oracle is None:
+            return predictor.predict_batch(images, frames)[0], truth
+        outputs = oracle.correct(predictor.outputs(images, frames), sample)
         return predictor.group(outputs, frames)[0], truth
 
     results = _score((predict(*pair) for pair in samples), evaluators, len(mine), watch)

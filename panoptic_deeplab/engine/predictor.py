@@ -13,10 +13,13 @@ from paddle import nn
 from panoptic_deeplab.batching import map_by_shape
 from panoptic_deeplab.device import on_gpu
 from panoptic_deeplab.engine.precision import Precision
+from panoptic_deeplab.engine.tiled import stitched_outputs
 from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.fusion.tile_joining import join_tiles
 from panoptic_deeplab.preprocess import Preprocess, valid_boxes
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, Frame, Prediction
+from panoptic_deeplab.tiles import COARSEST_STRIDE, Tiling
 from panoptic_deeplab.views import Augmentation, View
 
 _log = logging.getLogger(__name__)
@@ -35,6 +38,9 @@ class Predictor:
         info: the classes it predicts.
         augmentation: the views of each image that are merged; None shows it once as it is.
         precision: what the network computes with, as its weights need it; None for fp32.
+        tiling: how inputs are cut into tiles, which the network sees one by one; None for whole
+            inputs. Outputs are stitched where the postprocessor says that they are maps
+            (`outputs_are_maps`); else the predictions of the tiles are joined.
 
     Attributes:
         watch: has the seconds of `network` and `grouping`.
@@ -52,6 +58,7 @@ class Predictor:
         info: DatasetInfo,
         augmentation: Augmentation | None = None,
         precision: Precision | None = None,
+        tiling: Tiling | None = None,
     ) -> None:
         if augmentation is not None:
             if not hasattr(postprocessor, "merge_views"):
@@ -65,6 +72,8 @@ class Predictor:
         self.info = info
         self.augmentation = augmentation
         self.precision = precision or Precision()
+        self.tiling = tiling
+        self.stitches = getattr(postprocessor, "outputs_are_maps", False)
         self.watch = Stopwatch(paddle.device.synchronize) if on_gpu() else Stopwatch()
         model.eval()
 
@@ -101,11 +110,49 @@ class Predictor:
             images: uint8 RGB.
             frames: where each original lies in its image.
         """
+        if self.tiling is not None and not self.stitches:
+            return [self._joined(*pair) for pair in zip(images, frames, strict=True)]
         return self.group(self.outputs(images, frames), frames)
+
+    def _joined(self, image: np.ndarray, frame: Frame) -> Prediction:
+        """Predict a transformed image [H, W, 3] by the predictions of its tiles."""
+        top, left, bottom, right = frame.valid_box
+        content = image[top:bottom, left:right]
+        if content.shape[:2] != frame.original_size:
+            raise UsageError(
+                f"--tile: {type(self.postprocessor).__name__} joins tiles of images as they are; "
+                "take Resize out with --opts 'val_dataset.transforms=[]'"
+            )
+        tiles = self.tiling.tiles(content.shape[:2])
+        if len(tiles) == 1:
+            return self.group(self._seen(image[None], [frame]), [frame])[0]
+
+        def predict(tile: np.ndarray) -> Prediction:
+            frames = [Frame.whole(*tile.shape[:2])]
+            return self.group(self._seen(tile[None], frames), frames)[0]
+
+        return join_tiles(content, tiles, predict)
 
     @paddle.no_grad()
     def outputs(self, images: np.ndarray, frames: Sequence[Frame]) -> Outputs:
-        """Run the network on transformed images [N, H, W, 3] and merge the views, if any."""
+        """Run the network on transformed images [N, H, W, 3], or on their tiles, and stitch these.
+
+        Views, if there are any, are merged.
+        """
+        tiles = [] if self.tiling is None else self.tiling.tiles(images.shape[1:3], COARSEST_STRIDE)
+        if len(tiles) < 2:
+            return self._seen(images, frames)
+        stitched = [
+            stitched_outputs(image, frame, tiles, self._seen)
+            for image, frame in zip(images, frames, strict=True)
+        ]
+        if len(stitched) == 1:  # the outputs of a large image are not held twice
+            return stitched[0]
+        return {name: paddle.concat([one[name] for one in stitched]) for name in stitched[0]}
+
+    @paddle.no_grad()
+    def _seen(self, images: np.ndarray, frames: Sequence[Frame]) -> Outputs:
+        """Run the network on transformed images [N, H, W, 3] as they are."""
         with self.watch.timing("network"):
             batch = self.preprocess(paddle.to_tensor(images), valid_boxes(frames))
             return self._outputs(batch, frames)

@@ -13,9 +13,11 @@ from panoptic_deeplab.batching import map_by_shape
 from panoptic_deeplab.deployment import FILE, METADATA_KEY, Deployment, read_deployment
 from panoptic_deeplab.errors import DataError, UsageError, reason_of
 from panoptic_deeplab.files import open_file
+from panoptic_deeplab.fusion.tile_joining import join_tiles
 from panoptic_deeplab.inference.sessions import RUNTIMES, Session
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import Prediction, Segment, smallest_label_type
+from panoptic_deeplab.tiles import Tiling
 
 
 class ExportedModel:
@@ -64,13 +66,18 @@ class ExportedModel:
 class ExportedPredictor:
     """An ONNX file with the grouping, with the interface of `engine.predictor.Predictor`.
 
+    Args:
+        exported: the file.
+        tiling: how images are cut into tiles, whose predictions are joined; None for whole images.
+
     Attributes:
         info: the classes it predicts.
         watch: the time spent in the file, network and grouping in one.
     """
 
-    def __init__(self, exported: ExportedModel) -> None:
+    def __init__(self, exported: ExportedModel, tiling: Tiling | None = None) -> None:
         self._exported = exported
+        self._tiling = tiling
         self.info = exported.deployment.info
         self.watch = Stopwatch()
 
@@ -83,7 +90,15 @@ class ExportedPredictor:
         Raises:
             DataError: the file cannot be run on them.
         """
-        return map_by_shape(self._predict_batch, images)
+        if self._tiling is None:
+            return map_by_shape(self._predict_batch, images)
+        return [
+            join_tiles(image, self._tiling.tiles(image.shape[:2]), self._predict_one)
+            for image in images
+        ]
+
+    def _predict_one(self, image: np.ndarray) -> Prediction:
+        return self._predict_batch(image[None], [0])[0]
 
     def _predict_batch(self, batch: np.ndarray, places: list[int]) -> list[Prediction]:
         with self.watch.timing("network and grouping"):

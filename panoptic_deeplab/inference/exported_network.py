@@ -55,6 +55,7 @@ def network_predictor(
         _postprocessor(exported, config, options),
         deployment.info,
         options.views,
+        tiling=options.tiling,
     )
 
 

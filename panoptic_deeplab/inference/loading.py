@@ -49,6 +49,7 @@ def _load_checkpoint(files: ModelFiles, options: LoadOptions) -> Predictor:
         config.postprocessor,
         config.info,
         options.views,
+        tiling=options.tiling,
     )
     load_weights(
         config.model,
@@ -72,7 +73,7 @@ def _load_export(files: ModelFiles, options: LoadOptions) -> Predictor | Exporte
     _refuse_changes(exported, options)
     if distributed.world_size() > 1:
         distributed.start("cpu")  # Paddle connects the processes, although it does not compute
-    return ExportedPredictor(exported)
+    return ExportedPredictor(exported, options.tiling)
 
 
 def _refuse_changes(exported: ExportedModel, options: LoadOptions) -> None:

@@ -16,6 +16,7 @@ from panoptic_deeplab.inference.sources import SourceImage, iterate_source, read
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, Prediction
+from panoptic_deeplab.tiles import DEFAULT_OVERLAP, Tiling
 
 LIST_BATCH_SIZE = 8
 """Maximum number of images of a list that are predicted at a time."""
@@ -108,7 +109,11 @@ class Model:
 
 
 def load_model(
-    model_path: str | Path, device: str = "auto", config: str | Path | None = None
+    model_path: str | Path,
+    device: str = "auto",
+    config: str | Path | None = None,
+    tile: tuple[int, int] | None = None,
+    tile_overlap: int = DEFAULT_OVERLAP,
 ) -> Model:
     """Load a trained model.
 
@@ -117,12 +122,17 @@ def load_model(
             https URL of weights.
         device: `auto` (a GPU if Paddle sees one), `cpu` or `gpu`.
         config: path or name of the configuration, needed where none lies beside the weights.
+        tile: (height, width) of the tiles that larger images are cut into, so that the network
+            never sees more at once; None for whole images.
+        tile_overlap: pixels that neighboring tiles share at least.
 
     Raises:
         DataError: there is no model, or it cannot be used.
         UsageError: a configuration or a package is missing, or there is no such device.
     """
-    return Model(load_predictor(locate_model(model_path, config), LoadOptions(device)))
+    tiling = None if tile is None else Tiling(tuple(tile), tile_overlap)
+    options = LoadOptions(device, tiling=tiling)
+    return Model(load_predictor(locate_model(model_path, config), options))
 
 
 def _next_batch(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from panoptic_deeplab.errors import UsageError
 
 if TYPE_CHECKING:
+    from panoptic_deeplab.tiles import Tiling
     from panoptic_deeplab.views import Augmentation
 
 DEVICES = ("auto", "cpu", "gpu")
@@ -25,6 +26,7 @@ class LoadOptions:
         grouping: settings of the postprocessor; they override all others.
         views: the views of each image that are merged; None shows it once as it is.
         runtime: what runs an exported file: `auto`, `onnxruntime` or `openvino`.
+        tiling: how images are cut into tiles; None for whole images.
 
     Raises:
         UsageError: there is no such device.
@@ -35,6 +37,7 @@ class LoadOptions:
     grouping: Mapping[str, Any] = field(default_factory=dict)
     views: Augmentation | None = None
     runtime: str = "auto"
+    tiling: Tiling | None = None
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:

@@ -44,6 +44,8 @@ class CenterGrouping:
     needed_outputs = ("semantic", "center", "offset")
     oracle_names = needed_outputs
     """What `oracle` can replace."""
+    outputs_are_maps = True
+    """Those of the tiles of an image can be stitched; all else happens after."""
 
     def __init__(
         self,

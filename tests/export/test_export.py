@@ -28,6 +28,7 @@ from panoptic_deeplab.formats.images import read_ids, write_image
 from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.inference.sessions import usable_threads
 from panoptic_deeplab.normalization import Normalization
+from panoptic_deeplab.tiles import Tiling
 from panoptic_deeplab.weights import INFO_FILE
 
 onnx = pytest.importorskip("onnx")
@@ -38,7 +39,11 @@ from panoptic_deeplab.cli import export as export_tool  # noqa: E402
 from panoptic_deeplab.cli import predict as predict_tool  # noqa: E402
 from panoptic_deeplab.export.onnx_grouping import grouping, preparation  # noqa: E402
 from panoptic_deeplab.export.quantization import quantized  # noqa: E402
-from panoptic_deeplab.inference.exported import ExportedModel, prediction_of  # noqa: E402
+from panoptic_deeplab.inference.exported import (  # noqa: E402
+    ExportedModel,
+    ExportedPredictor,
+    prediction_of,
+)
 
 RUNNER = Path(__file__).parents[2] / "tools" / "deploy" / "run_onnx.py"
 SAMPLE = "sample.png"
@@ -136,6 +141,22 @@ def test_openvino_runs_the_file(whole: Path, predictor: Predictor) -> None:
         for i, image in enumerate(images):
             found = prediction_of(outputs, i, exported.deployment, "file")
             assert_equal(found, predictor.predict([image])[0], tolerance=1e-3)
+
+
+def test_an_image_larger_than_a_tile_is_joined_from_tiles(whole: Path) -> None:
+    """Each pixel that one tile alone sees has the class that the file gives it in that tile."""
+    exported = ExportedModel(whole / "model.onnx", "onnxruntime")
+    image = drawn_image((75, 200))
+    tiling = Tiling((64, 128), 32)
+    (found,) = ExportedPredictor(exported, tiling).predict([image])
+    assert found.ids.shape == (75, 200)
+    assert sum(segment.area for segment in found.segments) == (found.ids > 0).sum()
+    for tile in tiling.tiles(image.shape[:2]):
+        (alone,) = ExportedPredictor(exported).predict([image[tile.window]])
+        top, left, bottom, right = tile.own
+        own = alone.labels[top - tile.box[0] : bottom - tile.box[0],
+                           left - tile.box[1] : right - tile.box[1]]  # fmt: skip
+        np.testing.assert_array_equal(found.labels[top:bottom, left:right], own)
 
 
 @pytest.mark.parametrize("form", ["whole", "plain"])
