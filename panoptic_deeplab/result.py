@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.files import usable_folder, write_json
+from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.files import read_json, usable_folder, write_json
 from panoptic_deeplab.formats.coco import bounding_boxes, segments_info
 from panoptic_deeplab.formats.images import ids_to_rgb, write_image
 from panoptic_deeplab.structures import DatasetInfo, Prediction, Segment
@@ -195,9 +196,11 @@ class Result:
         The segments' `category_id` and `bbox` (x, y, width, height) are COCO's.
 
         Raises:
-            DataError: the folder cannot be made or written to.
+            DataError: the folder cannot be made or written to, or a file of that name is none that
+                this wrote, such as an annotation.
         """
         path = usable_folder(folder) / f"{self.name}.json"
+        _refuse_foreign(path)
         height, width = self.ids.shape
         entries = segments_info(self.ids, self.prediction.segments, self.info)
         content = {
@@ -248,3 +251,14 @@ class Result:
             tracker_id=None if None in tracks else np.array(tracks),
             data={"class_name": np.array([s.label for s in self])},
         )
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse to replace a JSON that `save_to_json` did not write."""
+    if not path.exists():
+        return
+    with suppress(DataError):
+        content = read_json(path)
+        if isinstance(content, dict) and {"frame_index", "segments"} <= content.keys():
+            return
+    raise DataError(f"{path}: is no result, and is not replaced; choose another folder")

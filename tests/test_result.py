@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.formats.images import read_ids, read_image, write_image
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.structures import Category, DatasetInfo, Prediction, Segment
@@ -125,6 +125,18 @@ def test_json_lists_the_segments(tmp_path: Path) -> None:
         "isthing": 1,
         "score": 0.5,
     }
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"shapes": [], "imagePath": "street.jpg"}'])
+def test_json_of_others_is_not_replaced(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "street.json"  # as Labelme names the annotation of street.jpg
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"street\.json: is no result, and is not replaced"):
+        result().save_to_json(tmp_path)
+    assert path.read_text() == text
+    path.unlink()
+    for _ in range(2):  # its own it replaces
+        assert result().save_to_json(tmp_path) == path
 
 
 def test_coco_is_a_png_and_its_annotation(tmp_path: Path) -> None:
