@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.errors import UsageError
 
-_SECONDS_AFTER_A_SIGNAL = 10
 _SECONDS_BETWEEN_LOOKS = 0.05
 
 
@@ -77,8 +76,8 @@ def explain_lost_process(error: Exception) -> str | None:
         return None
     return (
         "another process of this run ended or did not answer for 30 seconds (it was paused, or "
-        "the machine is overloaded), which ends a run on CPUs; go on from the last checkpoint with "
-        "--resume_model auto"
+        "the machine is overloaded), which ends a run on CPUs; a training goes on from its last "
+        "checkpoint with --resume_model auto"
     )
 
 
@@ -96,15 +95,13 @@ def gather(value: Any) -> list[Any]:
 def gather_patiently(value: Any, is_stopped: Callable[[], bool]) -> list[Any]:
     """As `gather`, for processes that may come here minutes apart.
 
-    On CPUs `gather` itself waits for 30 seconds at most.
+    On CPUs `gather` itself waits for 30 seconds at most, but notices at once that another process
+    has ended.
 
     Args:
         value: of this process.
-        is_stopped: whether a signal asked this process to stop; the launcher sends one when another
-            process has ended.
-
-    Raises:
-        DataError: a signal came, and some process is not here ten seconds later.
+        is_stopped: whether a signal asked this process to stop, after which the others are given no
+            more time than `gather` gives; the launcher sends one when another process has ended.
     """
     if world_size() > 1:
         _meet(is_stopped)
@@ -112,15 +109,11 @@ def gather_patiently(value: Any, is_stopped: Callable[[], bool]) -> list[Any]:
 
 
 def _meet(is_stopped: Callable[[], bool]) -> None:
-    """Wait until each process has called this as often as this one has."""
+    """Wait until each process has called this as often as this one has, or for the signal."""
     everyone = _count(f"meetings of {rank()}", 1) * world_size()
     _count("meetings", 1)
-    patience = _SECONDS_AFTER_A_SIGNAL
-    while _count("meetings", 0) < everyone:
-        if patience <= 0:
-            raise DataError("another process of this run has ended or does not answer")
+    while _count("meetings", 0) < everyone and not is_stopped():
         time.sleep(_SECONDS_BETWEEN_LOOKS)
-        patience -= _SECONDS_BETWEEN_LOOKS * is_stopped()
 
 
 def _count(name: str, number: int) -> int:
