@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -85,12 +85,13 @@ def prepared(
     for kind, form in forms.items():
         _take_over(contents, kind, form)
     _refuse_foreign_files(folder, forms, contents, names, images)
+    killed_forms = _killed_forms(folder, forms, contents)
     _start(folder, forms, contents, names)
     try:
         yield
     finally:
         try:
-            _finish(folder, forms)
+            _finish(folder, {**forms, **killed_forms})
         except OSError as error:
             raise DataError(
                 f"{error.filename or folder}: the lists cannot be finished ({error.strerror}); "
@@ -105,6 +106,20 @@ def _tell(folder: Path, contents: Contents) -> None:
     how = "; the last prediction was killed, and its lists are made up for" * contents.is_unfinished
     if count:
         _log.info("%s holds results of %d images%s", folder, count, how)
+
+
+def _killed_forms(
+    folder: Path, forms: Mapping[str, ResultFormat], contents: Contents
+) -> dict[str, ResultFormat]:
+    """Make the other forms that a killed prediction wrote, where they are of the same classes."""
+    info = next(iter(forms.values())).info
+    found = {}
+    for kind in contents.forms.keys() - forms.keys() if contents.is_unfinished else ():
+        with suppress(KeyError, UsageError):  # no form that is known here, or lacks a class
+            form = FORMS[kind](folder, info)
+            if form.categories == contents.forms[kind]:
+                found[kind] = form
+    return found
 
 
 def _refuse_shared_names(kind: str, form: ResultFormat, names: Sequence[str]) -> None:

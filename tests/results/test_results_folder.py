@@ -202,6 +202,17 @@ def test_the_next_prediction_lists_what_a_killed_one_did(
     assert [path.name for path in tmp_path.rglob("*part*")] == ["panoptic.png.part"]
 
 
+@pytest.mark.parametrize("kind", LISTED)
+def test_a_prediction_in_another_form_makes_up_for_a_killed_one(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(folder_module, "_finish", lambda *_: None)
+        predict(tmp_path, {"a": 1}, [kind])
+    predict(tmp_path, {"b": 1}, ["kitti"])
+    assert listed(tmp_path, kind) == ["a"]
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_a_disk_that_fills_up_costs_no_earlier_result(
