@@ -58,6 +58,25 @@ class FinitenessGuard:
         self.reset()
 
 
+def refuse_not_finite(outputs: Mapping[str, paddle.Tensor]) -> None:
+    """Refuse a network's outputs that say nothing; grouping would make segments of them.
+
+    Raises:
+        DataError: an output holds NaN or infinite numbers.
+    """
+    finite = {
+        name: paddle.isfinite(value).all()
+        for name, value in outputs.items()
+        if isinstance(value, paddle.Tensor) and value.is_floating_point()
+    }
+    if finite and not bool(paddle.stack(list(finite.values())).all()):  # one wait for the device
+        bad = ", ".join(name for name, value in finite.items() if not bool(value))
+        raise DataError(
+            f"the network's outputs ({bad}) hold NaN or infinite numbers: its weights are of a "
+            "training that diverged, or overflow; take an earlier checkpoint"
+        )
+
+
 @paddle.no_grad()
 def gradient_norm(parameters: Sequence[paddle.Tensor]) -> paddle.Tensor:
     """Return the Euclidean norm over the gradients of all parameters that have one."""

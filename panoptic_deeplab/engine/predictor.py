@@ -12,6 +12,7 @@ from paddle import nn
 
 from panoptic_deeplab.batching import map_by_shape
 from panoptic_deeplab.device import on_gpu
+from panoptic_deeplab.engine.finiteness import refuse_not_finite
 from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.engine.tiled import stitched_outputs
 from panoptic_deeplab.errors import UsageError
@@ -41,6 +42,8 @@ class Predictor:
         tiling: how inputs are cut into tiles, which the network sees one by one; None for whole
             inputs. Outputs are stitched where the postprocessor says that they are maps
             (`outputs_are_maps`); else the predictions of the tiles are joined.
+        refuses_not_finite: whether outputs that are NaN or infinite are an error, as everywhere but
+            within a training, which goes on.
 
     Attributes:
         watch: has the seconds of `network` and `grouping`.
@@ -59,6 +62,7 @@ class Predictor:
         augmentation: Augmentation | None = None,
         precision: Precision | None = None,
         tiling: Tiling | None = None,
+        refuses_not_finite: bool = True,
     ) -> None:
         if augmentation is not None:
             if not hasattr(postprocessor, "merge_views"):
@@ -74,6 +78,7 @@ class Predictor:
         self.precision = precision or Precision()
         self.tiling = tiling
         self.stitches = getattr(postprocessor, "outputs_are_maps", False)
+        self.refuses_not_finite = refuses_not_finite
         self.watch = Stopwatch(paddle.device.synchronize) if on_gpu() else Stopwatch()
         model.eval()
 
@@ -152,10 +157,17 @@ class Predictor:
 
     @paddle.no_grad()
     def _seen(self, images: np.ndarray, frames: Sequence[Frame]) -> Outputs:
-        """Run the network on transformed images [N, H, W, 3] as they are."""
+        """Run the network on transformed images [N, H, W, 3] as they are.
+
+        Raises:
+            DataError: an output is not finite.
+        """
         with self.watch.timing("network"):
             batch = self.preprocess(paddle.to_tensor(images), valid_boxes(frames))
-            return self._outputs(batch, frames)
+            outputs = self._outputs(batch, frames)
+            if self.refuses_not_finite:
+                refuse_not_finite(outputs)
+            return outputs
 
     @paddle.no_grad()
     def group(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Prediction]:

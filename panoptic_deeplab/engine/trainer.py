@@ -309,6 +309,7 @@ class Trainer:
                 self.postprocessor,
                 self.info,
                 precision=self.state.precision,
+                refuses_not_finite=False,
             )
             if log.writer is not None:
                 images = preview(predictor, self._shown_dataset(), self.info)

@@ -27,6 +27,8 @@ _SUFFIXES = {
     ".pdmodel": "it is an exported Paddle program; give the checkpoint that it was exported from",
     ".pdiparams": _STARTS[b"\0" * 16],
     ".pdopt": "it is the state of an optimizer; give the model.pdparams beside it",
+    ".yml": "it is a configuration; give the weights beside it, or their folder",
+    ".yaml": "it is a configuration; give the weights beside it, or their folder",
     ".onnx": "it is an exported network, from which no weights are taken; give the checkpoint",
 }
 

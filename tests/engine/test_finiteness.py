@@ -5,7 +5,7 @@ from __future__ import annotations
 import paddle
 import pytest
 
-from panoptic_deeplab.engine.finiteness import FinitenessGuard
+from panoptic_deeplab.engine.finiteness import FinitenessGuard, refuse_not_finite
 from panoptic_deeplab.errors import DataError
 
 
@@ -29,3 +29,14 @@ def test_a_check_without_a_bad_loss_forgets_the_images() -> None:
     guard.watch({"loss": paddle.to_tensor(float("nan"))}, ["later"])
     with pytest.raises(DataError, match=r"Images since the last check: later\."):
         guard.check(3)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_outputs_that_say_nothing_are_refused(bad: float) -> None:
+    outputs = {"semantic": paddle.ones([2]), "center": paddle.to_tensor([1.0, bad])}
+    with pytest.raises(DataError, match=r"outputs \(center\) hold NaN or infinite numbers"):
+        refuse_not_finite(outputs)
+
+
+def test_other_outputs_are_not_looked_at() -> None:
+    refuse_not_finite({"labels": paddle.to_tensor([1]), "boxes": [], "masks": paddle.zeros([0, 4])})

@@ -143,7 +143,7 @@ def test_a_wrong_oracle_is_one_line(
     tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = tmp_path / "model.pdparams"
-    weights.touch()
+    weights.write_bytes(b"x")
     flags = ["--config", str(tiny_config), "--device", "cpu", "--model_path", str(weights)]
     assert val.main([*flags, "--oracle", "heat"]) == 2
     error = capsys.readouterr().err
