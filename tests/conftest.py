@@ -38,6 +38,19 @@ model: {{backbone: {{width: 0.25, depth: 0.3}}, channels: 16, semantic_channels:
 postprocessor: {{min_stuff_area: 16}}
 """
 
+TINY_PANOPTIC_FPN_CONFIG = """
+_base_: {base}
+batch_size: 1
+iters: 3
+train_dataset: {{dataset_root: {root}, transforms: [
+  {{type: RandomPaddingCrop, crop_size: [96, 64]}}, {{type: RandomHorizontalFlip}}]}}
+val_dataset: {{dataset_root: {root}, transforms: [{{type: PaddingToMultiple}}]}}
+model: {{backbone: {{width: 8}}, channels: 16, semantic_channels: 32, box_channels: 32,
+  train_candidates: 128, train_proposals: 64, test_candidates: 256, test_proposals: 256,
+  rpn_samples: 64, region_samples: 32}}
+postprocessor: {{min_stuff_area: 16}}
+"""
+
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -62,4 +75,13 @@ def tiny_top_down_config(scenes: Path, tmp_path: Path) -> Path:
     base = Path(__file__).parents[1] / "configs" / "efficientps" / "efficientps_b0_scenes.yml"
     path = tmp_path / "tiny_top_down.yml"
     path.write_text(TINY_TOP_DOWN_CONFIG.format(root=scenes, base=base))
+    return path
+
+
+@pytest.fixture
+def tiny_panoptic_fpn_config(scenes: Path, tmp_path: Path) -> Path:
+    """The same for Panoptic FPN."""
+    base = Path(__file__).parents[1] / "configs" / "panoptic_fpn" / "panoptic_fpn_r18_scenes.yml"
+    path = tmp_path / "tiny_panoptic_fpn.yml"
+    path.write_text(TINY_PANOPTIC_FPN_CONFIG.format(root=scenes, base=base))
     return path

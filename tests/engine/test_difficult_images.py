@@ -74,7 +74,9 @@ def difficult(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("method", ["tiny_config", "tiny_top_down_config"])
+@pytest.mark.parametrize(
+    "method", ["tiny_config", "tiny_top_down_config", "tiny_panoptic_fpn_config"]
+)
 def test_training_evaluation_and_prediction(
     method: str, difficult: Path, scenes: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -93,7 +95,7 @@ def test_training_evaluation_and_prediction(
     trained = [*common, "--model_path", str(run / "iter_5")]
     scores = tmp_path / "scores.json"
     # every proposal is an instance: as many as there can be
-    everything = ["--opts", "model.score_threshold=0.0"] if "top_down" in method else []
+    everything = ["--opts", "model.score_threshold=0.0"] if method != "tiny_config" else []
     assert val.main([*trained, "--json", str(scores), *everything]) == 0
     told = json.loads(scores.read_text())["per_class"]
     assert told["car"]["tp"] + told["car"]["fn"] == 151, "the crowd is not to be found"
