@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +25,11 @@ class ClassOrder:
     stuff: Sequence[int]
 
 
-def class_order(info: DatasetInfo, names: Sequence[str] | None, source: str) -> ClassOrder:
+NO_CLASSES = ClassOrder((), ())
+"""Of a backbone."""
+
+
+def class_order(info: DatasetInfo, names: Sequence[str] | None, source: Path) -> ClassOrder:
     """Match the classes here with those of a file by name.
 
     Args:
@@ -70,6 +75,11 @@ def things_last(order: ClassOrder, name: str, array: np.ndarray) -> np.ndarray:
     if name.startswith("semantic_head.conv_logits."):
         return array[[*order.stuff, len(order.stuff)]]
     return array
+
+
+def red_first(order: ClassOrder, name: str, array: np.ndarray) -> np.ndarray:
+    """Arrange a backbone of detectron2, which reads blue before red."""
+    return array[:, ::-1] if name == "conv1.weight" else array
 
 
 def things_first(order: ClassOrder, name: str, array: np.ndarray) -> np.ndarray:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.weights.class_order import class_order
+from panoptic_deeplab.weights.class_order import NO_CLASSES, class_order
 from panoptic_deeplab.weights.kinds import ZIP_START, head_of, is_old_torch
 from panoptic_deeplab.weights.loading import listed
 from panoptic_deeplab.weights.origins import ORIGINS, Origin, origin_of
@@ -138,14 +137,14 @@ def convert(
     _check_names(entries, source_of, origin, report, path)
     _check_entries(entries, _expected_shapes(part, source_of, linear), path)
     epsilons = _epsilons(part) if origin.has_in_place_norms else {}
-    arrange = _arrangement(origin, published, config, path)
+    order = NO_CLASSES if origin.part else class_order(config.info, published.class_names, path)
     weights = {}
     for name, source in source_of.items():
         array = _finite(entries[source], source, path)
         report.mapped[source] = name
         if entries[source].kind != "float32":
             report.widened[source] = entries[source].kind
-        arranged = arrange(name, array)
+        arranged = origin.arrange(order, name, array)
         if not np.array_equal(arranged, array):
             report.arranged.append(name)
         if name in linear:
@@ -155,16 +154,6 @@ def convert(
             arranged = _in_place_scale(arranged, name, epsilons[name], report)
         weights[name] = np.ascontiguousarray(arranged)
     return weights, origin, report
-
-
-def _arrangement(
-    origin: Origin, published: Published, config: Any, path: Path
-) -> Callable[[str, np.ndarray], np.ndarray]:
-    """Return (name here, array as in the file) -> array as here; a part has no classes."""
-    if origin.part:
-        return lambda _, array: array
-    order = class_order(config.info, published.class_names, str(path))
-    return partial(origin.arrange, order)
 
 
 def _in_place_scale(scale: np.ndarray, name: str, epsilon: float, report: Report) -> np.ndarray:

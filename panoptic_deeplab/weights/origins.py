@@ -13,6 +13,7 @@ from panoptic_deeplab.structures import DatasetInfo
 from panoptic_deeplab.weights.class_order import (
     ClassOrder,
     as_it_is,
+    red_first,
     things_first,
     things_last,
 )
@@ -106,6 +107,22 @@ def _detectron2_name(name: str) -> str:
     for pattern, replacement in _DETECTRON2:
         name = re.sub(pattern, replacement, name)
     return name
+
+
+def _torchvision_names(names: Sequence[str]) -> dict[str, str]:
+    """Map names of a ResNet here, which are Paddle's."""
+    return {name: _with_statistics(name) for name in names}
+
+
+def _with_statistics(name: str) -> str:
+    """Undo Paddle's names of a batch norm's statistics."""
+    path, dot, value = name.rpartition(".")
+    return path + dot + {there: here for here, there in _STATISTICS.items()}.get(value, value)
+
+
+def _detectron2_backbone_names(names: Sequence[str]) -> dict[str, str]:
+    there = {name: _detectron2_name(f"backbone.{_with_statistics(name)}") for name in names}
+    return {name: other.removeprefix("backbone.bottom_up.") for name, other in there.items()}
 
 
 def _level(first: int, prefix: str) -> Callable[[re.Match[str]], str]:
@@ -204,5 +221,31 @@ DETECTRON2 = Origin(
     arrange=things_first,
 )
 
-ORIGINS = (MMDETECTION, DETECTRON2, EFFICIENTPS, PADDLECLAS)
+_IMAGENET = "trained on ImageNet, whose images are for non-commercial research and education."
+_CLASSIFIER = {r"fc(1000)?\.(weight|bias)": "the classifier of ImageNet"}
+
+TORCHVISION = Origin(
+    name="ResNet of torchvision (https://github.com/pytorch/vision)",
+    license=f"BSD 3-Clause License (torchvision); {_IMAGENET}",
+    mark=r"layer4\.0\.conv2\.weight",
+    part="backbone",
+    names_of=_torchvision_names,
+    dropped=_COUNTERS | _CLASSIFIER,
+    linear_is_transposed=False,
+    has_in_place_norms=False,
+)
+
+DETECTRON2_BACKBONE = Origin(
+    name="ResNet of MSRA, as detectron2 has it (https://github.com/facebookresearch/detectron2)",
+    license="Creative Commons Attribution-ShareAlike 3.0 (detectron2's model zoo); " + _IMAGENET,
+    mark=r"res5\.0\.conv2\.weight",
+    part="backbone",
+    names_of=_detectron2_backbone_names,
+    dropped=_COUNTERS | {rf"(stem\.)?{name}": why for name, why in _CLASSIFIER.items()},
+    linear_is_transposed=False,
+    has_in_place_norms=False,
+    arrange=red_first,
+)
+
+ORIGINS = (MMDETECTION, DETECTRON2, EFFICIENTPS, PADDLECLAS, TORCHVISION, DETECTRON2_BACKBONE)
 """The first whose mark is met counts."""

@@ -14,7 +14,7 @@ from torch_files import Arrays, dictionary, text, write_old_pth, write_pth
 
 from panoptic_deeplab.cli.weights import main
 from panoptic_deeplab.config import Config
-from panoptic_deeplab.weights import read_info_beside, read_weights
+from panoptic_deeplab.weights import load_pretrained, read_info_beside, read_weights
 
 CLASSES = (("car", 1), ("road", 0), ("person", 1), ("sky", 0), ("bus", 1))
 CONFIG = "name: own\ncategories:\n" + "".join(
@@ -241,3 +241,46 @@ def test_old_storages_that_lie(
         assert told.startswith(f"error: {tmp_path / 'fpn.pth'}: not ")
         assert told.count("\n") == 1
         assert not output.exists()
+
+
+def backbone_of(here: Arrays) -> Arrays:
+    prefix = "backbone."
+    return {n.removeprefix(prefix): value for n, value in here.items() if n.startswith(prefix)}
+
+
+def test_torchvisions_backbone(
+    tmp_path: Path, config: Path, here: Arrays, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is what a network starts from: `model.backbone.pretrained`."""
+    others = {"fc.weight": np.ones((5, 256), np.float32), "fc.bias": np.ones(5, np.float32)}
+    code, output = run(config, write_pth(tmp_path / "resnet50.pth", backbone_of(here) | others))
+    assert code == 0
+    told = capsys.readouterr().out
+    assert "ResNet of torchvision" in told
+    assert "dropped: fc.weight, fc.bias: the classifier of ImageNet" in told
+    assert read_info_beside(output) is None, "it knows no classes"
+    check_backbone(config, output, here)
+
+
+def test_detectron2s_backbone(
+    tmp_path: Path, config: Path, here: Arrays, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Blue and red change places."""
+    prefix = "backbone.bottom_up."
+    there = {n.removeprefix(prefix): v for n, v in detectron2s(here).items() if prefix in n}
+    assert {"stem.conv1.weight", "res2.0.conv1.norm.running_mean"} <= set(there)
+    path = tmp_path / "R-50.pkl"
+    content = there | {"stem.fc.weight": np.ones((5, 256), np.float32)}
+    path.write_bytes(pickle.dumps({"model": content, "matching_heuristics": True}))
+    code, output = run(config, path)
+    assert code == 0
+    assert "ResNet of MSRA, as detectron2 has it" in capsys.readouterr().out
+    check_backbone(config, output, here)
+
+
+def check_backbone(config: Path, output: Path, here: Arrays) -> None:
+    network = Config(config).model
+    load_pretrained(network, {"backbone": str(output / "model.pdparams")})
+    for name, value in network.state_dict().items():
+        if name.startswith("backbone."):
+            np.testing.assert_array_equal(value.numpy(), here[name], err_msg=name)
