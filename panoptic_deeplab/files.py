@@ -28,7 +28,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     If the process is killed or fails, the old file (or none) stays. The temporary name keeps the
     suffix, by which image writers choose the format. A link is followed: its target is replaced.
     """
-    path = Path(os.path.realpath(path))
+    path = _target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
         prefix=_part_prefix(path.stem), suffix=path.suffix, dir=path.parent
@@ -61,7 +61,7 @@ def replacing_folder(path: str | Path, own: Container[str] | None = None) -> Ite
     Raises:
         DataError: a file stands at `path`.
     """
-    path = Path(os.path.realpath(path))
+    path = _target(path)
     _refuse_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _part_folder(path)
@@ -278,6 +278,7 @@ def usable_folder(path: str | Path) -> Path:
     """
     path = Path(path)
     _refuse_file(path)
+    _target(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -285,6 +286,18 @@ def usable_folder(path: str | Path) -> Path:
     if not os.access(path, os.W_OK):
         raise DataError(f"{path}: the folder cannot be written to; choose another")
     return path
+
+
+def _target(path: str | Path) -> Path:
+    """Return where a path leads, links followed.
+
+    Raises:
+        DataError: no file can have that name.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError as error:
+        raise DataError(f"{path}: no file can have this name ({error})") from error
 
 
 def _refuse_file(path: Path) -> None:

@@ -173,3 +173,9 @@ def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
         usable_folder(tmp_path / "c")
     with pytest.raises(DataError, match=r"the folder cannot be made \(Not a directory\)"):
         usable_folder(tmp_path / "c" / "d")
+
+
+@pytest.mark.parametrize("make", [replacing, replacing_folder, usable_folder])
+def test_a_name_that_no_file_can_have(tmp_path: Path, make: Callable[..., Any]) -> None:
+    with pytest.raises(DataError, match=r"zero\\x00byte: no file can have this name"):
+        make(tmp_path / "zero\0byte").__enter__()

@@ -55,6 +55,8 @@ def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
         return _fail(_tell_os_error(error), 1, arguments)
     except RuntimeError as error:
         return _fail(_tell_runtime_error(error), 1, arguments)
+    except ValueError as error:
+        return _fail(_tell_value_error(error), 1, arguments)
     except MemoryError:
         return _fail("out of memory; try a smaller batch_size or image", 1, arguments)
     except Exception as error:
@@ -149,6 +151,12 @@ def _tell_runtime_error(error: RuntimeError) -> str:
     from panoptic_deeplab.engine import distributed
 
     return distributed.explain_lost_process(error) or _tell_unexpected(error)
+
+
+def _tell_value_error(error: ValueError) -> str:
+    if "embedded null byte" in str(error):  # Python's words, without the path
+        return "a path holds a zero byte, which no file name can; look for it in what names files"
+    return _tell_unexpected(error)
 
 
 def _tell_os_error(error: OSError) -> str:
