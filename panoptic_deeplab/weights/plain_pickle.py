@@ -230,6 +230,13 @@ def _bytes(raw: Any) -> bytes:
     return raw.encode("latin-1") if isinstance(raw, str) else bytes(of_type(raw, bytes, bytearray))
 
 
+def _no_bytes(*arguments: Any) -> bytes:
+    """Return b"", which protocol 2 writes as a call of `bytes`; it writes no others so."""
+    if arguments:
+        raise RefusalError("it asks for bytes of something, which no array is made of")
+    return b""
+
+
 def _empty_array(*_: Any) -> np.ndarray:
     return np.empty(0, np.uint8)
 
@@ -257,7 +264,7 @@ _GLOBALS = {
     ("_codecs", "encode"): Maker(lambda text, *_: _bytes(text)),
     ("builtins", "tuple"): Maker(_tensor),
     ("__builtin__", "tuple"): Maker(_tensor),
-    ("__builtin__", "bytes"): Maker(lambda: b""),  # how protocol 2 writes it
+    ("__builtin__", "bytes"): Maker(_no_bytes),
 }
 for _core in ("numpy.core", "numpy._core"):
     _GLOBALS[f"{_core}.multiarray", "_reconstruct"] = Maker(_empty_array)

@@ -468,6 +468,17 @@ def test_storages_of_another_length_are_refused(tmp_path: Path) -> None:
         file.array(file.content["a"])
 
 
+def test_a_storage_is_read_a_few_times_at_most(tmp_path: Path) -> None:
+    numbers = 1 << 20
+    slices = {f"w{i}": tensor("0", "Float", numbers, (1,), (1,), offset=i) for i in range(9)}
+    path = write_archive(tmp_path / "a.pth", dictionary(slices), [bytes(4 * numbers)])
+    with open_torch_file(path) as file:
+        array = file.array(file.content["w0"])
+        assert array.base is None  # it does not hold the megabytes that it is a slice of
+        with pytest.raises(DataError, match="would become more than 4 times as many"):
+            _ = [file.array(stored) for stored in file.content.values()]
+
+
 ARCHIVES = {
     "no pickle": ({"archive/version": b"3"}, "expected one data.pkl in the archive, got 0"),
     "two": ({"a/data.pkl": b"", "b/data.pkl": b""}, "expected one data.pkl in the archive, got 2"),

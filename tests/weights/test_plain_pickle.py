@@ -196,7 +196,7 @@ BYTES_MADE = {
 def test_bytes_makes_nothing_but_an_empty_one(tmp_path: Path, kind: str) -> None:
     content = pickled(b"}" + text("a") + named("__builtin__", "bytes") + BYTES_MADE[kind] + b"s")
     (tmp_path / "w.pdparams").write_bytes(content)
-    with pytest.raises(DataError, match="not weights that Paddle saved, or damaged"):
+    with pytest.raises(DataError, match="it asks for bytes of something"):
         read_pickle(tmp_path / "w.pdparams")
 
 
