@@ -44,6 +44,7 @@ class Deployment:
         min_size: (height, width) that smaller images are padded to, at the bottom and the right.
         grouping: the settings of the grouping.
         made_by: versions of the programs that made the file.
+        input_shape: (N, 3, H, W) where the file takes no other, with the grouping as [N, H, W, 3].
     """
 
     with_postprocess: bool
@@ -52,6 +53,7 @@ class Deployment:
     min_size: tuple[int, int]
     grouping: GroupingSettings
     made_by: Mapping[str, Any]
+    input_shape: tuple[int, int, int, int] | None = None
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -64,7 +66,7 @@ class Deployment:
         return {
             "format": FORMAT,
             "with_postprocess": self.with_postprocess,
-            "input": _IMAGES if self.with_postprocess else _NORMALISED,
+            "input": self._input(),
             "outputs": {name: _MEANING[name] for name in self.output_names},
             "normalization": {
                 "formula": "(value / 255 - mean) / std, then padding with 0",
@@ -80,6 +82,16 @@ class Deployment:
             "classes": self.info.to_dict(),
             "made_by": dict(self.made_by),
         }
+
+    def _input(self) -> dict[str, Any]:
+        kind = _IMAGES if self.with_postprocess else _NORMALISED
+        if self.input_shape is None:
+            return kind
+        batch, channels, height, width = self.input_shape
+        layout = kind["layout"].replace(
+            "any batch, height and width", f"exactly {batch} of {width} x {height} pixels"
+        )
+        return kind | {"layout": layout, "shape": [batch, channels, height, width]}
 
     @classmethod
     def from_dict(cls, content: Any, source: str) -> Deployment:
@@ -99,6 +111,7 @@ class Deployment:
                 (int(padding["least_height"]), int(padding["least_width"])),
                 GroupingSettings(**content["grouping"]),
                 dict(content["made_by"]),
+                _shape(content["input"].get("shape")),
             )
             if deployment.grouping.num_classes != deployment.info.num_classes:
                 raise ValueError("its grouping is for another number of classes")
@@ -112,6 +125,15 @@ class Deployment:
     def to_yaml(self) -> str:
         """The text of `deploy.yaml`."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+
+
+def _shape(sides: Any) -> tuple[int, int, int, int] | None:
+    if sides is None:
+        return None
+    batch, channels, height, width = (int(side) for side in sides)
+    if channels != 3 or min(batch, height, width) < 1:
+        raise ValueError(f"no shape of images: {sides}")
+    return batch, channels, height, width
 
 
 def read_deployment(folder: str | Path) -> Deployment:

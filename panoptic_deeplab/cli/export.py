@@ -16,7 +16,7 @@ from panoptic_deeplab.cli.command_line import (
 from panoptic_deeplab.cli.flags import add_common_arguments
 from panoptic_deeplab.cli.parser import Parser, positive
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.export.plan import CALIBRATION_IMAGES, FORMATS, OPSETS, REPEATS
+from panoptic_deeplab.export.plan import CALIBRATION_IMAGES, DEFAULT_OPSET, FORMATS, OPSETS, REPEATS
 
 _log = logging.getLogger(__name__)
 
@@ -31,11 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def add_arguments(parser: Parser) -> None:
     """Describe the verb and its flags."""
     parser.describe(
-        "Export a model for any batch, height and width. --save_dir gets "
-        "deploy.yaml and inference.json with inference.pdiparams (Paddle) or model.onnx (ONNX). "
-        "With --with_postprocess the file maps uint8 images to panoptic ids, a segment table and a "
-        "semantic map. The export is compared with the model on a sample and put in place only if "
-        "both agree. All is computed on the CPU: a GPU rounds to TF32.",
+        "Export a model, for any batch, height and width unless --input_shape fixes them. "
+        "--save_dir gets deploy.yaml and inference.json with inference.pdiparams (Paddle) or "
+        "model.onnx (ONNX). With --with_postprocess the file maps uint8 images to panoptic ids, a "
+        "segment table and a semantic map. The export is compared with the model on a sample and "
+        "put in place only if both agree. All is computed on the CPU: a GPU rounds to TF32.",
         "panoptic-deeplab export --model_path output/demo/model --save_dir output/demo/onnx "
         "--format onnx --with_postprocess",
     )
@@ -63,8 +63,16 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--opset",
         type=int,
-        default=OPSETS[0],
-        help="version of ONNX's operators (default: %(default)s)",
+        default=DEFAULT_OPSET,
+        help=f"version of ONNX's operators, {OPSETS[0]}..{OPSETS[-1]}; --with_postprocess needs 16 "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--input_shape",
+        type=positive,
+        nargs=4,
+        metavar=("N", "3", "HEIGHT", "WIDTH"),
+        help="fix the shape of the input, as older TensorRT needs it: 1 3 512 1024",
     )
     parser.add_argument(
         "--int8", action="store_true", help="8-bit network (ONNX), calibrated on --calibration"
@@ -100,6 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.calibration,
         arguments.image,
         arguments.repeats,
+        tuple(arguments.input_shape) if arguments.input_shape else None,
     )
     check_target(arguments.save_dir)
     files = locate_model(arguments.model_path, arguments.config)
@@ -109,7 +118,7 @@ def run(arguments: argparse.Namespace) -> None:
     start_log()
     if arguments.device == "gpu":
         _log.info("--device gpu: exports are made and compared on the CPU, as a GPU rounds to TF32")
-    predictor = load_predictor(files, LoadOptions("cpu", arguments.opts))
+    predictor = load_predictor(files, LoadOptions("cpu", [*arguments.opts, *plan.overrides]))
     end_quietly_when_terminated()
 
     from panoptic_deeplab.export.exporting import export_model

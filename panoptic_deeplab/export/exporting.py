@@ -29,7 +29,7 @@ _FLOAT_LAYERS = 2  # convolutions before each output; what was measured: docs/de
 def export_model(
     predictor: Predictor, save_dir: Path, plan: ExportPlan, config: str = ""
 ) -> list[Path]:
-    """Export a model for any batch, height and width.
+    """Export a model, for any batch, height and width unless the plan has a shape.
 
     Args:
         predictor: the model with all that it needs to predict.
@@ -79,6 +79,7 @@ def describe(predictor: Predictor, plan: ExportPlan, config: str) -> Deployment:
         tuple(int(side) for side in np.max(sizes, axis=0)),
         predictor.postprocessor.export_settings(),
         _versions(plan) | {"config": config},
+        plan.input_shape,
     )
 
 
@@ -99,7 +100,7 @@ def write_program(
     program = (
         PanopticProgram(predictor.model, predictor.preprocess, deployment)
         if plan.with_postprocess and not plan.is_onnx
-        else NetworkProgram(predictor.model)
+        else NetworkProgram(predictor.model, deployment.input_shape)
     )
     save_program(program, folder)
 

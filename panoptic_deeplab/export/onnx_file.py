@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,20 @@ def with_grouping(network: onnx.ModelProto, deployment: Deployment) -> onnx.Mode
         outputs=[*(f"{_NETWORK}{name}" for name in NETWORK_OUTPUTS), *sizes],
     )
     joined = [(f"{_NETWORK}{name}", name) for name in NETWORK_OUTPUTS]
-    return compose.merge_models(prepared, after, [*joined, *((name, name) for name in sizes)])
+    whole = compose.merge_models(prepared, after, [*joined, *((name, name) for name in sizes)])
+    del whole.opset_import[1:]  # the same version, of each part once more
+    if deployment.input_shape is not None:
+        batch, _, height, width = deployment.input_shape
+        _fix_dimensions(whole.graph, {"N": batch, "H": height, "W": width})
+    return whole
+
+
+def _fix_dimensions(graph: onnx.GraphProto, sizes: Mapping[str, int]) -> None:
+    """Give the named dimensions of inputs and outputs their sizes."""
+    for value in [*graph.input, *graph.output]:
+        for dimension in value.type.tensor_type.shape.dim:
+            if dimension.dim_param in sizes:
+                dimension.dim_value = sizes[dimension.dim_param]
 
 
 def network_outputs(path: Path, image: np.ndarray) -> dict[str, np.ndarray]:
@@ -146,7 +160,8 @@ def _renamed(model: onnx.ModelProto) -> onnx.ModelProto:
 def _name_dimensions(value: onnx.ValueInfoProto, names: str) -> None:
     dimensions = value.type.tensor_type.shape.dim
     for place, name in zip((0, 2, 3), names, strict=True):
-        dimensions[place].dim_param = name
+        if dimensions[place].dim_value < 1:  # else it is fixed
+            dimensions[place].dim_param = name
 
 
 def _without_unused(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -9,9 +9,13 @@ from pathlib import Path
 from panoptic_deeplab.errors import DataError, UsageError
 
 FORMATS = ("paddle", "onnx")
-OPSETS = range(17, 22)
+OPSETS = range(11, 22)
+DEFAULT_OPSET = 17
+_GROUPING_OPSET = 16  # the first with a scattered sum, which counts pixels
+_INT8_OPSET = 13  # the first that quantizes by channels
 REPEATS = 3
 CALIBRATION_IMAGES = 32
+SMALLEST_SIDE = 32
 
 EXPORT_FILES = ("deploy.yaml", "model.onnx", "inference.json", "inference.pdiparams")
 """All that an export writes into its folder."""
@@ -31,6 +35,7 @@ class ExportPlan:
         calibration: a folder of images like those to come, from which int8 learns its ranges.
         image: the sample that the export is tried on; None for one that is made.
         repeats: runs whose median time is printed.
+        input_shape: (N, 3, H, W), all that the file takes; None for any batch, height and width.
 
     Raises:
         UsageError: the settings contradict each other, or a package is missing.
@@ -38,21 +43,58 @@ class ExportPlan:
 
     format: str = "paddle"
     with_postprocess: bool = False
-    opset: int = OPSETS[0]
+    opset: int = DEFAULT_OPSET
     int8: bool = False
     calibration: str | None = None
     image: Path | None = None
     repeats: int = REPEATS
+    input_shape: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.is_onnx:
             _need_packages(*_ONNX_PACKAGES)
-            if self.opset not in OPSETS:
-                raise UsageError(f"--opset must be in {OPSETS[0]}..{OPSETS[-1]}, got {self.opset}")
+            self._check_opset()
+        if self.input_shape is not None:
+            self._check_input_shape()
         if self.int8 and not (self.is_onnx and self.calibration):
             raise UsageError("--int8 needs --format onnx and --calibration DIR with images")
         if self.calibration and not self.int8:
             raise UsageError("--calibration does nothing without --int8; add it")
+
+    def _check_opset(self) -> None:
+        if self.opset not in OPSETS:
+            raise UsageError(f"--opset must be in {OPSETS[0]}..{OPSETS[-1]}, got {self.opset}")
+        for wanted, flag, least in (
+            (self.with_postprocess, "--with_postprocess", _GROUPING_OPSET),
+            (self.int8, "--int8", _INT8_OPSET),
+        ):
+            if wanted and self.opset < least:
+                raise UsageError(
+                    f"{flag} needs --opset {least} or later, got {self.opset}; leave out {flag} "
+                    "for older runtimes"
+                )
+
+    def _check_input_shape(self) -> None:
+        batch, channels, height, width = self.input_shape
+        if channels != 3 or batch < 1 or min(height, width) < SMALLEST_SIDE:
+            raise UsageError(
+                f"--input_shape: expected N 3 HEIGHT WIDTH with sides of at least {SMALLEST_SIDE}, "
+                f"as 1 3 512 1024, got {' '.join(map(str, self.input_shape))}"
+            )
+        if self.int8:
+            raise UsageError(
+                "--int8 calibrates with images of any size; leave out --input_shape, or quantize "
+                "with the tool of your runtime"
+            )
+
+    @property
+    def overrides(self) -> list[str]:
+        """Changes to the configuration: images are padded to the fixed shape and no other."""
+        if self.input_shape is None:
+            return []
+        _, _, height, width = self.input_shape
+        padding = f"{{type: Padding, target_size: [{width}, {height}]}}"
+        return [f"val_dataset.transforms=[{padding}]"]
 
     @property
     def is_onnx(self) -> bool:

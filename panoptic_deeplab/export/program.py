@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,19 @@ _CODE_PLACE = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 class NetworkProgram(nn.Layer):
-    """A normalized input [N, 3, H, W] -> `semantic`, `center` and `offset`."""
+    """A normalized input [N, 3, H, W] -> `semantic`, `center` and `offset`.
 
-    input_spec = InputSpec([None, 3, None, None], "float32", "image")
+    Args:
+        model: the network.
+        input_shape: (N, 3, H, W); None for any batch, height and width.
+    """
+
     output_names = NETWORK_OUTPUTS
 
-    def __init__(self, model: nn.Layer) -> None:
+    def __init__(self, model: nn.Layer, input_shape: Sequence[int] | None = None) -> None:
         super().__init__()
         self.model = model
+        self.input_spec = InputSpec([*(input_shape or (None, 3, None, None))], "float32", "image")
 
     def forward(self, image: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
         outputs = self.model(image)
@@ -46,16 +51,17 @@ class PanopticProgram(nn.Layer):
     Args:
         model: the network.
         preprocess: its normalization.
-        deployment: padding and the settings of the grouping.
+        deployment: padding, the settings of the grouping, and the shape of a fixed input.
     """
 
-    input_spec = InputSpec([None, None, None, 3], "uint8", "image")
     output_names = PANOPTIC_OUTPUTS
 
     def __init__(self, model: nn.Layer, preprocess: Preprocess, deployment: Deployment) -> None:
         super().__init__()
         self.model = model
         self.preprocess = preprocess
+        batch, channels, height, width = deployment.input_shape or (None, 3, None, None)
+        self.input_spec = InputSpec([batch, height, width, channels], "uint8", "image")
         self.min_size = deployment.min_size
         self.grouping = TensorGrouping(deployment.grouping)
 

@@ -17,7 +17,7 @@ from paddle import nn
 
 from panoptic_deeplab.deployment import MODEL, Deployment
 from panoptic_deeplab.engine.predictor import Predictor
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.export.parity import (
     Agreement,
     Outputs,
@@ -46,10 +46,16 @@ def compare(
         DataError: they differ by more than rounding; the message names `save_dir`.
     """
     image = read_image(plan.image) if plan.image else sample_image(deployment)
+    if deployment.input_shape is not None and image.shape[:2] != deployment.input_shape[2:]:
+        raise UsageError(
+            f"{plan.image}: is {image.shape[1]} x {image.shape[0]} pixels; --input_shape needs a "
+            f"sample of {deployment.input_shape[3]} x {deployment.input_shape[2]}"
+        )
     print(f"sample: {image.shape[1]} x {image.shape[0]} pixels")
     written = WRITTEN[plan.format](folder, deployment)
     trial = try_images if deployment.with_postprocess else try_network
-    agreement, run_model, run_file = trial(written, predictor, image)
+    copies = 1 if deployment.input_shape is None else deployment.input_shape[0]
+    agreement, run_model, run_file = trial(written, predictor, image, copies)
     judge(agreement, save_dir, plan)
     before, after = (median_seconds(call, plan.repeats) for call in (run_model, run_file))
     print(
@@ -65,7 +71,11 @@ def compare(
 def sample_image(deployment: Deployment) -> np.ndarray:
     """An image of colored shapes, of the smallest size that is not padded."""
     rng = np.random.default_rng(0)
-    height, width = (max(sides) for sides in zip(deployment.min_size, DEFAULT_SAMPLE, strict=True))
+    height, width = (
+        [max(sides) for sides in zip(deployment.min_size, DEFAULT_SAMPLE, strict=True)]
+        if deployment.input_shape is None
+        else deployment.input_shape[2:]
+    )
     image = cv2.resize(
         rng.integers(0, 256, (5, 9, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC
     )
@@ -76,16 +86,20 @@ def sample_image(deployment: Deployment) -> np.ndarray:
     return image
 
 
-def try_images(written: Written, predictor: Predictor, image: np.ndarray) -> Trial:
-    """Compare a file with the grouping to the model with its postprocessor."""
+def try_images(written: Written, predictor: Predictor, image: np.ndarray, copies: int) -> Trial:
+    """Compare a file with the grouping, on a batch of copies, to the model's prediction of one."""
+    batch = np.repeat(image[None], copies, axis=0)
     recorder = Recorder(predictor.model)
     (prediction,) = _with_model(recorder, predictor).predict([image])
-    given = written.network(image[None])
+    given = _first(written.network(batch))
     regrouped = _with_model(Replay(given), predictor).predict([image])[0] if given else None
-    agreement = agreement_of_maps(
-        written(image[None]), prediction, given, recorder.outputs, regrouped
-    )
-    return agreement, lambda: predictor.predict([image]), lambda: written(image[None])
+    agreement = agreement_of_maps(written(batch), prediction, given, recorder.outputs, regrouped)
+    return agreement, lambda: predictor.predict([image]), lambda: written(batch)
+
+
+def _first(outputs: Outputs) -> Outputs:
+    """The outputs for the first of a batch, which stays a batch."""
+    return {name: value[:1] for name, value in outputs.items()}
 
 
 def _with_model(model: nn.Layer, predictor: Predictor) -> Predictor:
@@ -93,16 +107,17 @@ def _with_model(model: nn.Layer, predictor: Predictor) -> Predictor:
     return Predictor(model, *parts)
 
 
-def try_network(written: Written, predictor: Predictor, image: np.ndarray) -> Trial:
-    """Compare a file of the network to the model, on the preprocessed sample."""
-    batch = predictor.network_input(image)
+def try_network(written: Written, predictor: Predictor, image: np.ndarray, copies: int) -> Trial:
+    """Compare a file of the network, on a batch of copies, to the model on one."""
+    sample = predictor.network_input(image)
+    batch = np.repeat(sample.numpy(), copies, axis=0)
 
     def run_model() -> Outputs:
         with paddle.no_grad():
-            return {name: value.numpy() for name, value in predictor.model(batch).items()}
+            return {name: value.numpy() for name, value in predictor.model(sample).items()}
 
     def run_file() -> Outputs:
-        return written(batch.numpy())
+        return _first(written(batch))
 
     return Agreement(deviations(run_model(), run_file())), run_model, run_file
 

@@ -53,7 +53,31 @@ class ExportedModel:
 
         Raises:
             DataError: the file cannot be run on it.
+            UsageError: the file takes images of another size.
         """
+        shape = self.deployment.input_shape
+        if shape is None:
+            return self._run(image)
+        self._check_size(image, *shape[2:])
+        parts = [self._run_some(image[i : i + shape[0]]) for i in range(0, len(image), shape[0])]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _check_size(self, image: np.ndarray, height: int, width: int) -> None:
+        found = image.shape[1:3] if self.deployment.with_postprocess else image.shape[2:4]
+        if found != (height, width):
+            raise UsageError(
+                f"{self.path}: takes images of {width} x {height} pixels alone, got one of "
+                f"{found[1]} x {found[0]}; cut larger ones with --tile {width} {height}, or export "
+                "without --input_shape"
+            )
+
+    def _run_some(self, images: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Run the file on at most as many images as it takes, repeating the last to fill it up."""
+        count, missing = len(images), self.deployment.input_shape[0] - len(images)
+        outputs = self._run(np.concatenate([images, images[-1:].repeat(missing, axis=0)]))
+        return {name: value[:count] for name, value in outputs.items()}
+
+    def _run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
         try:
             values = self.session.run(image)
         except MemoryError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import paddle
 from paddle import nn
 
@@ -27,9 +29,28 @@ class ExportedNetwork(nn.Layer):
         self._exported = exported
 
     def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        """Run the file on [N, 3, H, W]; return `semantic`, `center` and `offset`."""
-        outputs = self._exported.run(images.numpy())
+        """Run the file on [N, 3, H, W]; return `semantic`, `center` and `offset`.
+
+        What is smaller than the shape that a file takes alone, as the last tile of an image may be,
+        is padded, and its outputs are cut.
+        """
+        shape, size = self._exported.deployment.input_shape, images.shape[2:]
+        if shape is None or any(side > most for side, most in zip(size, shape[2:], strict=True)):
+            outputs = self._exported.run(images.numpy())
+        else:
+            missing = [(0, most - side) for side, most in zip(size, shape[2:], strict=True)]
+            outputs = self._exported.run(np.pad(images.numpy(), [(0, 0), (0, 0), *missing]))
+            outputs = {name: _cut(value, size, shape[2:]) for name, value in outputs.items()}
         return {name: paddle.to_tensor(value) for name, value in outputs.items()}
+
+
+def _cut(values: np.ndarray, size: Sequence[int], full: Sequence[int]) -> np.ndarray:
+    """The locations [N, C, h, w] of the upper left part `size` of an input of the size `full`."""
+    height, width = (
+        -(-side // -(-most // locations))
+        for side, most, locations in zip(size, full, values.shape[2:], strict=True)
+    )
+    return values[:, :, :height, :width]
 
 
 def network_predictor(

@@ -26,9 +26,11 @@ from panoptic_deeplab.export import exporting
 from panoptic_deeplab.export.plan import ExportPlan
 from panoptic_deeplab.formats.images import read_ids, write_image
 from panoptic_deeplab.grouping_settings import GroupingSettings
+from panoptic_deeplab.inference.model import load_model
 from panoptic_deeplab.inference.sessions import usable_threads
 from panoptic_deeplab.normalization import Normalization
 from panoptic_deeplab.tiles import Tiling
+from panoptic_deeplab.transforms import Padding
 from panoptic_deeplab.weights import INFO_FILE
 
 onnx = pytest.importorskip("onnx")
@@ -333,7 +335,7 @@ BAD_EXPORTS = {
         ["--opts", "val_dataset.transforms=[{type: Resize}]"],
         "Resize in val_dataset.transforms cannot be exported",
     ),
-    "opset": (["--format", "onnx", "--opset", "11"], "--opset must be in 17..21"),
+    "opset": (["--format", "onnx", "--opset", "10"], "--opset must be in 11..21"),
     "int8 without images": (["--format", "onnx", "--int8"], "--int8 needs"),
     "images without int8": (["--calibration", "x"], "does nothing without --int8"),
 }
@@ -469,3 +471,71 @@ def test_a_file_with_the_grouping_refuses_another(
     words += ["--image_path", str(tmp_path / "scene.png"), "--save_dir", str(tmp_path / "out")]
     assert predict_tool.main([*words, *flag]) == 2
     assert f"which {flag[0]} cannot change" in capsys.readouterr().err
+
+
+# --- older runtimes -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("opset", "flags"),
+    [*((n, []) for n in range(11, 17)), (16, ["--with_postprocess"]), (13, ["--int8"])],
+)
+def test_every_opset_that_is_promised(
+    opset: int,
+    flags: list[str],
+    checkpoint: tuple[Path, Path],
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The export itself compares the file, in ONNX Runtime, with the model."""
+    monkeypatch.setattr(exporting, "write_program", lambda target, *_: copy_program(whole, target))
+    words = ["--format", "onnx", "--opset", str(opset), *flags]
+    words += ["--calibration", str(checkpoint[1])] if "--int8" in flags else []
+    assert run_export(checkpoint, tmp_path / "export", *words) == 0
+    model = onnx.load(str(tmp_path / "export" / "model.onnx"))
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [opset]
+
+
+FIXED = ["--input_shape", "2", "3", "75", "130"]
+
+
+@pytest.mark.parametrize("flags", [[], ["--with_postprocess"]], ids=["network", "whole"])
+def test_an_onnx_file_of_a_fixed_shape(
+    flags: list[str], checkpoint: tuple[Path, Path], predictor: Predictor, tmp_path: Path
+) -> None:
+    """Two images of 130 x 75 at a time; padding to 144 x 80 is left out, so that both are equal."""
+    target = tmp_path / "fixed"
+    assert run_export(checkpoint, target, "--format", "onnx", *FIXED, *flags) == 0
+    model = onnx.load(str(target / "model.onnx"))
+    (image,) = model.graph.input
+    shape = [dimension.dim_value for dimension in image.type.tensor_type.shape.dim]
+    assert shape == ([2, 75, 130, 3] if flags else [2, 3, 75, 130])
+    assert read_deployment(target).input_shape == (2, 3, 75, 130)
+    padding = Padding([130, 75])
+    parts = predictor.preprocess, [padding], predictor.postprocessor, predictor.info
+    images = [drawn_image((75, 130), seed) for seed in range(3)]
+    expected = Predictor(predictor.model, *parts).predict(images)
+    loaded = load_model(target)
+    for found, one in zip(loaded(images), expected, strict=True):
+        assert_equal(found.prediction, one)
+    large = drawn_image((100, 200))
+    with pytest.raises(
+        UsageError, match=r"takes images of 130 x 75 pixels alone, got one of 200 x"
+    ):
+        loaded(large)
+    tiled = load_model(target, tile=(75, 130), tile_overlap=32)(large)
+    assert tiled.ids.shape == (100, 200)
+
+
+def test_a_paddle_program_of_a_fixed_shape(
+    checkpoint: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    target = tmp_path / "fixed"
+    assert run_export(checkpoint, target, *FIXED, "--with_postprocess") == 0
+    program = paddle.jit.load(str(target / "inference"))
+    images = np.stack([drawn_image((75, 130), seed) for seed in range(2)])
+    assert program(paddle.to_tensor(images))[0].shape == [2, 75, 130]
+    other = ["--input_shape", "1", "3", "64", "64"]
+    assert run_export(checkpoint, tmp_path / "other", *other) == 2
+    assert "is 130 x 75 pixels; --input_shape needs a sample of 64 x 64" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What an export may replace: its own files alone."""
+"""What an export may be asked for, and what it may replace: its own files alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from panoptic_deeplab.errors import DataError, UsageError
-from panoptic_deeplab.export.plan import EXPORT_FILES, check_target
+from panoptic_deeplab.export.plan import EXPORT_FILES, ExportPlan, check_target
 
 
 @pytest.fixture
@@ -60,3 +60,40 @@ def test_links_and_files_are_refused(export: Path) -> None:
     (export / "model.onnx").symlink_to(file)
     with pytest.raises(UsageError, match=r"holds model\.onnx"):
         check_target(export)
+
+
+REFUSED = {
+    "opset below": ({"opset": 10}, "--opset must be in 11..21, got 10"),
+    "opset above": ({"opset": 22}, "--opset must be in 11..21, got 22"),
+    "grouping": (
+        {"opset": 15, "with_postprocess": True},
+        "--with_postprocess needs --opset 16 or later, got 15; leave out --with_postprocess",
+    ),
+    "int8": (
+        {"opset": 12, "int8": True, "calibration": "images"},
+        "--int8 needs --opset 13 or later, got 12",
+    ),
+    "channels": (
+        {"input_shape": (1, 512, 1024, 3)},
+        "--input_shape: expected N 3 HEIGHT WIDTH .* as 1 3 512 1024, got 1 512 1024 3",
+    ),
+    "small": ({"input_shape": (1, 3, 16, 64)}, "sides of at least 32"),
+    "int8 of a fixed shape": (
+        {"input_shape": (1, 3, 64, 64), "int8": True, "calibration": "images"},
+        "--int8 calibrates with images of any size; leave out --input_shape",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_plans_that_contradict_themselves(name: str) -> None:
+    for package in ("onnx", "onnxruntime", "paddle2onnx"):
+        pytest.importorskip(package)
+    settings, message = REFUSED[name]
+    with pytest.raises(UsageError, match=message):
+        ExportPlan(format="onnx", **settings)
+
+
+def test_a_fixed_shape_is_what_images_are_padded_to() -> None:
+    plan = ExportPlan(input_shape=(1, 3, 512, 1024))
+    assert plan.overrides == ["val_dataset.transforms=[{type: Padding, target_size: [1024, 512]}]"]
