@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +33,9 @@ from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.text_table import align
 
 MEMORY = 2 << 30
-"""Bytes that a reader may take beside what the process takes anyway."""
+"""Bytes that a reader may take beside what the process takes anyway, before and after."""
+
+_MAX_ADDRESSES = 8 << 30  # of memory asked for, most of which may never be touched
 
 SECONDS = 20
 _START_SECONDS = 180  # of a process, which imports Paddle
@@ -74,7 +77,7 @@ def stress(arguments: argparse.Namespace) -> None:
         counts.setdefault(kind, Counter())[outcome.what] += 1
         if outcome.what not in (READ, REFUSED):
             faults += 1
-            print(f"file {index} ({kind}): {outcome.what}: {outcome.message}", flush=True)
+            print(f"file {index} ({kind}): {outcome.what}: {outcome.message:.300}", flush=True)
             if arguments.save_dir is not None:
                 files.write(index, arguments.save_dir / f"{index}")
     columns = sorted({what for counter in counts.values() for what in counter} - {READ, REFUSED})
@@ -198,13 +201,30 @@ def read_files(connection: Connection, seed: int, only: str | None) -> None:
             except EOFError:
                 return
             with tempfile.TemporaryDirectory(dir=temporary) as folder:
-                connection.send(tuple(outcome_of(*files.write(index, Path(folder)))))
+                path, kind = files.write(index, Path(folder))
+                taken, outcome = _memory_taken(partial(outcome_of, path, kind))
+            if taken > MEMORY:
+                outcome = Outcome("out of memory", f"{taken >> 20} MB")
+            connection.send(tuple(outcome))
 
 
 def _limit_memory() -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + MEMORY
+    limit = pages * resource.getpagesize() + _MAX_ADDRESSES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _memory_taken(do: Callable[[], Outcome]) -> tuple[int, Outcome]:
+    """Call `do`; return the bytes by which this process grew meanwhile, at its peak."""
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = _status("VmRSS")
+    outcome = do()
+    return _status("VmHWM") - before, outcome
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{name}:"))
 
 
 def outcome_of(path: Path, kind: FileKind) -> Outcome:

@@ -65,7 +65,7 @@ class Checker:
             )
         known = self.kinds[kind]
         if node["type"] not in known:
-            hint = nearest(node["type"], known) or f"; known: {', '.join(sorted(known))}"
+            hint = nearest(node["type"], known) or f"; known: {', '.join(sorted(known)):.500}"
             raise UsageError(
                 f"{origin(self.layers, path)}: unknown type {node['type']!r:.100} under "
                 f"'{dotted(path)}'{hint}"

@@ -156,8 +156,8 @@ def _without_root(
     """Leave out the category without objects that is the supercategory of all others."""
     for root in categories:
         others = [category for category in categories if category is not root]
-        above = {category.get("supercategory") for category in others}
-        is_root = above == {root.get("name")} and root.get("supercategory") not in above
+        above = {str(category.get("supercategory")) for category in others}
+        is_root = above == {str(root.get("name"))} and str(root.get("supercategory")) not in above
         if is_root and whole_number(root, "id") not in used:
             problem = f"{path}: category {root['name']!r} is above all others and has no object"
             collect(DataError(problem))

@@ -34,6 +34,7 @@ _WEBP_BYTES = 16  # two canvases, the frame and its coded form
 _PROGRESSIVE_BYTES = 2  # and band: the coefficients of a progressive JPEG are kept until its end
 
 _STRIP_PIXELS = 1 << 22
+_BITS_PER_PNG_BYTE = 8 * 1032
 
 # Tags of a TIFF.
 _WIDTH, _HEIGHT, _BITS, _STRIP_ROWS, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 258, 278, 322, 323
@@ -61,7 +62,7 @@ def opened(file: BinaryIO, name: str) -> Iterator[Image.Image]:
             if 0 in image.size:
                 raise ValueError("it has no pixels")
             _check_memory(image, file_bytes)
-            _check_rows(image)
+            _check_rows(image, file_bytes)
             yield image
         except DataError:
             raise
@@ -165,9 +166,17 @@ def _block_memory(image: Image.Image) -> int:
     return width * height * sum(tags.get(_BITS, (1,))) // 8
 
 
-def _check_rows(image: Image.Image) -> None:
-    """Raise ValueError where a TIFF has fewer strips than rows; Pillow would leave them black."""
+def _check_rows(image: Image.Image, file_bytes: int) -> None:
+    """Raise ValueError where rows are missing, which Pillow would leave black.
+
+    A TIFF can have fewer strips than rows. Of a PNG, DEFLATE makes at most 1032 bytes of one.
+    """
     if image.format == "TIFF":
         height, end = image.tag_v2[_HEIGHT], max(extents[3] for _, extents, *_ in image.tile)
         if end < height:
             raise ValueError(f"its pixels end at row {end} of {height}")
+    if image.format == "PNG" and image.width * image.height > _BITS_PER_PNG_BYTE * file_bytes:
+        raise ValueError(
+            f"it declares {image.width} x {image.height} pixels, which do not fit into its "
+            f"{file_bytes} bytes"
+        )

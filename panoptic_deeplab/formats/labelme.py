@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from panoptic_deeplab.errors import DataError, collect, skipping_faults
+from panoptic_deeplab.errors import DataError, collect, reason_of, skipping_faults
 from panoptic_deeplab.files import read_json
 from panoptic_deeplab.formats.decoding import opened
 from panoptic_deeplab.formats.masks import MAX_PIXELS
@@ -130,7 +130,7 @@ def _shapes_of(entry: Any, number: int, place: str) -> list[Shape]:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(
             f"expected label, points and a shape_type of {', '.join(_NEEDED_POINTS)}; got "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {reason_of(error)}"
         ) from error
 
 

@@ -62,8 +62,8 @@ def read_plain_png(path: str | Path) -> np.ndarray | None:
         depths, animations, EXIF data, other formats, and for what is broken or huge.
 
     Raises:
-        DataError: the file is missing or cannot be read, or its pixels have changed since it was
-            written, as their checksum shows, which Pillow does not look at.
+        DataError: the file is missing or cannot be read, or its pixels are too few or have changed
+            since it was written, as their checksum shows, which Pillow does not look at.
     """
     with open_file(path) as file:
         if file.read(len(_SIGNATURE)) != _SIGNATURE:
@@ -71,13 +71,13 @@ def read_plain_png(path: str | Path) -> np.ndarray | None:
         data = _SIGNATURE + file.read()
     try:
         found = list(_chunks(data))
+        chunks = dict(found)
+        header = _plain_header(chunks.get(b"IHDR", b""))
+        if header is None or b"IEND" not in chunks or not all(_is_harmless(*one) for one in found):
+            return None
+        rows = _inflated(chunks.get(b"IDAT", b""), header)
     except ValueError as error:
         raise DataError(f"{path}: not a readable image ({error})") from error
-    chunks = dict(found)
-    header = _plain_header(chunks.get(b"IHDR", b""))
-    if header is None or b"IEND" not in chunks or not all(_is_harmless(*one) for one in found):
-        return None
-    rows = _inflated(chunks.get(b"IDAT", b""), header)
     if rows is None or rows[:, 0].max() > _PAETH:
         return None
     if rows[:, 0].max() < _AVERAGE:
@@ -130,12 +130,19 @@ def _plain_header(content: bytes) -> _Header | None:
 
 
 def _inflated(pixels: bytes, header: _Header) -> np.ndarray | None:
-    """[H, 1 + W * bytes] uint8 rows as they were compressed, None where they are not whole."""
+    """[H, 1 + W * bytes] uint8 rows as they were compressed, None where their stream is broken.
+
+    Raises:
+        ValueError: the stream is whole and too short; Pillow would leave the missing rows black.
+    """
+    stream = zlib_ng.decompressobj()
     try:
-        data = zlib_ng.decompressobj().decompress(pixels, header.size)
+        data = stream.decompress(pixels, header.size)
     except zlib_ng.error:
         return None
     if len(data) < header.size:
+        if stream.eof:
+            raise ValueError(f"its pixels end after {len(data)} of {header.size} bytes")
         return None
     return np.frombuffer(data, np.uint8).reshape(header.height, -1)
 

@@ -111,9 +111,12 @@ def test_a_filter_that_there_is_not_is_left_to_pillow(tmp_path, capfd):
     assert not capfd.readouterr().err
 
 
-def test_data_that_end_too_early_are_not_read(tmp_path, capfd):
+def test_data_that_end_too_early_are_told(tmp_path, capfd):
+    """Pillow leaves the missing rows black without a word."""
     (tmp_path / "a.png").write_bytes(png(7, 5, 8, 0, (b"\0" + bytes(7)) * 3))
-    assert read_plain_png(tmp_path / "a.png") is None
+    for read in (read_image, read_plain_png):
+        with pytest.raises(DataError, match=r"a\.png: .*its pixels end after 24 of 40 bytes"):
+            read(tmp_path / "a.png")
     assert not capfd.readouterr().err
 
 
@@ -165,3 +168,9 @@ def test_more_rows_than_the_header_says_are_left_out(tmp_path, suffix):
     rows = bytes([0, 1, 2]) * 2
     (tmp_path / "a.png").write_bytes(png(2, 2, 8, 0, rows + suffix))
     np.testing.assert_array_equal(read_plain_png(tmp_path / "a.png"), [[1, 2], [1, 2]])
+
+
+def test_more_pixels_than_a_file_can_hold_are_told(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(700, 3000, 8, 0, bytes(1402), interlaced=1))
+    with pytest.raises(DataError, match=r"700 x 3000 pixels, which do not fit into its \d+ bytes"):
+        read_image(tmp_path / "a.png")
