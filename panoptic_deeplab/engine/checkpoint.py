@@ -208,8 +208,8 @@ def _restore(content: Any, state: TrainingState) -> Position:
     if not isinstance(content, dict) or not parts <= set(content):
         raise ValueError(f"expected its {', '.join(sorted(parts))}")
     position, schedule = _position(content["position"]), content["lr_scheduler"]
-    if schedule:
-        check_like(schedule, state.optimizer.state_dict().get("LR_Scheduler"), "lr_scheduler")
+    own = state.optimizer.state_dict().get("LR_Scheduler", {})
+    check_like(schedule, own, "lr_scheduler")
     if state.precision.scaler.is_enable() and content["loss_scale"]:
         check_like(content["loss_scale"], state.precision.scaler.state_dict(), "loss_scale")
         state.precision.scaler.load_state_dict(content["loss_scale"])

@@ -117,6 +117,7 @@ CHANGES = {
     "a huge iteration": (at("position", "iteration", value=10**30), "after 1e+30 iterations"),
     "a negative seed": (at("position", "seed", value=-1), "position.seed is -1"),
     "an unknown entry": (at("position", "mood", value=1), "its position is another one"),
+    "an empty schedule": (at("lr_scheduler", value={}), "its lr_scheduler is another one"),
     "no schedule": (at("lr_scheduler", value={"last_lr": 0.1}), "lr_scheduler is another one"),
     "a schedule of text": (
         at("lr_scheduler", "last_lr", value="x"),
