@@ -20,7 +20,7 @@ from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction
 from panoptic_deeplab.tiles import Tiling
 from panoptic_deeplab.views import Augmentation
-from panoptic_deeplab.weights import load_weights, refuse_difference, refuse_other_classes
+from panoptic_deeplab.weights import load_network, refuse_difference, refuse_other_classes
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def evaluate_model(
         views,
         tiling=tiling,
     )
-    load_weights(config.model, weights, num_classes=config.info.num_classes, hint=_OTHER_CLASSES)
+    load_network(config, weights, _OTHER_CLASSES)
     return evaluate(predictor, dataset, config.evaluators, num_workers, oracle, watch)
 
 

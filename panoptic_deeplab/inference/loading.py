@@ -37,7 +37,7 @@ def _load_checkpoint(files: ModelFiles, options: LoadOptions) -> Predictor:
     _import_paddle()
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine.predictor import Predictor
-    from panoptic_deeplab.weights import load_weights, read_info_beside
+    from panoptic_deeplab.weights import load_network, read_info_beside
 
     config = Config(files.config, options.overrides)
     distributed.start(options.device)
@@ -51,12 +51,7 @@ def _load_checkpoint(files: ModelFiles, options: LoadOptions) -> Predictor:
         options.views,
         tiling=options.tiling,
     )
-    load_weights(
-        config.model,
-        files.weights,
-        num_classes=config.info.num_classes,
-        hint="predict with the configuration they were trained with",
-    )
+    load_network(config, files.weights, "predict with the configuration they were trained with")
     return predictor
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from panoptic_deeplab.errors import DataError, UsageError, nearest
 from panoptic_deeplab.file_kinds import mistaken_for
-from panoptic_deeplab.weights import head_of, local_weights, refuse_other_kinds
+from panoptic_deeplab.weights import head_of, is_torch, local_weights, refuse_other_kinds
 
 CONFIG_FILE = "config.yml"
 WEIGHTS_FILES = ("model.pdparams", "model.safetensors")
@@ -80,7 +80,8 @@ def _model_file(model_path: str | Path) -> Path:
 def _refuse_other_kinds(path: Path) -> None:
     """Say what a file is that is neither weights nor a network, before more is asked for."""
     if path.suffix != ".onnx":
-        refuse_other_kinds(path)
+        if not is_torch(head_of(path)):
+            refuse_other_kinds(path)
     elif found := mistaken_for(head_of(path)):
         raise DataError(f"{path}: not an ONNX file: {found}")
 

@@ -10,7 +10,7 @@ from panoptic_deeplab.weights.classes import (
     refuse_other_classes,
 )
 from panoptic_deeplab.weights.download import local_weights, read_url
-from panoptic_deeplab.weights.kinds import head_of, refuse_other_kinds
+from panoptic_deeplab.weights.kinds import head_of, is_torch, refuse_other_kinds
 from panoptic_deeplab.weights.loading import (
     LoadReport,
     listed,
@@ -20,7 +20,7 @@ from panoptic_deeplab.weights.loading import (
     set_weights,
 )
 from panoptic_deeplab.weights.plain_pickle import read_pickle
-from panoptic_deeplab.weights.published import convert_published
+from panoptic_deeplab.weights.published import convert_published, load_network
 from panoptic_deeplab.weights.reading import read_weights
 
 __all__ = [
@@ -28,7 +28,9 @@ __all__ = [
     "LoadReport",
     "convert_published",
     "head_of",
+    "is_torch",
     "listed",
+    "load_network",
     "load_pretrained",
     "load_weights",
     "local_weights",

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import replacing_folder, write_json
 from panoptic_deeplab.folder_lock import sole_writer
 from panoptic_deeplab.weights.classes import INFO_FILE, refuse_difference
 from panoptic_deeplab.weights.conversion import Report, convert, published_content
-from panoptic_deeplab.weights.loading import load_weights
+from panoptic_deeplab.weights.kinds import head_of, is_torch
+from panoptic_deeplab.weights.loading import load_weights, set_weights
 from panoptic_deeplab.weights.origins import Origin
-from panoptic_deeplab.weights.reading import NOTE_ENDING
+from panoptic_deeplab.weights.reading import NOTE_ENDING, read_weights
+
+if TYPE_CHECKING:
+    from paddle import nn
+
+_log = logging.getLogger(__name__)
 
 REPORT_FILE = "conversion.json"
 FILES = {"model.pdparams", INFO_FILE, "config.yml", REPORT_FILE}
@@ -46,14 +53,54 @@ def convert_published(
         DataError: the file cannot be read, does not fit the network, or is of other classes.
     """
     _check_folder(folder, overwrite)
-    with published_content(published) as content:
-        weights, origin, report = convert(content, config, published)
+    weights, origin, report = _converted(config, published)
+    _write(folder, config, weights, origin, report, published)
+    return origin, report
+
+
+def load_network(config: Any, path: str | Path, hint: str) -> None:
+    """Load the weights of a configuration's network, converted where they are another framework's.
+
+    Args:
+        config: a `panoptic_deeplab.config.Config`, or anything that has its parts.
+        path: the file, or the folder of a checkpoint.
+        hint: what the user can do about weights of another network, for the message.
+
+    Raises:
+        DataError: the file cannot be read, or does not fit the network.
+    """
+    path = Path(path)
+    if not _is_published(path, config.model):
+        load_weights(config.model, path, num_classes=config.info.num_classes, hint=hint)
+        return
+    weights, origin, _ = _converted(config, path)
+    if origin.part:
+        raise DataError(
+            f"{path}: expected the weights of a whole network, got those of {origin.name}; make "
+            "them a backbone by `weights convert` and train from it"
+        )
+    set_weights(config.model, weights)
+    _log.info("%s: %s; license: %s", path, origin.name, origin.license)
+
+
+def _is_published(path: Path, model: nn.Layer) -> bool:
+    """Return whether a file has PyTorch's form, or is a pickle with other names than a network's,
+    as detectron2 publishes them.
+    """
+    if not path.is_file() or is_torch(head_of(path)):
+        return path.is_file()
+    return path.suffix == ".pkl" and not read_weights(path).keys() & model.state_dict().keys()
+
+
+def _converted(config: Any, path: Path) -> tuple[dict[str, np.ndarray], Origin, Report]:
+    """Read and convert a published file, and check its classes."""
+    with published_content(path) as content:
+        weights, origin, report = convert(content, config, path)
     report.dropped |= content.others
     if origin.info is not None:
         hint = f"choose a configuration of {origin.info.name}"
-        refuse_difference(str(published), origin.info, config.info, hint)
-    _write(folder, config, weights, origin, report, published)
-    return origin, report
+        refuse_difference(str(path), origin.info, config.info, hint)
+    return weights, origin, report
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:

@@ -14,7 +14,14 @@ from torch_files import Arrays, dictionary, text, write_old_pth, write_pth
 
 from panoptic_deeplab.cli.weights import main
 from panoptic_deeplab.config import Config
-from panoptic_deeplab.weights import load_pretrained, read_info_beside, read_weights
+from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.inference.location import locate_model
+from panoptic_deeplab.weights import (
+    load_network,
+    load_pretrained,
+    read_info_beside,
+    read_weights,
+)
 
 CLASSES = (("car", 1), ("road", 0), ("person", 1), ("sky", 0), ("bus", 1))
 CONFIG = "name: own\ncategories:\n" + "".join(
@@ -284,3 +291,28 @@ def check_backbone(config: Path, output: Path, here: Arrays) -> None:
     for name, value in network.state_dict().items():
         if name.startswith("backbone."):
             np.testing.assert_array_equal(value.numpy(), here[name], err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["mmdetection", "detectron2", "its own"])
+def test_published_weights_are_loaded_as_they_are(
+    kind: str, tmp_path: Path, config: Path, here: Arrays
+) -> None:
+    """By the function behind `--model_path` of val and predict, and behind `load_model`."""
+    if kind == "mmdetection":
+        there = mmdetections(here, [2, 0, 1], [1, 0])
+        beside = names("bus", "car", "person", "sky", "road")
+        path = write_old_pth(tmp_path / "fpn.pth", there, beside)
+    else:
+        path = tmp_path / "fpn.pkl"
+        path.write_bytes(pickle.dumps(detectron2s(here) if kind == "detectron2" else here))
+    assert locate_model(path, config).weights == path
+    loaded = Config(config)
+    load_network(loaded, path, "no hint")
+    for name, value in loaded.model.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), here[name], err_msg=name)
+
+
+def test_a_published_backbone_is_no_network(tmp_path: Path, config: Path, here: Arrays) -> None:
+    path = write_pth(tmp_path / "resnet50.pth", backbone_of(here))
+    with pytest.raises(DataError, match="expected the weights of a whole network, got those of"):
+        load_network(Config(config), path, "no hint")
