@@ -13,8 +13,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-_MAX_CHARACTERS = 20_000
-"""Of a message, whatever a file holds that it repeats."""
+_MAX_CHARACTERS = 2000
+"""Of a message, whatever a file holds that it repeats; the middle is left out."""
 
 
 class UserError(Exception):
@@ -23,7 +23,10 @@ class UserError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        return one_line(super().__str__()[:_MAX_CHARACTERS])
+        text = super().__str__()
+        if len(text) > _MAX_CHARACTERS:
+            text = f"{text[: _MAX_CHARACTERS // 2]} [...] {text[-_MAX_CHARACTERS // 4 :]}"
+        return one_line(text)
 
 
 class UsageError(UserError):

@@ -55,6 +55,14 @@ def test_any_text_becomes_a_line_that_a_terminal_can_show(text: str, line: str) 
     assert one_line(text) == line == str(DataError(text))
 
 
+def test_of_an_endless_message_beginning_and_end_are_told() -> None:
+    text = str(DataError(f"a.json: expected a number, got {'x' * 9999}; write it again"))
+    assert text.startswith("a.json: expected a number, got xxx")
+    assert text.endswith("xxx; write it again")
+    assert " [...] " in text
+    assert len(text) < 2000
+
+
 def test_an_exception_without_a_message_is_told_by_its_type() -> None:
     assert reason_of(ValueError("a\nb")) == "a b"
     assert reason_of(KeyError()) == "KeyError"

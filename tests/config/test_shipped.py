@@ -58,7 +58,7 @@ def test_a_shipped_configuration_is_based_upon_by_name(tmp_path: Path) -> None:
         ("zzz", "shipped are efficientps_b0_scenes, "),
         ("nowhere/panoptic_deeplab_lite_scenes.yml", "no such configuration file"),
         ("_base_/own_data", "no such configuration file"),
-        ("x" * 5000, "no such configuration file"),
+        ("x" * 300, "no such configuration file"),
     ],
 )
 def test_a_wrong_name_lists_near_ones(name: str, hint: str) -> None:

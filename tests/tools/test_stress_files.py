@@ -55,7 +55,7 @@ def raise_error(error: BaseException) -> None:
 FAULTS = {
     "out of memory": MemoryError(),
     "KeyError": KeyError("a"),
-    "unclear": DataError("x" * 9999),
+    "unclear": DataError("not a readable image (MemoryError)"),
     "refused": DataError("expected an image"),
 }
 
