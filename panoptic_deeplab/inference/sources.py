@@ -185,8 +185,8 @@ def find_images(image_path: str | Path, left_out: Sequence[Path] = ()) -> list[I
     else:
         root = _fixed_part(str(image_path))
         found = map(Path, glob.glob(str(image_path), recursive=True))
-        images = {file.resolve(): file for file in found if _may_be_image(file) and file.is_file()}
-        files = sorted(_without(images.values(), left_out))
+        images = (file for file in found if _may_be_image(file) and file.is_file())
+        files = sorted(_without(images, left_out))
     if not files:
         what = "an image, a folder of images or a pattern"
         reason = "holds no image" if path.is_dir() else "there is nothing"
@@ -242,14 +242,15 @@ def _may_be_image(path: Path) -> bool:
 
 
 def _without(files: Iterable[Path], left_out: Sequence[Path]) -> list[Path]:
-    """Leave out some files, whatever links lead to their folders."""
+    """Take each file once and leave out some, whatever links lead to their folders."""
     real_folder = cache(os.path.realpath)  # there are few folders
 
     def place(path: Path) -> tuple[str, str]:
         return real_folder(os.path.dirname(path)), path.name
 
+    taken = {place(file): file for file in files}
     places = set(map(place, left_out))
-    return [file for file in files if place(file) not in places] if places else list(files)
+    return [file for found, file in taken.items() if found not in places]
 
 
 def _fixed_part(pattern: str) -> Path:
