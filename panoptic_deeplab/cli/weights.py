@@ -1,4 +1,4 @@
-"""Convert published weights of other frameworks."""
+"""Published weights: the zoo by name, and those of other frameworks converted."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from panoptic_deeplab.cli.command_line import run_script
-from panoptic_deeplab.cli.flags import add_config_arguments
+from panoptic_deeplab.cli.flags import add_config_arguments, add_debug_argument
 from panoptic_deeplab.cli.parser import Parser, file_here
 
-SUMMARY = "convert published weights of other frameworks"
+SUMMARY = "published weights: list, fetch and convert them"
+EXAMPLE_NAME = "panoptic_deeplab_resnet50_os32_cityscapes"
 EXAMPLE = (
     "panoptic-deeplab weights convert --model_path efficientps.pth --config "
     "efficientps_b5_cityscapes --save_dir weights/efficientps"
@@ -37,9 +38,48 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def add_arguments(parser: Parser) -> None:
     """Describe the verb and its commands."""
-    parser.describe("Published weights of other frameworks.", EXAMPLE)
+    parser.describe(
+        "Published weights. A model of the zoo is named wherever --model_path is asked for; what "
+        "is downloaded stays in ~/.cache/panoptic_deeplab, or in the folder that the environment "
+        "variable PANOPTIC_DEEPLAB_CACHE names, and is fetched from a mirror if "
+        "PANOPTIC_DEEPLAB_MIRROR holds its address.",
+        f"panoptic-deeplab weights download {EXAMPLE_NAME}",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_list(commands.add_parser("list", help="the models of the zoo"))
+    add_show(commands.add_parser("show", help="all that is known of a model"))
+    add_download(commands.add_parser("download", help="fetch models before they are needed"))
     add_convert(commands.add_parser("convert", help="make them a checkpoint of this project"))
+
+
+def add_list(parser: Parser) -> None:
+    """Describe `weights list`."""
+    parser.describe("List the models of the zoo.", "panoptic-deeplab weights list")
+    add_debug_argument(parser)
+    parser.set_defaults(command=list_models)
+
+
+def add_show(parser: Parser) -> None:
+    """Describe `weights show` and its flags."""
+    parser.describe(
+        "Tell a model's configuration, address, license and published score, and where it is kept.",
+        f"panoptic-deeplab weights show {EXAMPLE_NAME}",
+    )
+    parser.add_argument("name", metavar="NAME", help="of the model")
+    add_debug_argument(parser)
+    parser.set_defaults(command=show)
+
+
+def add_download(parser: Parser) -> None:
+    """Describe `weights download` and its flags."""
+    parser.describe(
+        "Fetch models, so that they can be used without a network. A download that broke off is "
+        "resumed. The checksum of the first download is recorded and held to.",
+        f"panoptic-deeplab weights download {EXAMPLE_NAME}",
+    )
+    parser.add_argument("names", metavar="NAME", nargs="+", help="of the models")
+    add_debug_argument(parser)
+    parser.set_defaults(command=download)
 
 
 def add_convert(parser: Parser) -> None:
@@ -56,6 +96,36 @@ def add_convert(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Do what the command asks for."""
     args.command(args)
+
+
+def list_models(_: argparse.Namespace) -> None:
+    """Print name, score and authors of each model of the zoo."""
+    from panoptic_deeplab.weights import zoo
+
+    for model in zoo().values():
+        here = "; is here" if model.path.exists() else ""
+        print(f"{model.name}\n    {model.score}, as {model.by} published{here}")
+
+
+def show(args: argparse.Namespace) -> None:
+    """Print what is known of a model of the zoo."""
+    from panoptic_deeplab.weights import zoo_model
+
+    model = zoo_model(args.name)
+    here = "is there" if model.path.exists() else "not fetched yet"
+    facts = {name: value for name, value in vars(model).items() if value and name != "by_hand"}
+    for name, value in (facts | {"kept in": f"{model.path} ({here})"}).items():
+        print(f"{name + ':':9} {value}")
+    if model.by_hand:
+        print("fetch:    by hand, with a browser; put the file under the name above")
+
+
+def download(args: argparse.Namespace) -> None:
+    """Fetch models of the zoo into the cache and print where each lies."""
+    from panoptic_deeplab.weights import zoo_model
+
+    for model in [zoo_model(name) for name in args.names]:
+        print(f"{model.name}: {model.fetch()}\nlicense: {model.license}")
 
 
 def convert(args: argparse.Namespace) -> None:

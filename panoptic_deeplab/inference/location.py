@@ -1,7 +1,8 @@
-"""Which files a model path means: a checkpoint, bare weights, an export, or a URL of one."""
+"""Which files a model path means: a checkpoint, weights, an export, a URL, a name of the zoo."""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -9,7 +10,14 @@ from typing import NamedTuple
 
 from panoptic_deeplab.errors import DataError, UsageError, nearest
 from panoptic_deeplab.file_kinds import mistaken_for
-from panoptic_deeplab.weights import head_of, is_torch, local_weights, refuse_other_kinds
+from panoptic_deeplab.weights import (
+    ZooModel,
+    head_of,
+    is_torch,
+    local_weights,
+    refuse_other_kinds,
+    zoo,
+)
 
 CONFIG_FILE = "config.yml"
 WEIGHTS_FILES = ("model.pdparams", "model.safetensors")
@@ -40,8 +48,9 @@ def locate_model(model_path: str | Path, config: str | Path | None = None) -> Mo
     """Find the files of a model.
 
     Args:
-        model_path: the folder of a checkpoint or an export, a file of weights, an ONNX file, or the
-            https URL of a file of weights (or of an archive with one) or of an ONNX file.
+        model_path: the folder of a checkpoint or an export, a file of weights, an ONNX file, the
+            https URL of a file of weights (or of an archive with one) or of an ONNX file, or the
+            name of a published model, unless a file or folder is called so.
         config: path or name of a configuration; it overrides the one beside the weights.
 
     Raises:
@@ -52,13 +61,20 @@ def locate_model(model_path: str | Path, config: str | Path | None = None) -> Mo
     """
     if not str(model_path):
         raise UsageError(
-            "--model_path: expected a checkpoint folder, a weights file, an ONNX file or an https "
-            "URL, got an empty text"
+            "--model_path: expected a checkpoint folder, a weights file, an ONNX file, an https "
+            "URL or a name of the zoo, got an empty text"
         )
+    if (published := _published(model_path)) is not None:
+        return ModelFiles(published.fetch(), str(config or published.config), False)
     weights = _model_file(model_path)
     if weights.suffix == ".onnx":
         return ModelFiles(weights, None if config is None else str(config), True)
     return ModelFiles(weights, str(config or _config_beside(weights, model_path)), False)
+
+
+def _published(model_path: str | Path) -> ZooModel | None:
+    """Return the model of the zoo that a path names, None if it is something else."""
+    return None if os.path.lexists(model_path) else zoo().get(str(model_path))
 
 
 def _model_file(model_path: str | Path) -> Path:
@@ -70,7 +86,7 @@ def _model_file(model_path: str | Path) -> Path:
     if not path.exists():
         raise DataError(
             f"{path}: no such file or folder{_near(path)}; expected a checkpoint folder, a weights "
-            "file, an ONNX file or an https URL",
+            "file, an ONNX file, an https URL or a name of the zoo (`weights list`)",
             kind="missing file",
         )
     _refuse_other_kinds(path)
@@ -112,7 +128,8 @@ def _config_beside(weights: Path, model_path: str | Path) -> Path:
 
 def _near(path: Path) -> str:
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    return nearest(path.name, siblings)
+    published = zoo() if len(path.parts) == 1 else ()
+    return nearest(path.name, [*siblings, *published])
 
 
 def _models_below(folder: Path) -> str:

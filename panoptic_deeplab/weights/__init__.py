@@ -22,10 +22,12 @@ from panoptic_deeplab.weights.loading import (
 from panoptic_deeplab.weights.plain_pickle import read_pickle
 from panoptic_deeplab.weights.published import convert_published, load_network
 from panoptic_deeplab.weights.reading import read_weights
+from panoptic_deeplab.weights.zoo import ZooModel, zoo, zoo_model
 
 __all__ = [
     "INFO_FILE",
     "LoadReport",
+    "ZooModel",
     "convert_published",
     "head_of",
     "is_torch",
@@ -43,4 +45,6 @@ __all__ = [
     "refuse_other_classes",
     "refuse_other_kinds",
     "set_weights",
+    "zoo",
+    "zoo_model",
 ]

@@ -8,13 +8,16 @@ import gzip
 import hashlib
 import io
 import lzma
-import os
 import pickle
+import subprocess
+import sys
 import tarfile
+import time
 import urllib.request
 import urllib.response
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +54,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Respons
 
 
 def cached(tmp_path: Path) -> list[str]:
-    """Names of all files in the cache, temporary ones too."""
-    return sorted(path.name for path in (tmp_path / "cache").rglob("*"))
+    """Names of all files in the cache, temporary ones too, without the recorded checksums."""
+    names = (path.name for path in (tmp_path / "cache").rglob("*"))
+    return sorted(name for name in names if not name.endswith(".sha256"))
 
 
 def tarred(*members: tuple[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
@@ -122,10 +126,50 @@ def test_checksums(server: dict[str, Response], tmp_path: Path) -> None:
     right = hashlib.sha256(WEIGHTS).hexdigest()
     with pytest.raises(DataError, match=rf"has the checksum sha256={right}, not the expected"):
         local_weights(f"{URL}#sha256={'0' * 64}", "")
-    with pytest.raises(DataError, match="behind # only sha256="):
-        local_weights(f"{URL}#md5=12", "")
+    for wrong in ("md5=12", "sha256=1234567", f"sha256={right}0", "sha256="):
+        with pytest.raises(DataError, match="behind # only sha256="):
+            local_weights(f"{URL}#{wrong}", "")
     assert cached(tmp_path) == []
-    assert local_weights(f"{URL}#sha256={right.upper()}", "").read_bytes() == WEIGHTS
+    for known in (right.upper(), right[:8]):  # the first digits, as in names of PyTorch's files
+        assert local_weights(f"{URL}#sha256={known}", "").read_bytes() == WEIGHTS
+
+
+def test_the_first_download_is_held_to(server: dict[str, Response], tmp_path: Path) -> None:
+    server[URL] = 200, {}, WEIGHTS
+    path = local_weights(URL, "")
+    record = path.with_name(path.name + ".sha256")
+    assert record.read_text() == f"{hashlib.sha256(WEIGHTS).hexdigest()}  {path.name}\n"
+
+    path.write_bytes(WEIGHTS[:-1] + b"x")
+    with pytest.raises(DataError, match=r"has changed since it was downloaded .*; delete it to"):
+        local_weights(URL, "")
+    path.unlink()
+    server[URL] = 200, {}, WEIGHTS + b"x"
+    with pytest.raises(DataError, match=rf"the first download had .*delete {record}"):
+        local_weights(URL, "")
+    assert cached(tmp_path) == []
+    record.unlink()
+    assert local_weights(URL, "").read_bytes() == WEIGHTS + b"x"
+
+
+NO_WEIGHTS = {
+    "a page": (b"\n <!DOCTYPE html><html>Sign in</html>", "it is an HTML page"),
+    "a message": (b'{"error": "quota"}', 'it is a server\'s message: {"error": "quota"}'),
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of git-lfs"),
+    "nothing": (b"", "it is empty"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_WEIGHTS)
+def test_what_comes_in_place_of_weights_is_not_kept(
+    server: dict[str, Response], tmp_path: Path, kind: str
+) -> None:
+    content, message = NO_WEIGHTS[kind]
+    server[URL] = 200, {"ETag": '"1"'}, content
+    with pytest.raises(DataError, match="cannot be downloaded") as failure:
+        local_weights(URL, "")
+    assert message in str(failure.value)
+    assert cached(tmp_path) == []
 
 
 def test_redirects_to_https_only(server: dict[str, Response], tmp_path: Path) -> None:
@@ -233,8 +277,8 @@ def test_archives_are_unpacked_beside_themselves(
 TWO = [("a.pdparams", WEIGHTS), ("b.pdparams", WEIGHTS)]
 BOMB = bytes(30 * len(WEIGHTS))
 BAD_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
-    "two in a tar": (lambda: tarred(*TWO), "expected one .pdparams file in it, got 2"),
-    "two in a zip": (lambda: zipped(*TWO), "expected one .pdparams file in it, got 2"),
+    "two in a tar": (lambda: tarred(*TWO), "expected one .pdparams or .pth file in it, got 2"),
+    "two in a zip": (lambda: zipped(*TWO), "expected one .pdparams or .pth file in it, got 2"),
     "none": (lambda: gzip.compress(tarred(("a.txt", WEIGHTS))), "got 0"),
     "a symbolic link": (lambda: tarred(("a.pdparams", b""), kind=tarfile.SYMTYPE), "got 0"),
     "a hard link": (lambda: tarred(("a.pdparams", b""), kind=tarfile.LNKTYPE), "got 0"),
@@ -270,24 +314,52 @@ def test_bad_archives(
     assert cached(tmp_path) == [download._cache_name(URL)]
 
 
-def test_two_processes_may_fetch_at_once(
+def test_two_threads_fetch_a_file_once(
     server: dict[str, Response], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While one process saves, the other saves the same: both end with the whole file."""
     server[URL] = 200, {}, WEIGHTS
-    save, inner = download._save, []
+    save, downloads = download._save, []
 
-    def save_while_another_does(*arguments: object, **options: object) -> str:
-        if not inner:
-            inner.append(None)
-            inner[0] = local_weights(URL, "")
-        return save(*arguments, **options)
+    def save_slowly(*arguments: object, **options: object) -> None:
+        downloads.append(arguments)
+        time.sleep(0.2)
+        save(*arguments, **options)
 
-    monkeypatch.setattr(download, "_save", save_while_another_does)
-    assert local_weights(URL, "") == inner[0]
-    assert inner[0].read_bytes() == WEIGHTS
-    assert cached(tmp_path) == [inner[0].name]
-    assert os.stat(inner[0]).st_mode & 0o400
+    monkeypatch.setattr(download, "_save", save_slowly)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda _: local_weights(URL, ""), range(2))
+    assert first == second
+    assert first.read_bytes() == WEIGHTS
+    assert len(downloads) == 1
+    assert cached(tmp_path) == [first.name]
+
+
+def test_a_process_waits_for_another_that_fetches_the_same(
+    server: dict[str, Response], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other holds the lock and ends as soon as this one waits for it."""
+    server[URL] = 200, {}, WEIGHTS
+    path = download.cached_path(URL)
+    path.parent.mkdir()
+    script = (
+        "import sys, time\n"
+        "from panoptic_deeplab.folder_lock import claimed\n"
+        "with claimed(sys.argv[1], 'download', sys.argv[2]):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script, str(path.parent), f".lock.{path.name}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        waits = []
+
+        def let_the_other_end(seconds: float) -> None:
+            waits.append(seconds)
+            other.communicate()
+
+        monkeypatch.setattr(download.time, "sleep", let_the_other_end)
+        assert local_weights(URL, "").read_bytes() == WEIGHTS
+    assert waits == [download._WAIT_SECONDS]
 
 
 PAGES = {

@@ -1,0 +1,95 @@
+"""The zoo: published models by name, fetched once."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from panoptic_deeplab.errors import DataError, UsageError, nearest
+from panoptic_deeplab.weights.download import (
+    CACHE_VARIABLE,
+    cache_folder,
+    cached_path,
+    local_weights,
+    unpacked,
+)
+
+ZOO_FILE = Path(__file__).with_name("zoo.yml")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ZooModel:
+    """A published model.
+
+    Attributes:
+        name: in the zoo.
+        config: name of the shipped configuration that describes its network.
+        url: where its weights lie, with `#sha256=` and their checksum if the authors tell it.
+        license: permitted use of the weights.
+        score: as published.
+        by: who published weights and score.
+        by_hand: name under which the file is to be put into the cache, where only a person can
+            fetch it; '' otherwise.
+    """
+
+    name: str
+    config: str
+    url: str
+    license: str
+    score: str
+    by: str
+    by_hand: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where the downloaded file is kept."""
+        return cache_folder() / self.by_hand if self.by_hand else cached_path(self.url)
+
+    def fetch(self) -> Path:
+        """Return the file of weights, from the cache or else from the web.
+
+        Raises:
+            DataError: it cannot be fetched, or only by hand.
+        """
+        is_new = not self.path.exists()
+        if is_new and self.by_hand:
+            raise DataError(
+                f"{self.name}: only a browser can fetch {self.url}; put the file under {self.path}"
+            )
+        weights = unpacked(self.path) if self.by_hand else local_weights(self.url, self._hint)
+        if is_new:
+            _log.warning("%s, by %s; license: %s", self.name, self.by, self.license)
+        return weights
+
+    @property
+    def _hint(self) -> str:
+        return (
+            f"try again, or fetch it elsewhere and put it under {self.path} ({CACHE_VARIABLE} "
+            "moves that folder)"
+        )
+
+
+@functools.cache
+def zoo() -> dict[str, ZooModel]:
+    """Return all published models by name."""
+    described = yaml.safe_load(ZOO_FILE.read_text("utf-8"))
+    return {name: ZooModel(name, **facts) for name, facts in described.items()}
+
+
+def zoo_model(name: str) -> ZooModel:
+    """Return a published model.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in zoo():
+        raise UsageError(
+            f"{name}: no model of the zoo{nearest(name, zoo())}; `weights list` tells all"
+        )
+    return zoo()[name]
