@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from panoptic_deeplab.cli.command_line import load_config, run
 from panoptic_deeplab.cli.flags import add_common_arguments
 from panoptic_deeplab.cli.parser import not_negative
+from panoptic_deeplab.files import replacing
 
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
@@ -131,7 +132,8 @@ class ImageNotes:
         self.records = config.val_dataset.records
         self.info = config.info
         self.predictor = predictor
-        self.files = PanopticFiles(folder / "panoptic.json", config.info)
+        self.folder = folder
+        self.files = PanopticFiles(folder, "panoptic", config.info)
         self.reset()
 
     def reset(self) -> None:
@@ -160,7 +162,10 @@ class ImageNotes:
                 "fusion_seconds": now["grouping"] - self.before.get("grouping", 0.0),
             }
         )
-        self.entries.append(self.files.write(record.image_id, record.image_path.name, prediction))
+        png, entry = self.files.render(record.image_id, record.image_path.name, prediction)
+        with replacing(self.folder / self.files.png(record.image_id)) as draft:
+            draft.write_bytes(png)
+        self.entries.append(entry)
         self.before = now
 
     def state(self) -> dict[str, Any]:
@@ -174,7 +179,7 @@ class ImageNotes:
             `errors`, as `ErrorCounts.compute`; `images`, the records; `seconds`, the medians of
             `network` and `fusion` of an image.
         """
-        self.files.finish(self.entries)
+        self.files.write_list(self.entries)
         return {
             "errors": self.counts.compute(),
             "images": self.images,
