@@ -18,7 +18,7 @@ from panoptic_deeplab.formats.images import read_ids, write_image
 SIZE = (150, 220)
 
 
-@pytest.fixture(params=["tiny_config", "tiny_top_down_config"])
+@pytest.fixture(params=["tiny_config", "tiny_top_down_config", "tiny_panoptic_fpn_config"])
 def checkpoint(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
     config = request.getfixturevalue(request.param)
     paddle.seed(3)

@@ -65,11 +65,11 @@ def test_help_comes_without_paddle() -> None:
     assert "python tools/compare.py --configs" in finished.stdout
 
 
-def test_two_methods_from_weights_to_page(
-    tiny_config: Path, tiny_top_down_config: Path, tmp_path: Path
+def test_three_methods_from_weights_to_page(
+    tiny_config: Path, tiny_top_down_config: Path, tiny_panoptic_fpn_config: Path, tmp_path: Path
 ) -> None:
     """Untrained networks on three scenes; each is measured in its own process."""
-    configs, weights = [tiny_config, tiny_top_down_config], []
+    configs, weights = [tiny_config, tiny_top_down_config, tiny_panoptic_fpn_config], []
     for config in configs:
         paddle.seed(0)
         weights.append(tmp_path / config.stem / "model.pdparams")
@@ -80,7 +80,8 @@ def test_two_methods_from_weights_to_page(
     assert compare.main([*options, "--save_dir", str(out), "--worst", "1"]) == 0
 
     comparison_json = json.loads((out / "comparison.json").read_text())
-    assert [m["name"] for m in comparison_json["methods"]] == ["tiny", "tiny_top_down"]
+    names = ["tiny", "tiny_top_down", "tiny_panoptic_fpn"]
+    assert [m["name"] for m in comparison_json["methods"]] == names
     for measured, config in zip(comparison_json["methods"], configs, strict=True):
         model = Config(config).model
         trained = sum(p.size for p in model.parameters() if not p.stop_gradient)
