@@ -102,7 +102,12 @@ def _with_png_header(content: bytes, others: Sequence[bytes], rng: random.Random
 
 
 def _with_json_value(content: bytes, others: Sequence[bytes], rng: random.Random) -> bytes:
-    """Replace, remove, repeat or rename something in a JSON."""
+    """Replace, remove, repeat or rename something in a JSON, or in one of its lines."""
+    lines = content.splitlines(keepends=True)
+    if len(lines) > 1:
+        place = rng.randrange(len(lines))
+        lines[place] = _with_json_value(lines[place], others, rng) + b"\n"
+        return b"".join(lines)
     try:
         tree = json.loads(content)
     except ValueError:

@@ -69,7 +69,10 @@ def file_kinds() -> dict[str, FileKind]:
         "configuration": FileKind("config.yml", tuple(_configurations()), (_build,)),
         "deploy.yaml": FileKind("deploy.yaml", deployment, (_read_deployment,)),
         "classes": FileKind("dataset_info.json", (_json(_classes()),), (read_info_beside,)),
-        "table": FileKind("segments.csv", (_table(),), (_read_table,)),
+        "table": FileKind("segments.csv", (_table(),), (_add_results,)),
+        "results": FileKind("panoptic.json", (_json(_results()),), (_add_results,)),
+        "journal": FileKind("results.jsonl", (_journal(),), (_add_results,)),
+        "score": FileKind("score.json", (_json({"pq": 0.5}),), (_read_score,)),
     }
 
 
@@ -206,6 +209,28 @@ def _table() -> bytes:
     return f"{','.join(COLUMNS)}\na,1,car,26,1,0.5,4,0,0,2,2,1.0,1.0\n".encode()
 
 
+def _results() -> dict[str, Any]:
+    segments = [segment | {"score": 0.5} for segment in SEGMENTS]
+    image = PANOPTIC["images"][0] | {"id": "a"}
+    annotation = {"image_id": "a", "file_name": "a.png", "segments_info": segments}
+    lists = {"images": [image], "annotations": [annotation]}
+    return lists | {"categories": _classes()["categories"]}
+
+
+def _journal() -> bytes:
+    results = _results()
+    entry = {"image": results["images"][0], "annotation": results["annotations"][0]}
+    lines = [
+        {"journal": "panoptic_deeplab results", "version": 1},
+        {"form": "images", "categories": results["categories"]},
+        {"form": "csv", "categories": None},
+        {"started": "2026-01-01 12:00:00"},
+        {"form": "images", "key": "a", "files": ["panoptic/a.png"], "entry": entry},
+        {"form": "csv", "key": "a", "files": [], "entry": [["a", "1", "car"]]},
+    ]
+    return b"".join(_json(line) + b"\n" for line in lines)
+
+
 def _load_data_set(path: Path) -> None:
     from panoptic_deeplab.datasets import CocoPanoptic
     from panoptic_deeplab.formats.images import write_ids
@@ -271,8 +296,19 @@ def _read_deployment(path: Path) -> None:
     read_deployment(path.parent)
 
 
-def _read_table(path: Path) -> None:
-    from panoptic_deeplab.results.table import Table
+def _add_results(path: Path) -> None:
+    """Begin and end a prediction into the folder of earlier results."""
+    from panoptic_deeplab.formats.images import write_ids
+    from panoptic_deeplab.results.folder import make_forms, prepared
     from panoptic_deeplab.structures import DatasetInfo
 
-    Table(path.parent, DatasetInfo.from_dict(_classes())).former_entries()
+    write_ids(path.parent / "panoptic" / "a.png", IDS)
+    forms = make_forms(path.parent, DatasetInfo.from_dict(_classes()), ["images", "csv"])
+    with prepared(path.parent, forms, ["b"]):
+        pass
+
+
+def _read_score(path: Path) -> None:
+    from panoptic_deeplab.engine.checkpoint import read_score
+
+    read_score(path.parent)
