@@ -9,13 +9,22 @@ from panoptic_deeplab.files import read_json
 from panoptic_deeplab.structures import DatasetInfo
 
 INFO_FILE = "dataset_info.json"
+_MAX_BYTES = 16 << 20
 
 
 def read_info_beside(weights: str | Path) -> DatasetInfo | None:
-    """Read the classes that a checkpoint was trained for, None where no file names them."""
+    """Read the classes that a checkpoint was trained for, None where no file names them.
+
+    Raises:
+        DataError: the file is larger than any list of classes, or none.
+    """
     weights = Path(weights)
     path = (weights if weights.is_dir() else weights.parent) / INFO_FILE
-    return DatasetInfo.from_dict(read_json(path), str(path)) if path.exists() else None
+    if not path.exists():
+        return None
+    if path.stat().st_size > _MAX_BYTES:
+        raise DataError(f"{path}: expected a list of classes, of at most {_MAX_BYTES >> 20} MB")
+    return DatasetInfo.from_dict(read_json(path), str(path))
 
 
 def refuse_other_classes(weights: str | Path, info: DatasetInfo, hint: str) -> None:

@@ -43,3 +43,10 @@ def test_other_classes_are_refused(tmp_path: Path, names: list[str], message: st
 def test_nothing_is_refused_where_no_file_names_the_classes(tmp_path: Path) -> None:
     assert read_info_beside(tmp_path) is None
     refuse_other_classes(tmp_path, TRAINED, "")
+
+
+def test_a_file_that_is_no_list_of_classes_by_its_size(tmp_path: Path) -> None:
+    with open(tmp_path / "dataset_info.json", "wb") as file:
+        file.truncate(1 << 40)  # a hole, which takes no space
+    with pytest.raises(DataError, match=r"dataset_info\.json: expected a list of classes, of at m"):
+        read_info_beside(tmp_path / "model.pdparams")
