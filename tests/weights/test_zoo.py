@@ -118,6 +118,18 @@ def test_a_broken_download_is_resumed(server: Server, tmp_path: Path) -> None:
     assert cached(tmp_path) == [".pdparams", ".sha256"]
 
 
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("panoptic_fpn_r50_1x_coco", ".pkl"), ("panoptic_fpn_r101_5x_bdd100k", ".pth")],
+)
+def test_files_of_other_frameworks_keep_their_form(server: Server, name: str, suffix: str) -> None:
+    """By which they are known, and converted when they are read."""
+    files = locate_model(name)
+    assert files.config == name
+    assert files.weights.suffix == suffix
+    assert files.weights.read_bytes() == WEIGHTS
+
+
 OTHERS = {
     "another version": {"tag": '"2"', "content": WEIGHTS + b"x"},
     "another length": {"content": WEIGHTS + b"x"},
