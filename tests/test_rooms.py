@@ -99,6 +99,7 @@ MAY_IMPORT = {
     "result": {"errors", "files", "formats", "structures", "text_table", "visualization"},
     "results": {
         "errors",
+        "file_names",
         "files",
         "formats",
         "progress",

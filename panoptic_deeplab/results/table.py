@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.file_names import readable
 from panoptic_deeplab.files import open_file, replacing
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.base import Rendered, ResultFormat
@@ -88,7 +90,17 @@ class Table(ResultFormat):
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             for record in records.values():
-                writer.writerows(record.entry)
+                writer.writerows(self._rows(record.entry))
+
+    def _rows(self, entry: Any) -> Iterator[Row]:
+        """Yield the rows of an image, which may come from the journal of an earlier prediction."""
+        if not isinstance(entry, list) or not all(isinstance(row, list) for row in entry):
+            raise DataError(
+                f"{self.path}: the journal beside it is damaged (expected rows of a table, got "
+                f"{entry!r:.100}); move it away or choose another --save_dir"
+            )
+        for row in entry:
+            yield [readable(str(value)) for value in row]
 
 
 def mass_centers(ids: np.ndarray) -> np.ndarray:
