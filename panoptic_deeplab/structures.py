@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.file_names import readable
 
 VOID_ID = 0
 
@@ -59,6 +60,11 @@ class DatasetInfo:
                 f"ignore_index {self.ignore_index} of {self.name!r} is also a class index "
                 f"(0..{len(self.categories) - 1}); choose one outside"
             )
+        for category in self.categories:
+            if readable(category.name) != category.name:  # some JSON holds half a character
+                raise DataError(
+                    f"category {category.name!r} of {self.name!r} is no text; rename it"
+                )
         for what in ("name", "official_id"):
             values = Counter(getattr(category, what) for category in self.categories)
             twice = sorted(repr(value) for value, count in values.items() if count > 1)

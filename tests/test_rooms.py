@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "files": {"file_kinds", "errors", "file_names", "progress"},
     "yaml_files": {"errors", "files"},
     "folder_lock": {"errors", "files"},
-    "structures": {"errors"},
+    "structures": {"errors", "file_names"},
     "environment": {"errors"},
     "process": set(),
     "device": set(),

@@ -65,3 +65,9 @@ def test_a_map_of_segments_has_their_classes() -> None:
 def test_the_frame_of_an_untouched_image_is_the_image() -> None:
     frame = Frame.whole(4, 6)
     assert (frame.original_size, frame.size, frame.valid_box) == ((4, 6), (4, 6), (0, 0, 4, 6))
+
+
+def test_a_name_of_half_a_character_is_refused() -> None:
+    """Some JSON holds one, and no list of results could."""
+    with pytest.raises(DataError, match=r"category 'car\\ud83d' of 'x' is no text; rename it"):
+        DatasetInfo("x", (Category("car\ud83d", True, (0, 0, 0), 1),))

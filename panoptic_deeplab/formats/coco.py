@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from panoptic_deeplab.errors import DataError, collect, raise_or_collect
+from panoptic_deeplab.file_names import readable
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
@@ -87,7 +88,8 @@ def info_of_categories(entries: Sequence[Any], path: str | Path) -> DatasetInfo:
         categories = tuple(
             _category(entry, color) for entry, color in zip(entries, colors, strict=True)
         )
-        return DatasetInfo(Path(path).stem, categories, usual_ignore_index(len(categories)))
+        name = readable(Path(path).stem)
+        return DatasetInfo(name, categories, usual_ignore_index(len(categories)))
     except DataError as error:
         kind = error.kind if error.kind == _UNKNOWN_KIND else "class table"
         raise DataError(f"{path}: {error}", kind=kind, file=path) from error
