@@ -6,11 +6,12 @@ workers changes what a training sees.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -199,6 +200,7 @@ def explaining_dead_workers() -> Iterator[None]:
     except SystemError as error:
         if not re.search("DataLoader|data reader", str(error)):
             raise
+        _end_workers()
         signal_name = re.search(r"killed by signal: ([\w ]+)", str(error))
         how = f" by {signal_name[1]!r}" if signal_name else ""
         raise DataError(
@@ -220,6 +222,19 @@ def default_workers() -> int:
     return min(max(usable_cores() // trainers, 1), _MAX_DEFAULT_WORKERS)
 
 
+def _end_workers() -> None:
+    """End the processes that read samples and remove their shared memory.
+
+    A killed one may have held the lock of a queue, for which the others would wait for ever.
+    """
+    with suppress(ValueError):  # outside of the main thread
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # Paddle raises an error at each end
+    for worker in multiprocessing.active_children():
+        worker.kill()
+        worker.join()
+        _remove_shared_memory(worker.pid)
+
+
 def _start_worker(parent: int, worker: int) -> None:
     """Live as long as the trainer: no shorter where a signal goes to the whole process group, and
     no longer where the trainer is killed (Paddle's worker would wait for its next order forever).
@@ -227,12 +242,12 @@ def _start_worker(parent: int, worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_later)
     cv2.setNumThreads(0)  # each worker has a core; more threads wait for each other
-    end_with_parent(parent, _remove_shared_memory)
+    end_with_parent(parent, partial(_remove_shared_memory, os.getpid()))
 
 
-def _remove_shared_memory() -> None:
-    """Remove the batches that this worker wrote and the trainer will never take."""
-    for path in Path("/dev/shm").glob(f"paddle_{os.getpid()}_*"):  # as Paddle names them
+def _remove_shared_memory(worker: int) -> None:
+    """Remove the batches that a worker wrote and the trainer will never take."""
+    for path in Path("/dev/shm").glob(f"paddle_{worker}_*"):  # as Paddle names them
         path.unlink(missing_ok=True)
 
 
