@@ -201,6 +201,8 @@ def explaining_dead_workers() -> Iterator[None]:
         if not re.search("DataLoader|data reader", str(error)):
             raise
         _end_workers()
+        for killed in re.findall(r"pid (\d+)", str(error)):
+            _remove_shared_memory(int(killed))
         signal_name = re.search(r"killed by signal: ([\w ]+)", str(error))
         how = f" by {signal_name[1]!r}" if signal_name else ""
         raise DataError(

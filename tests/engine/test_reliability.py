@@ -239,6 +239,7 @@ def test_a_killed_reader_ends_the_training_in_one_line(tiny_config: Path, tmp_pa
     assert process.returncode == 1
     assert "error: a process that reads samples was killed by 'Killed', often for want" in error
     assert all_end(run)
+    assert not list(Path("/dev/shm").glob(f"paddle_{reader.name}_*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
