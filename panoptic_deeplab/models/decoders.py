@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import paddle
+import paddle.nn.functional as F
 from paddle import nn
 from paddleseg.models.layers import ConvBNReLU
 
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.models.layers import SeparableConvBNReLU
+from panoptic_deeplab.models.layers import SeparableConvBNReLU, two_conv_bn_relu
 from panoptic_deeplab.resample import resize_map
+
+
+@dataclass(frozen=True)
+class DecoderForm:
+    """In what the published decoders differ, beside channels and dilations.
+
+    Attributes:
+        align_corners: of every resize.
+        drop_rate: dropout at the end of the ASPP.
+        pooling: what follows the pooling of the ASPP: a 1x1 convolution with batch `norm`, with a
+            `bias`, or neither (`plain`), and ReLU.
+        pooling_window: (height, width) of the pooling in feature-map locations, which moves by one;
+            None pools the whole map.
+        separable_aspp: whether the dilated convolutions are separable.
+        separable: 5x5 separable convolutions after every join, not two plain 3x3 ones.
+        finer_first: the finer feature comes first where two are joined.
+    """
+
+    align_corners: bool
+    drop_rate: float = 0.5
+    pooling: Literal["norm", "bias", "plain"] = "norm"
+    pooling_window: tuple[int, int] | None = None
+    separable_aspp: bool = False
+    separable: bool = True
+    finer_first: bool = False
 
 
 class ASPP(nn.Layer):
@@ -20,8 +48,7 @@ class ASPP(nn.Layer):
         ratios: dilation of each branch; 1 is a 1x1 convolution.
         in_channels: of the feature.
         out_channels: of every branch and of the result.
-        align_corners: of the resize of the pooled branch.
-        drop_rate: dropout at the end.
+        form: its other settings.
     """
 
     def __init__(
@@ -29,29 +56,20 @@ class ASPP(nn.Layer):
         ratios: Sequence[int],
         in_channels: int,
         out_channels: int,
-        align_corners: bool,
-        drop_rate: float = 0.5,
+        form: DecoderForm,
     ) -> None:
         super().__init__()
-        self.align_corners = align_corners
+        self.align_corners = form.align_corners
         self.aspp_blocks = nn.LayerList(
-            ConvBNReLU(
-                in_channels,
-                out_channels,
-                kernel_size=1 if ratio == 1 else 3,
-                dilation=ratio,
-                padding=0 if ratio == 1 else ratio,
-                bias_attr=False,
-            )
-            for ratio in ratios
+            _dilated(in_channels, out_channels, ratio, form.separable_aspp) for ratio in ratios
         )
         self.global_avg_pool = nn.Sequential(
-            nn.AdaptiveAvgPool2D(output_size=(1, 1)),
-            ConvBNReLU(in_channels, out_channels, kernel_size=1, bias_attr=False),
+            WindowPooling(form.pooling_window),
+            _after_pooling(in_channels, out_channels, form.pooling),
         )
         branches = len(ratios) + 1
         self.conv_bn_relu = ConvBNReLU(out_channels * branches, out_channels, 1, bias_attr=False)
-        self.dropout = nn.Dropout(drop_rate)
+        self.dropout = nn.Dropout(form.drop_rate)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """[N, in_channels, h, w] -> [N, out_channels, h, w]."""
@@ -60,8 +78,49 @@ class ASPP(nn.Layer):
         return self.dropout(self.conv_bn_relu(paddle.concat(branches, axis=1)))
 
 
+class WindowPooling(nn.Layer):
+    """The mean of each window of a map, or of the whole map.
+
+    Args:
+        window: (height, width); None is the whole map, and so is a window that is not smaller.
+    """
+
+    def __init__(self, window: tuple[int, int] | None) -> None:
+        super().__init__()
+        self.window = window
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """[N, C, h, w] -> [N, C, h', w'], by one larger than what the window leaves of a side."""
+        if self.window is None:
+            return F.adaptive_avg_pool2d(x, (1, 1))
+        known = paddle.in_dynamic_mode()  # in a program sizes are numbers only when it runs
+        window = [min(*sides) if known else sides[0] for sides in zip(self.window, x.shape[2:])]
+        return F.avg_pool2d(x, window, stride=1)
+
+
+def _dilated(in_channels: int, out_channels: int, ratio: int, separable: bool) -> nn.Layer:
+    """One branch of an ASPP."""
+    if separable and ratio > 1:
+        return SeparableConvBNReLU(in_channels, out_channels, 3, ratio)
+    return ConvBNReLU(
+        in_channels,
+        out_channels,
+        kernel_size=1 if ratio == 1 else 3,
+        dilation=ratio,
+        padding=0 if ratio == 1 else ratio,
+        bias_attr=False,
+    )
+
+
+def _after_pooling(in_channels: int, out_channels: int, kind: str) -> nn.Layer:
+    if kind == "norm":
+        return ConvBNReLU(in_channels, out_channels, kernel_size=1, bias_attr=False)
+    bias = None if kind == "bias" else False
+    return nn.Sequential(nn.Conv2D(in_channels, out_channels, 1, bias_attr=bias), nn.ReLU())
+
+
 class PanopticDecoder(nn.Layer):
-    """ASPP, then for each finer feature: project, upsample to it, join, 5x5 separable convolution.
+    """ASPP, then for each finer feature: project, upsample to it, join, convolve.
 
     Args:
         backbone_indices: the joined features from coarse to fine, then the ASPP's.
@@ -70,7 +129,7 @@ class PanopticDecoder(nn.Layer):
         aspp_out_channels: as `out_channels` of `ASPP`.
         decoder_channels: after every join.
         projected_channels: of the joined features, after projection.
-        align_corners: of every resize.
+        form: its other settings.
     """
 
     def __init__(
@@ -81,7 +140,7 @@ class PanopticDecoder(nn.Layer):
         aspp_out_channels: int,
         decoder_channels: int,
         projected_channels: Sequence[int],
-        align_corners: bool,
+        form: DecoderForm,
     ) -> None:
         super().__init__()
         if len(projected_channels) != len(backbone_indices) - 1:
@@ -90,8 +149,8 @@ class PanopticDecoder(nn.Layer):
                 f"last; got {list(projected_channels)} for {list(backbone_indices)}"
             )
         *self.joined_indices, self.deepest_index = backbone_indices
-        self.align_corners = align_corners
-        self.aspp = ASPP(aspp_ratios, backbone_channels[-1], aspp_out_channels, align_corners)
+        self.align_corners, self.finer_first = form.align_corners, form.finer_first
+        self.aspp = ASPP(aspp_ratios, backbone_channels[-1], aspp_out_channels, form)
         self.project = nn.LayerList(
             ConvBNReLU(channels, projected, 1, bias_attr=False)
             for channels, projected in zip(backbone_channels[:-1], projected_channels, strict=True)
@@ -99,6 +158,8 @@ class PanopticDecoder(nn.Layer):
         below = [aspp_out_channels] + [decoder_channels] * (len(projected_channels) - 1)
         self.fuse = nn.LayerList(
             SeparableConvBNReLU(channels + projected, decoder_channels, 5)
+            if form.separable
+            else two_conv_bn_relu(channels + projected, decoder_channels, decoder_channels)
             for channels, projected in zip(below, projected_channels, strict=True)
         )
 
@@ -108,5 +169,5 @@ class PanopticDecoder(nn.Layer):
         for index, project, fuse in zip(self.joined_indices, self.project, self.fuse):
             finer = project(features[index])
             x = resize_map(x, finer.shape[-2:], self.align_corners)
-            x = fuse(paddle.concat([x, finer], axis=1))
+            x = fuse(paddle.concat([finer, x] if self.finer_first else [x, finer], axis=1))
         return x

@@ -35,13 +35,16 @@ class SeparableConvBNReLU(nn.Layer):
     The name `piontwise_conv` is spelled as in the published checkpoints.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1
+    ) -> None:
         super().__init__()
         self.depthwise_conv = ConvBNReLU(
             in_channels,
             in_channels,
             kernel_size,
-            padding=kernel_size // 2,
+            padding=kernel_size // 2 * dilation,
+            dilation=dilation,
             groups=in_channels,
             bias_attr=False,
         )
@@ -50,6 +53,14 @@ class SeparableConvBNReLU(nn.Layer):
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """[N, in_channels, H, W] -> [N, out_channels, H, W]."""
         return self.piontwise_conv(self.depthwise_conv(x))
+
+
+def two_conv_bn_relu(in_channels: int, channels: int, out_channels: int) -> nn.Sequential:
+    """Two 3x3 convolutions, each with batch norm and ReLU, which see as far as a 5x5 one."""
+    return nn.Sequential(
+        ConvBNReLU(in_channels, channels, 3, padding=1, bias_attr=False),
+        ConvBNReLU(channels, out_channels, 3, padding=1, bias_attr=False),
+    )
 
 
 def run(layer: nn.Layer, inputs: Any, *, recompute: bool) -> Any:

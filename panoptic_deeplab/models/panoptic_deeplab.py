@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import paddle
 from paddle import nn
 
 import panoptic_deeplab.models.backbones  # noqa: F401  (importing registers them)
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.models.decoders import PanopticDecoder
+from panoptic_deeplab.models.decoders import DecoderForm, PanopticDecoder
 from panoptic_deeplab.models.heads import PredictionHeads
 from panoptic_deeplab.models.layers import refuse_impossible, run
 from panoptic_deeplab.registry import MODELS
@@ -39,6 +40,15 @@ class PanopticDeepLab(nn.Layer):
         instance_num_classes: channels of the instance heads.
         instance_head_channels: of the instance heads' hidden layer.
         instance_class_key: names of the instance heads.
+        drop_rate: of the dropout at the end of each ASPP.
+        aspp_pooling: what follows the pooling of an ASPP: a 1x1 convolution with batch `norm`, with
+            a `bias`, or neither (`plain`), and ReLU.
+        aspp_pooling_window: [width, height] of that pooling in feature-map locations, such as a
+            training crop has (detectron2's form); null pools the whole map.
+        separable_aspp: whether the dilated convolutions are separable.
+        separable: 5x5 separable convolutions in decoders and heads, not two plain 3x3 ones.
+        separable_center: the same for the center head alone.
+        finer_first: the finer feature comes first where two are joined.
         recompute: activation checkpointing in training.
     """
 
@@ -60,6 +70,13 @@ class PanopticDeepLab(nn.Layer):
         instance_num_classes: Sequence[int] = (1, 2),
         instance_head_channels: int = 32,
         instance_class_key: Sequence[str] = ("center", "offset"),
+        drop_rate: float = 0.5,
+        aspp_pooling: Literal["norm", "bias", "plain"] = "norm",
+        aspp_pooling_window: Sequence[int] | None = None,
+        separable_aspp: bool = False,
+        separable: bool = True,
+        separable_center: bool = True,
+        finer_first: bool = False,
         recompute: bool = False,
     ) -> None:
         super().__init__()
@@ -74,6 +91,25 @@ class PanopticDeepLab(nn.Layer):
             low_level_channels_projects=low_level_channels_projects,
             instance_low_level_channels_projects=instance_low_level_channels_projects,
         )
+        if aspp_pooling_window is not None:
+            refuse_impossible(aspp_pooling_window=aspp_pooling_window)
+            if len(aspp_pooling_window) != 2:
+                raise UsageError(
+                    f"aspp_pooling_window must be [width, height], got {list(aspp_pooling_window)}"
+                )
+            width, height = aspp_pooling_window
+            aspp_pooling_window = (height, width)
+        form = DecoderForm(
+            align_corners,
+            drop_rate,
+            aspp_pooling,
+            aspp_pooling_window,
+            separable_aspp,
+            separable,
+            finer_first,
+        )
+        are_separable = {"semantic": separable, "center": separable_center, "offset": separable}
+        plain = [name for name, is_separable in are_separable.items() if not is_separable]
         self.backbone = backbone
         self.recompute = recompute
         channels = [backbone.feat_channels[i] for i in backbone_indices]
@@ -85,10 +121,10 @@ class PanopticDeepLab(nn.Layer):
                 aspp_out_channels,
                 decoder_channels,
                 low_level_channels_projects,
-                align_corners,
+                form,
             ),
             semantic_head=PredictionHeads(
-                {"semantic": num_classes}, decoder_channels, decoder_channels
+                {"semantic": num_classes}, decoder_channels, decoder_channels, plain
             ),
             instance_decoder=PanopticDecoder(
                 backbone_indices,
@@ -97,12 +133,13 @@ class PanopticDeepLab(nn.Layer):
                 instance_aspp_out_channels,
                 instance_decoder_channels,
                 instance_low_level_channels_projects,
-                align_corners,
+                form,
             ),
             instance_head=PredictionHeads(
                 instance_channels,
                 instance_decoder_channels,
                 instance_head_channels,
+                plain,
             ),
             recompute=recompute,
         )

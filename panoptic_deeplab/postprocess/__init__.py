@@ -3,12 +3,14 @@
 from panoptic_deeplab.postprocess.adaptive_fusion import AdaptiveFusion
 from panoptic_deeplab.postprocess.center_grouping import CenterGrouping
 from panoptic_deeplab.postprocess.heuristic_fusion import HeuristicFusion
+from panoptic_deeplab.postprocess.original_size_grouping import OriginalSizeGrouping
 from panoptic_deeplab.postprocess.sparse import find_centers, group_pixels
 
 __all__ = [
     "AdaptiveFusion",
     "CenterGrouping",
     "HeuristicFusion",
+    "OriginalSizeGrouping",
     "find_centers",
     "group_pixels",
 ]

@@ -17,6 +17,7 @@ from panoptic_deeplab.weights.class_order import (
     things_first,
     things_last,
 )
+from panoptic_deeplab.weights.deeplab_names import bowenc0221_names, detectron2_deeplab_names
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _level(first: int, prefix: str) -> Callable[[re.Match[str]], str]:
 
 _DETECTRON2: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"^backbone\.layer(\d)", _level(1, "backbone.bottom_up.res")),
-    (r"^backbone\.(?=conv1|bn1)", "backbone.bottom_up.stem."),
+    (r"^backbone\.(?=conv\d|bn\d)", "backbone.bottom_up.stem."),
     (r"(?<=\.)bn(\d)\.", r"conv\1.norm."),
     (r"\.downsample\.0\.", ".shortcut."),
     (r"\.downsample\.1\.", ".shortcut.norm."),
@@ -247,5 +248,51 @@ DETECTRON2_BACKBONE = Origin(
     arrange=red_first,
 )
 
-ORIGINS = (MMDETECTION, DETECTRON2, EFFICIENTPS, PADDLECLAS, TORCHVISION, DETECTRON2_BACKBONE)
+DETECTRON2_DEEPLAB_BACKBONE = Origin(
+    name="ResNet-52 of detectron2's DeepLab (https://github.com/facebookresearch/detectron2)",
+    license="Creative Commons Attribution-ShareAlike 3.0 (detectron2's model zoo); " + _IMAGENET,
+    mark=r"stem\.conv3\.weight",
+    part="backbone",
+    names_of=_detectron2_backbone_names,
+    dropped=DETECTRON2_BACKBONE.dropped,
+    linear_is_transposed=False,
+    has_in_place_norms=False,
+)
+
+DETECTRON2_DEEPLAB = Origin(
+    name="Panoptic-DeepLab of detectron2 (https://github.com/facebookresearch/detectron2/tree/main/"
+    "projects/Panoptic-DeepLab)",
+    license="Creative Commons Attribution-ShareAlike 3.0 (detectron2's model zoo); the data they "
+    "were trained on have licenses of their own.",
+    mark=r"ins_embed_head\..+",
+    part="",
+    names_of=detectron2_deeplab_names,
+    dropped=_COUNTERS | {r"pixel_(mean|std)": "the normalization, which is the configuration's"},
+    linear_is_transposed=False,
+    has_in_place_norms=False,
+)
+
+BOWENC0221 = Origin(
+    name="Panoptic-DeepLab of Cheng et al. (https://github.com/bowenc0221/panoptic-deeplab)",
+    license="Apache License 2.0 (bowenc0221/panoptic-deeplab); the data they were trained on have "
+    "licenses of their own.",
+    mark=r"decoder\.semantic_decoder\..+",
+    part="",
+    names_of=bowenc0221_names,
+    dropped=_COUNTERS,
+    linear_is_transposed=False,
+    has_in_place_norms=False,
+)
+
+ORIGINS = (
+    DETECTRON2_DEEPLAB,
+    BOWENC0221,
+    DETECTRON2_DEEPLAB_BACKBONE,
+    MMDETECTION,
+    DETECTRON2,
+    EFFICIENTPS,
+    PADDLECLAS,
+    TORCHVISION,
+    DETECTRON2_BACKBONE,
+)
 """The first whose mark is met counts."""

@@ -89,7 +89,7 @@ def _is_published(path: Path, model: nn.Layer) -> bool:
     """
     if not path.is_file() or is_torch(head_of(path)):
         return path.is_file()
-    return path.suffix == ".pkl" and not read_weights(path).keys() & model.state_dict().keys()
+    return path.suffix == ".pkl" and not model.state_dict().keys() <= read_weights(path).keys()
 
 
 def _converted(config: Any, path: Path) -> tuple[dict[str, np.ndarray], Origin, Report]:

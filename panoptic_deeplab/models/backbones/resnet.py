@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -12,6 +12,7 @@ from paddle import nn
 from paddle.vision.models.resnet import BasicBlock, BottleneckBlock
 
 from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.models.layers import refuse_impossible
 from panoptic_deeplab.registry import BACKBONES
 
 LAYOUTS = {
@@ -41,7 +42,7 @@ STAGES = 5
 
 @BACKBONES.add_component
 class ResNet(nn.Layer):
-    """The features at strides 4, 8, 16 and 32. The blocks are Paddle's, and so are their names.
+    """The features at strides 4, 8, 16 and 32, or 16 twice. Blocks and their names are Paddle's.
 
     Args:
         depth: 18, 34, 50, 101 or 152 layers.
@@ -53,6 +54,12 @@ class ResNet(nn.Layer):
         norm: `batch` or `instance` norms that learn; `fixed`: batch norms that keep their
             statistics and learn scale and shift (mmdetection's `norm_eval`); `frozen`: batch norms
             that learn nothing (detectron2's `FrozenBN`).
+        deep_stem: three 3x3 convolutions, of which the last has twice the channels, in place of the
+            7x7 one (DeepLab's ResNet-52).
+        output_stride: 32, or 16: then the last stage has dilated convolutions in place of its
+            stride. Only from depth 50 on.
+        multi_grid: factors of that dilation in the blocks of the last stage
+            (https://arxiv.org/abs/1706.05587, section 3.2.1); 1 where it is not given.
     """
 
     def __init__(
@@ -62,6 +69,9 @@ class ResNet(nn.Layer):
         stride_in_1x1: bool = False,
         frozen_stages: int = 2,
         norm: Literal["batch", "instance", "fixed", "frozen"] = "fixed",
+        deep_stem: bool = False,
+        output_stride: Literal[32, 16] = 32,
+        multi_grid: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if depth not in LAYOUTS:
@@ -71,15 +81,25 @@ class ResNet(nn.Layer):
         block, counts = LAYOUTS[depth]
         if stride_in_1x1 and block is BasicBlock:
             raise UsageError(f"stride_in_1x1 needs a depth of 50 or more, got {depth}")
+        if output_stride == 16 and block is BasicBlock:
+            raise UsageError(f"output_stride 16 needs a depth of 50 or more, got {depth}")
+        multi_grid = [1] * counts[-1] if multi_grid is None else multi_grid
+        if len(multi_grid) != counts[-1]:
+            raise UsageError(
+                f"multi_grid needs a factor for each of the {counts[-1]} blocks of the last stage, "
+                f"got {list(multi_grid)}"
+            )
+        refuse_impossible(multi_grid=multi_grid)
         norms = [FIXED if stage < frozen_stages else NORMS[norm] for stage in range(STAGES)]
-        self.conv1 = nn.Conv2D(3, width, 7, stride=2, padding=3, bias_attr=False)
-        self.bn1 = norms[0](width)
+        channels = self._add_stem(width, deep_stem, norms[0])
         stages, self.feat_channels = [], []
-        channels = width
         for i, count in enumerate(counts):
             inner = width * 2**i
-            shape = (channels, inner, 1 if i == 0 else 2)
-            stages.append(_stage(block, *shape, count, norms[i + 1], stride_in_1x1))
+            is_dilated = i == 3 and output_stride == 16
+            stride = 1 if i == 0 or is_dilated else 2
+            dilations = [2 * factor for factor in multi_grid] if is_dilated else [1] * count
+            shape = (channels, inner, stride, dilations)
+            stages.append(_stage(block, *shape, norms[i + 1], stride_in_1x1))
             channels = inner * block.expansion
             self.feat_channels.append(channels)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
@@ -87,7 +107,9 @@ class ResNet(nn.Layer):
 
     def forward(self, images: paddle.Tensor) -> list[paddle.Tensor]:
         """[N, 3, H, W] -> the features, fine to coarse."""
-        x = F.relu(self.bn1(self.conv1(images)))
+        x = images
+        for conv, norm in self._stem():
+            x = F.relu(norm(conv(x)))
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         features = []
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
@@ -95,9 +117,31 @@ class ResNet(nn.Layer):
             features.append(x)
         return features
 
+    def _add_stem(self, width: int, deep: bool, norm: Norm) -> int:
+        """Make the convolutions before the stages and return the channels of their result."""
+        kernel_size = 3 if deep else 7
+        self.conv1 = nn.Conv2D(
+            3, width, kernel_size, stride=2, padding=kernel_size // 2, bias_attr=False
+        )
+        self.bn1 = norm(width)
+        if not deep:
+            return width
+        self.conv2 = nn.Conv2D(width, width, 3, padding=1, bias_attr=False)
+        self.bn2 = norm(width)
+        self.conv3 = nn.Conv2D(width, 2 * width, 3, padding=1, bias_attr=False)
+        self.bn3 = norm(2 * width)
+        return 2 * width
+
+    def _stem(self) -> list[tuple[nn.Layer, nn.Layer]]:
+        """The stem's convolutions and their norms."""
+        first = (self.conv1, self.bn1)
+        if not hasattr(self, "conv3"):
+            return [first]
+        return [first, (self.conv2, self.bn2), (self.conv3, self.bn3)]
+
     def _freeze(self, stages: int, norms: bool) -> None:
         """Exclude the first stages, and all norms if asked for, from training."""
-        stem = [self.conv1, self.bn1]
+        stem = [part for pair in self._stem() for part in pair]
         frozen = [stem, [self.layer1], [self.layer2], [self.layer3], [self.layer4]][:stages]
         parts = [part for stage in frozen for part in stage]
         if norms:
@@ -112,18 +156,21 @@ def _stage(
     in_channels: int,
     channels: int,
     stride: int,
-    count: int,
+    dilations: Sequence[int],
     norm: Norm,
     stride_in_1x1: bool,
 ) -> nn.Sequential:
-    """Blocks in a row, of which the first changes the channels and strides."""
+    """Blocks in a row, one of each dilation; the first changes the channels and strides."""
     out_channels = channels * block.expansion
     shortcut = None
     if stride != 1 or in_channels != out_channels:
         conv = nn.Conv2D(in_channels, out_channels, 1, stride=stride, bias_attr=False)
         shortcut = nn.Sequential(conv, norm(out_channels))
-    first = block(in_channels, channels, stride, shortcut, norm_layer=norm)
+    first = block(in_channels, channels, stride, shortcut, dilation=dilations[0], norm_layer=norm)
     if stride_in_1x1:
         first.conv1._stride, first.conv2._stride = first.conv2._stride, first.conv1._stride
-    others = (block(out_channels, channels, norm_layer=norm) for _ in range(count - 1))
+    others = (
+        block(out_channels, channels, dilation=dilation, norm_layer=norm)
+        for dilation in dilations[1:]
+    )
     return nn.Sequential(first, *others)

@@ -117,3 +117,37 @@ def test_a_stage_strides_in_its_3x3_or_its_first_1x1_convolution() -> None:
 def test_impossible_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         ResNet(**arguments)
+
+
+def test_a_dilated_last_stage_keeps_the_size() -> None:
+    network = ResNet(50, width=8, norm="batch", output_stride=16, multi_grid=[1, 2, 4])
+    assert [block.conv2._dilation for block in network.layer4] == [[2, 2], [4, 4], [8, 8]]
+    assert {tuple(block.conv2._dilation) for block in network.layer3} == {(1, 1)}
+    network.eval()
+    features = network(paddle.rand([1, 3, 64, 96]))
+    assert [f.shape[2:] for f in features] == [[16, 24], [8, 12], [4, 6], [4, 6]]
+
+
+def test_the_deep_stem_has_three_convolutions_and_is_frozen_as_one() -> None:
+    network = ResNet(50, width=8, norm="batch", deep_stem=True, frozen_stages=1)
+    assert network.layer1[0].conv1.weight.shape == [8, 16, 1, 1]
+    assert learned(network) == {"layer1", "layer2", "layer3", "layer4"}
+    features = network(paddle.rand([1, 3, 33, 97]))
+    assert [f.shape[2:] for f in features] == [[9, 25], [5, 13], [3, 7], [2, 4]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"depth": 18, "output_stride": 16},
+            "output_stride 16 needs a depth of 50 or more, got 18",
+        ),
+        ({"multi_grid": [1, 2]}, "a factor for each of the 3 blocks of the last stage, got [1, 2]"),
+        ({"multi_grid": [1, 2, 0]}, "multi_grid: expected numbers in 1.."),
+    ],
+)
+def test_dilations_that_cannot_be(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        ResNet(width=8, **({"depth": 50} | arguments))
+    assert message in str(error.value)
