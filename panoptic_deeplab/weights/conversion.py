@@ -15,7 +15,7 @@ from panoptic_deeplab.weights.class_order import NO_CLASSES, class_order
 from panoptic_deeplab.weights.kinds import ZIP_START, head_of, is_old_torch
 from panoptic_deeplab.weights.loading import listed
 from panoptic_deeplab.weights.origins import ORIGINS, Origin, origin_of
-from panoptic_deeplab.weights.reading import read_weights
+from panoptic_deeplab.weights.reading import read_weights_and_others
 from panoptic_deeplab.weights.torch_file import (
     StoredTensor,
     TorchFile,
@@ -52,11 +52,13 @@ class Published:
         entries: name -> weight.
         others: what else it holds -> why that is dropped.
         class_names: of its classes, in the order of its heads; None where it does not tell.
+        author: whom it names as the author of the weights, '' where it does not tell.
     """
 
     entries: Mapping[str, Entry]
     others: Mapping[str, str] = field(default_factory=dict)
     class_names: Sequence[str] | None = None
+    author: str = ""
 
 
 @dataclass
@@ -69,6 +71,7 @@ class Report:
     made: dict[str, str] = field(default_factory=dict)
     negative: dict[str, int] = field(default_factory=dict)
     widened: dict[str, str] = field(default_factory=dict)
+    filled: dict[str, float] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
 
     def lines(self) -> Iterator[str]:
@@ -85,6 +88,9 @@ class Report:
             )
         if self.widened:
             yield f"widened: {len(self.widened)} entries of half precision are float32 now"
+        if self.filled:
+            names = listed([f"{name} = {value:g}" for name, value in self.filled.items()])
+            yield f"filled: what the file does not hold: {names}"
         for reason in dict.fromkeys(self.dropped.values()):
             names = [name for name, why in self.dropped.items() if why == reason]
             yield f"dropped: {listed(names)}: {reason}"
@@ -102,8 +108,14 @@ def published_content(path: Path) -> Iterator[Published]:
         with open_torch_file(path) as file:
             yield _in_torch_file(path, file)
     else:
-        entries = {name: _in_memory(array) for name, array in read_weights(path).items()}
-        yield Published(entries)
+        arrays, others = read_weights_and_others(path)
+        entries = {name: _in_memory(array) for name, array in arrays.items()}
+        author = others.get("__author__")
+        yield Published(
+            entries,
+            dict.fromkeys(others, "about the file, no weight"),
+            author=author if isinstance(author, str) else "",
+        )
 
 
 def convert(
@@ -123,7 +135,7 @@ def convert(
             or has a value that is not finite, or the classes are others.
     """
     entries = published.entries
-    origin = origin_of(list(entries))
+    origin = origin_of(list(entries), published.author)
     if origin is None:
         known = " or ".join(o.name for o in ORIGINS)
         raise DataError(
@@ -134,14 +146,17 @@ def convert(
     linear = _linear_weights(part) if origin.linear_is_transposed else set()
     source_of = origin.names_of(names)
     report = Report()
+    shapes = _expected_shapes(part, source_of, linear)
+    entries = _filled(entries, shapes, origin, report)
     _check_names(entries, source_of, origin, report, path)
-    _check_entries(entries, _expected_shapes(part, source_of, linear), path)
+    _check_entries(entries, shapes, path)
     epsilons = _epsilons(part) if origin.has_in_place_norms else {}
     order = NO_CLASSES if origin.part else class_order(config.info, published.class_names, path)
     weights = {}
     for name, source in source_of.items():
         array = _finite(entries[source], source, path)
-        report.mapped[source] = name
+        if source not in report.filled:
+            report.mapped[source] = name
         if entries[source].kind != "float32":
             report.widened[source] = entries[source].kind
         arranged = origin.arrange(order, name, array)
@@ -154,6 +169,24 @@ def convert(
             arranged = _in_place_scale(arranged, name, epsilons[name], report)
         weights[name] = np.ascontiguousarray(arranged)
     return weights, origin, report
+
+
+def _filled(
+    entries: Mapping[str, Entry],
+    shapes: Mapping[str, tuple[int, ...]],
+    origin: Origin,
+    report: Report,
+) -> Mapping[str, Entry]:
+    """Add what files of this origin may leave out."""
+    missing = {name: origin.value_if_absent(name) for name in shapes if name not in entries}
+    report.filled = {name: value for name, value in missing.items() if value is not None}
+    return {
+        **entries,
+        **{
+            name: _in_memory(np.full(shapes[name], value, np.float32))
+            for name, value in report.filled.items()
+        },
+    }
 
 
 def _in_place_scale(scale: np.ndarray, name: str, epsilon: float, report: Report) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class Origin:
         info: the classes they were trained for, None where they have none or the file or the
             configuration tells them.
         arrange: order of the classes, name here, array as in the file -> array as here.
+        author: whom the file must name as author, '' for any file with the mark.
+        absent: pattern of an entry that files may leave out -> its value.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Origin:
     has_in_place_norms: bool
     info: DatasetInfo | None = None
     arrange: Callable[[ClassOrder, str, np.ndarray], np.ndarray] = as_it_is
+    author: str = ""
+    absent: Mapping[str, float] = field(default_factory=dict)
 
     def reason_to_drop(self, entry: str) -> str | None:
         """Return why an entry is left out, None if it is not."""
@@ -56,10 +60,26 @@ class Origin:
             None,
         )
 
+    def value_if_absent(self, entry: str) -> float | None:
+        """Return what an entry holds that a file leaves out, None if it may not."""
+        return next(
+            (value for pattern, value in self.absent.items() if re.fullmatch(pattern, entry)), None
+        )
 
-def origin_of(entries: Sequence[str]) -> Origin | None:
-    """Return the origin of weights with these names, None if it is unknown."""
-    return next((o for o in ORIGINS if any(re.fullmatch(o.mark, entry) for entry in entries)), None)
+    def is_of(self, entries: Sequence[str], author: str) -> bool:
+        """Whether weights with these names, said to be by that author, are of this origin."""
+        named = not self.author or self.author == author
+        return named and any(re.fullmatch(self.mark, entry) for entry in entries)
+
+
+def origin_of(entries: Sequence[str], author: str = "") -> Origin | None:
+    """Return the origin of weights with these names, None if it is unknown.
+
+    Args:
+        entries: the names.
+        author: whom the file names as author, '' if nobody.
+    """
+    return next((origin for origin in ORIGINS if origin.is_of(entries, author)), None)
 
 
 def _own_names(names: Sequence[str]) -> dict[str, str]:
@@ -124,6 +144,35 @@ def _with_statistics(name: str) -> str:
 def _detectron2_backbone_names(names: Sequence[str]) -> dict[str, str]:
     there = {name: _detectron2_name(f"backbone.{_with_statistics(name)}") for name in names}
     return {name: other.removeprefix("backbone.bottom_up.") for name, other in there.items()}
+
+
+def _caffe2_names(names: Sequence[str]) -> dict[str, str]:
+    """Map names of a ResNet here to those of Caffe2's Detectron."""
+    there = {}
+    for name in names:
+        other = _with_statistics(name)
+        for pattern, replacement in _CAFFE2:
+            other = re.sub(pattern, replacement, other)
+        there[name] = other
+    return there
+
+
+_CAFFE2: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"^layer(\d)\.(\d+)\.", lambda match: f"res{int(match[1]) + 1}_{match[2]}_"),
+    (r"^bn1\.", "res_conv1_bn."),
+    (r"downsample\.0\.", "branch1."),
+    (r"downsample\.1\.", "branch1_bn."),
+    (r"_(conv|bn)1\.", r"_branch2a_\1."),
+    (r"_(conv|bn)2\.", r"_branch2b_\1."),
+    (r"_(conv|bn)3\.", r"_branch2c_\1."),
+    (r"_conv\.", "."),
+    (r"_bn\.weight$", "_bn_s"),
+    (r"_bn\.bias$", "_bn_b"),
+    (r"_bn\.running_mean$", "_bn_rm"),
+    (r"_bn\.running_var$", "_bn_riv"),
+    (r"\.weight$", "_w"),
+)
+"""Pattern in a name of PyTorch's -> its replacement there, one after the other."""
 
 
 def _level(first: int, prefix: str) -> Callable[[re.Match[str]], str]:
@@ -246,6 +295,29 @@ DETECTRON2_BACKBONE = Origin(
     linear_is_transposed=False,
     has_in_place_norms=False,
     arrange=red_first,
+    absent={r".+\.running_mean": 0.0, r".+\.running_var": 1.0},
+)
+
+TORCHVISION_IN_DETECTRON2 = replace(
+    DETECTRON2_BACKBONE,
+    name="ResNet of torchvision, as detectron2 has it (https://github.com/pytorch/vision)",
+    license=TORCHVISION.license,
+    arrange=as_it_is,
+    author="torchvision",
+)
+
+CAFFE2_BACKBONE = replace(
+    DETECTRON2_BACKBONE,
+    name="ResNet of MSRA, as Detectron and detectron2 have it for Caffe2 "
+    "(https://github.com/facebookresearch/detectron2)",
+    mark=r"res5_0_branch2a_w",
+    names_of=_caffe2_names,
+    dropped={
+        r".+_momentum": "the state of a training, no weight",
+        r"(fc1000|pred)_[wb]": "the classifier of ImageNet",
+        r"conv1_b": "a bias that Detectron does not use",
+    },
+    absent={r".+_bn_rm": 0.0, r".+_bn_riv": 1.0},
 )
 
 DETECTRON2_DEEPLAB_BACKBONE = Origin(
@@ -293,6 +365,8 @@ ORIGINS = (
     EFFICIENTPS,
     PADDLECLAS,
     TORCHVISION,
+    TORCHVISION_IN_DETECTRON2,
     DETECTRON2_BACKBONE,
+    CAFFE2_BACKBONE,
 )
 """The first whose mark is met counts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -36,12 +37,17 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
         DataError: the file is missing, damaged, or holds something else than named arrays.
     """
+    return read_weights_and_others(path)[0]
+
+
+def read_weights_and_others(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """As `read_weights`; also return what lies beside the weights, by name."""
     path = _model_file(Path(path))
     refuse_other_kinds(path)
-    content = _read_safetensors(path) if _is_safetensors(path) else read_pickle(path)
-    if not isinstance(content, Mapping):
-        raise DataError(f"{path}: expected named weights, got {type(content).__name__}")
-    content, _ = unwrapped(content)
+    whole = _read_safetensors(path) if _is_safetensors(path) else read_pickle(path)
+    if not isinstance(whole, Mapping):
+        raise DataError(f"{path}: expected named weights, got {type(whole).__name__}")
+    content, beside = unwrapped(whole)
     weights = {n: value for n, value in content.items() if not str(n).endswith(NOTE_ENDING)}
     for name, value in weights.items():
         if not isinstance(name, str) or not isinstance(value, np.ndarray):
@@ -51,10 +57,11 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
             )
     if not weights:
         raise DataError(f"{path}: holds no weights")
-    return {
+    arrays = {
         name: float32_of_bfloat16(value) if value.dtype == _BFLOAT16_BITS else value
         for name, value in weights.items()
     }
+    return arrays, {name: whole.get(name) for name in beside}
 
 
 def _model_file(path: Path) -> Path:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_PLACES = ("state_dict", "model_state_dict", "model", "params", "weights", "network", "net")
+_PLACES = (
+    *("state_dict", "model_state_dict", "model", "params", "weights", "network", "net"),
+    "blobs",  # Caffe2's word
+)
 """Entries under which trainings save the weights, beside an optimizer's state and the like."""
 _PREFIXES = ("module.", "_layers.", "_orig_mod.")
 """Of all names, where a network was trained on several GPUs or compiled."""

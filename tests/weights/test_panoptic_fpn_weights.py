@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -210,7 +211,7 @@ def test_detectron2s_pickle(
     assert "license: Creative Commons Attribution-ShareAlike 3.0" in told
     report = json.loads((output / "conversion.json").read_text())
     assert "backbone.conv1.weight" in report["arranged"], "blue and red change places"
-    assert set(report["dropped"]) == {"pixel_mean"}
+    assert set(report["dropped"]) == {"pixel_mean", "__author__", "matching_heuristics"}
 
 
 def test_a_pickle_of_anything_else_is_refused(
@@ -283,6 +284,80 @@ def test_detectron2s_backbone(
     assert code == 0
     assert "ResNet of MSRA, as detectron2 has it" in capsys.readouterr().out
     check_backbone(config, output, here)
+
+
+def test_torchvisions_backbone_in_detectron2s_form_keeps_its_colors(
+    tmp_path: Path, config: Path, here: Arrays, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prefix = "backbone.bottom_up."
+    there = {n.removeprefix(prefix): v for n, v in detectron2s(here).items() if prefix in n}
+    there["stem.conv1.weight"] = here["backbone.conv1.weight"]
+    path = tmp_path / "R-50.pkl"
+    content = {"model": there, "__author__": "torchvision", "matching_heuristics": True}
+    path.write_bytes(pickle.dumps(content))
+    code, output = run(config, path)
+    assert code == 0
+    told = capsys.readouterr().out
+    assert "ResNet of torchvision, as detectron2 has it" in told
+    assert "dropped: __author__, matching_heuristics: about the file, no weight" in told
+    check_backbone(config, output, here)
+
+
+CAFFE2 = {
+    r"^layer1\.(\d)\.": r"res2_\1_",
+    r"^layer2\.(\d)\.": r"res3_\1_",
+    r"^layer3\.(\d)\.": r"res4_\1_",
+    r"^layer4\.(\d)\.": r"res5_\1_",
+    "_conv1": "_branch2a",
+    "_conv2": "_branch2b",
+    "_conv3": "_branch2c",
+    r"_bn1\.": "_branch2a_bn.",
+    r"_bn2\.": "_branch2b_bn.",
+    r"_bn3\.": "_branch2c_bn.",
+    "downsample.0": "branch1",
+    "downsample.1": "branch1_bn",
+    r"^bn1\.": "res_conv1_bn.",
+    "bn.weight": "bn_s",
+    "bn.bias": "bn_b",
+    ".weight": "_w",
+}
+
+
+def caffe2s(backbone: Arrays) -> Arrays:
+    """As Detectron has them: norms without statistics, blue first."""
+    there = {}
+    for name, array in backbone.items():
+        if "running_" in name:
+            continue
+        place = name
+        for pattern, word in CAFFE2.items():
+            place = re.sub(pattern, word, place)
+        there[place] = array[:, ::-1] if name == "conv1.weight" else array
+    return there
+
+
+@pytest.mark.parametrize("under", ["blobs", "nothing"])
+def test_caffe2s_backbone(
+    tmp_path: Path, config: Path, here: Arrays, under: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Means are 0 and variances 1 where a norm is a scale and a shift only."""
+    there = caffe2s(backbone_of(here))
+    assert {"res2_0_branch2a_w", "res5_2_branch2c_bn_s", "res3_0_branch1_bn_b"} <= set(there)
+    extra = {"fc1000_w": np.ones((5, 256), np.float32), "conv1_w_momentum": there["conv1_w"]}
+    path = tmp_path / "R-50.pkl"
+    path.write_bytes(pickle.dumps({"blobs": there | extra} if under == "blobs" else there | extra))
+    code, output = run(config, path)
+    assert code == 0
+    told = capsys.readouterr().out
+    assert f"mapped: {len(there)} entries" in told
+    assert "dropped: fc1000_w: the classifier of ImageNet" in told
+    assert "dropped: conv1_w_momentum: the state of a training" in told
+    means = sum(name.endswith("mean") for name in backbone_of(here))
+    assert "filled: what the file does not hold: " in told
+    assert f"and {2 * means - 3} more" in told
+    fresh = {n: 0 if n.endswith("mean") else 1 for n in here if "running_" in n or "._" in n}
+    expected = {n: np.full_like(v, fresh[n]) if n in fresh else v for n, v in here.items()}
+    check_backbone(config, output, expected)
 
 
 def check_backbone(config: Path, output: Path, here: Arrays) -> None:
