@@ -131,7 +131,7 @@ class PanopticQuality:
         """
         for index in np.flatnonzero(self._iou > self._tp):
             raise DataError(
-                f"{self.info.categories[index].name}: the mean IoU of its matched segments is "
+                f"class {self.info.categories[index].name}: the mean IoU of its segments is "
                 f"{self._iou[index] / self._tp[index]:.4g}, above 1: the annotation gives segments "
                 "an area smaller than their pixels; write the number of pixels as area, or leave "
                 "area out of all segments, and the pixels are counted",

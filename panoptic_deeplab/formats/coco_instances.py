@@ -133,9 +133,11 @@ def _instance(entry: Any) -> tuple[int, Instance]:
         return category_id, Instance(number, -1, iscrowd, None, segmentation)
     if segmentation is not None and not isinstance(segmentation, list):
         raise TypeError(f"segmentation {segmentation!r:.50}")
-    polygons = segmentation or [_corners(*entry["bbox"])]  # a box alone, as CVAT writes rectangles
-    if not isinstance(polygons[0], list):
-        polygons = [polygons]  # one polygon, not in a list
+    if segmentation and not isinstance(segmentation[0], list):
+        segmentation = [segmentation]  # one polygon, not in a list
+    polygons = [polygon for polygon in segmentation or () if polygon]
+    if not polygons:
+        polygons = [_corners(*map(float, entry["bbox"]))]  # a rectangle as CVAT writes it
     outlines = tuple(_outline(polygon) for polygon in polygons)
     return category_id, Instance(number, -1, iscrowd, outlines, None)
 

@@ -1,7 +1,7 @@
 """Annotations of labelme and X-AnyLabeling: one JSON of shapes per image, painted as by labelme.
 
 Following `labelme/_utils/shape.py` of https://github.com/wkentaro/labelme; X-AnyLabeling writes the
-same files, with rectangles of four points and the type `rotation`.
+same files, with rectangles of four points and the types `rotation` and `quadrilateral`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _NEEDED_POINTS = {
     "rectangle": 2,
     "oriented_rectangle": 3,
     "rotation": 3,
+    "quadrilateral": 3,
     "circle": 2,
     "mask": 2,
 }
@@ -196,6 +197,7 @@ _DRAW = {
     "rectangle": _draw_rectangle,
     "oriented_rectangle": _draw_polygon,
     "rotation": _draw_polygon,
+    "quadrilateral": _draw_polygon,
     "circle": _draw_circle,
 }
 

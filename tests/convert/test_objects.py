@@ -94,6 +94,16 @@ def test_many_faults_are_counted(lab: Path, capsys: pytest.CaptureFixture) -> No
     assert "error: 50 faults, listed above" in told
 
 
+def test_a_fault_that_all_images_have_is_not_read_to_the_end(
+    lab: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("panoptic_deeplab.convert.run.MAX_FAULTS", 3)
+    for number in range(6):
+        labelme(lab, f"{number}", CART | {"label": "crat"})
+    assert from_labelme(lab) == 1
+    assert "error: 3 faults, listed above" in capsys.readouterr().err
+
+
 def test_what_covers_nothing_is_left_out_and_counted(
     lab: Path, capsys: pytest.CaptureFixture
 ) -> None:

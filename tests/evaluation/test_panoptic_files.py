@@ -126,7 +126,7 @@ def test_an_iou_above_1_counts_where_the_score_can_be_true(case):
 def test_no_score_is_above_1(case):
     case.gt["annotations"][0]["segments_info"][0]["area"] = 4
     assert case.official()["All"]["pq"] > 1
-    message = r"gt\.json: 7: the mean IoU of its matched segments is 4, above 1: .* smaller than"
+    message = r"gt\.json: class 7: the mean IoU of its segments is 4, above 1: .* smaller than"
     with pytest.raises(DataError, match=message):
         case.score()
 

@@ -65,6 +65,8 @@ BOX = {"bbox": [1, 1, 2, 2]}
         {"segmentation": CORNERS},
         {"segmentation": [], **BOX},
         {"segmentation": None, **BOX},
+        {"segmentation": [[]], **BOX},
+        {"segmentation": [], "bbox": ["1", "1", 2.0, 2.0]},
         BOX,
         {"segmentation": {"size": [4, 6], "counts": [5, 2, 2, 2, 13]}},
         {"segmentation": {"size": [4, 6], "counts": [5.0, 2.0, 2.0, 2.0, 13.0]}},

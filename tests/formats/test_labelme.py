@@ -77,6 +77,10 @@ def labelme_json(path: Path, *shapes: dict[str, Any], **changes: Any) -> Path:
             ["00100", "01110", "11111", "01110"],
         ),
         (
+            {"shape_type": "quadrilateral", "points": [[2, 0], [4, 2], [2, 4], [0, 2]]},
+            ["00100", "01110", "11111", "01110"],
+        ),
+        (
             {"shape_type": None, "points": [[0, 0], [4, 0], [4, 0], [0, 0]]},
             ["11111", "00000", "00000", "00000"],
         ),
@@ -91,6 +95,7 @@ def labelme_json(path: Path, *shapes: dict[str, Any], **changes: Any) -> Path:
         "rectangle of four points",
         "rotation",
         "oriented rectangle",
+        "quadrilateral",
         "no type",
     ],
 )
