@@ -165,10 +165,21 @@ def open_file(path: str | Path) -> BinaryIO:
             raise DataError(f"{path}: expected a file, got {kind}")
         return open(path, "rb")
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file", kind="missing file", file=path) from error
+        problem = f"{path}: {why_missing(path)}"
+        raise DataError(problem, kind="missing file", file=path) from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read ({reason})") from error
+
+
+def why_missing(path: str | Path) -> str:
+    """Tell a file that is not there from a link of which the target is not there."""
+    if not os.path.islink(path):
+        return "no such file"
+    return (
+        f"a link to {os.readlink(path)}, which is not there; fetch it (git annex get, dvc pull), "
+        "or copy the data set with what its links lead to"
+    )
 
 
 def files_below(folder: str | Path, suffix: str = "") -> list[Path]:

@@ -16,6 +16,7 @@ from panoptic_deeplab.datasets.base import (
 )
 from panoptic_deeplab.errors import DataError, collect, raise_or_collect
 from panoptic_deeplab.file_names import inside
+from panoptic_deeplab.files import why_missing
 from panoptic_deeplab.formats.coco import (
     Annotation,
     PanopticFile,
@@ -146,6 +147,10 @@ def _record(
     paths = (inside(image_folder, name, image_folder, source) for name in names)
     image_path = next((path for path in paths if os.path.isfile(path)), None)
     if image_path is None:
+        first = inside(image_folder, names[0], image_folder, source)
+        if os.path.islink(first):
+            problem = f"{source}: image {annotation.image_id}: {first}: {why_missing(first)}"
+            raise DataError(problem, kind="missing file")
         wanted = " or ".join(filter(None, (named, f"{stem}.*")))
         raise DataError(
             f"{source}: image {annotation.image_id} is annotated, but no image {wanted} lies "

@@ -287,6 +287,16 @@ def test_links_into_a_store_are_followed(tmp_path: Path) -> None:
         assert len(CocoPanoptic(str(tmp_path / root), "val")[0]["segments"]) == 5
 
 
+def test_links_without_their_store_are_told(tmp_path: Path) -> None:
+    source = make_split(tmp_path, "val", count=1)
+    image, label = tmp_path / "images/val/0000.jpg", source.with_suffix("") / "0000.png"
+    for path in (label, image):
+        path.unlink()
+        path.symlink_to("../.git/annex/objects/4f2c")
+        with pytest.raises(DataError, match=f"{path}: a link to .*4f2c, which is not there; fetch"):
+            CocoPanoptic(str(tmp_path), "val")[0]
+
+
 def from_windows(root: Path, content: dict) -> None:
     for entry in content["images"] + content["annotations"]:
         entry["file_name"] = f"day0\\{entry['file_name']}"
