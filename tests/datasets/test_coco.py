@@ -572,7 +572,7 @@ def test_the_configuration_for_own_data_needs_the_folder_alone(tmp_path: Path) -
 
 
 def test_the_classes_of_coco_need_no_data() -> None:
-    (path,) = (ROOT / "configs" / "panoptic_deeplab").glob("*_coco_*.yml")
+    (path,) = (ROOT / "configs" / "panoptic_deeplab").glob("*_resnet50_os32_coco_*.yml")
     info = Config(path).info
     assert (info.num_classes, len(info.thing_ids)) == (133, 80)
     assert info.categories[-1].official_id == 200
