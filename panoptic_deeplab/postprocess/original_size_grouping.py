@@ -69,14 +69,27 @@ class OriginalSizeGrouping(CenterGrouping):
         align = self.settings.align_corners
         top, left, bottom, right = frame.valid_box
         if tuple(value.shape[2:]) != tuple(frame.size):  # merged views are of that size already
-            value = resize_map(value, [STRIDE * side for side in value.shape[2:]], align)
-        return resize_map(value[:, :, top:bottom, left:right], frame.original_size, align)
+            height, width = value.shape[2:]
+            value = _resize_by_axes(value, (STRIDE * height, STRIDE * width), align)
+        value = value[:, :, top:bottom, left:right]
+        return _resize_by_axes(value, frame.original_size, align)
 
     def _peaks(self, heatmap: paddle.Tensor) -> paddle.Tensor:
         """The heatmap [1, 1, H, W], 0 where a pixel in the window is higher."""
         kernel = self.settings.nms_kernel
         highest = F.max_pool2d(heatmap, kernel, stride=1, padding=kernel // 2)
         return paddle.where(heatmap == highest, heatmap, paddle.zeros_like(heatmap))
+
+
+def _resize_by_axes(
+    value: paddle.Tensor, size: tuple[int, int], align_corners: bool
+) -> paddle.Tensor:
+    """Resize to (height, width) along one axis after the other.
+
+    This rounds as PyTorch does, so that the same pixels of a heatmap are equal, and thus centers.
+    """
+    wide = resize_map(value, (value.shape[2], size[1]), align_corners)
+    return resize_map(wide, size, align_corners)
 
 
 def _with_center_scores(prediction: Prediction, heatmap: np.ndarray) -> Prediction:
