@@ -17,7 +17,7 @@ from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.engine.trainer import Trainer, Validation
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
-from panoptic_deeplab.weights import load_pretrained, refuse_other_classes
+from panoptic_deeplab.weights import load_first_weights, refuse_other_classes
 
 AUTO = "auto"
 
@@ -104,12 +104,7 @@ def _load_first_weights(config: Any, plan: TrainingPlan, folder: str | Path | No
         hint = f"to start from its weights: {weights} --allow_partial"
         refuse_other_classes(folder, config.info, hint)
         return
-    load_pretrained(
-        config.model,
-        config.pretrained,
-        num_classes=config.info.num_classes,
-        partial=plan.allow_partial,
-    )
+    load_first_weights(config, plan.allow_partial)
 
 
 def _watch(plan: TrainingPlan) -> Stopwatch:

@@ -20,7 +20,7 @@ from panoptic_deeplab.weights.loading import (
     set_weights,
 )
 from panoptic_deeplab.weights.plain_pickle import read_pickle
-from panoptic_deeplab.weights.published import convert_published, load_network
+from panoptic_deeplab.weights.published import convert_published, load_first_weights, load_network
 from panoptic_deeplab.weights.reading import read_weights
 from panoptic_deeplab.weights.zoo import ZooModel, zoo, zoo_model
 
@@ -32,6 +32,7 @@ __all__ = [
     "head_of",
     "is_torch",
     "listed",
+    "load_first_weights",
     "load_network",
     "load_pretrained",
     "load_weights",

@@ -15,8 +15,9 @@ from panoptic_deeplab.files import replacing_folder, write_json
 from panoptic_deeplab.folder_lock import sole_writer
 from panoptic_deeplab.weights.classes import INFO_FILE, refuse_difference
 from panoptic_deeplab.weights.conversion import Report, convert, published_content
+from panoptic_deeplab.weights.download import local_weights
 from panoptic_deeplab.weights.kinds import head_of, is_torch
-from panoptic_deeplab.weights.loading import load_weights, set_weights
+from panoptic_deeplab.weights.loading import load_pretrained, load_weights, set_weights
 from panoptic_deeplab.weights.origins import Origin
 from panoptic_deeplab.weights.reading import NOTE_ENDING, read_weights
 
@@ -76,20 +77,48 @@ def load_network(config: Any, path: str | Path, hint: str) -> None:
     weights, origin, _ = _converted(config, path)
     if origin.part:
         raise DataError(
-            f"{path}: expected the weights of a whole network, got those of {origin.name}; make "
-            "them a backbone by `weights convert` and train from it"
+            f"{path}: expected the weights of a whole network, got those of {origin.name}; "
+            f"give the file to a training as --opts model.{origin.part}.pretrained={path}"
         )
     set_weights(config.model, weights)
     _log.info("%s: %s; license: %s", path, origin.name, origin.license)
 
 
-def _is_published(path: Path, model: nn.Layer) -> bool:
-    """Return whether a file has PyTorch's form, or is a pickle with other names than a network's,
-    as detectron2 publishes them.
+def load_first_weights(config: Any, partial: bool = False) -> None:
+    """Load the weights that a training starts from, converted where they are another framework's.
+
+    Args:
+        config: has the network and says where the weights of its parts lie (`pretrained`).
+        partial: as of `load_pretrained`; published weights fit wholly or not at all.
+
+    Raises:
+        DataError: a file is missing, cannot be fetched, or is of another network.
+    """
+    for name, source in config.pretrained.items():
+        key = ".".join(filter(None, ("model", name, "pretrained")))
+        path = local_weights(source, f"or train without it: --opts {key}=null")
+        part = getattr(config.model, name) if name else config.model
+        if not _is_published(path, part):
+            classes = config.info.num_classes
+            load_pretrained(config.model, {name: source}, num_classes=classes, partial=partial)
+            continue
+        weights, origin, _ = _converted(config, path)
+        if origin.part != name:
+            kind = f"the {origin.part}" if origin.part else "a whole network"
+            raise DataError(
+                f"{path}: these weights of {origin.name} are for {kind}, not for what {key} names"
+            )
+        set_weights(part, weights)
+        _log.info("Loaded %s from %s: %s; license: %s", key, source, origin.name, origin.license)
+
+
+def _is_published(path: Path, part: nn.Layer) -> bool:
+    """Return whether a file has PyTorch's form, or is a pickle with other names than a network's
+    or a part's, as detectron2 publishes them.
     """
     if not path.is_file() or is_torch(head_of(path)):
         return path.is_file()
-    return path.suffix == ".pkl" and not model.state_dict().keys() <= read_weights(path).keys()
+    return path.suffix == ".pkl" and not part.state_dict().keys() <= read_weights(path).keys()
 
 
 def _converted(config: Any, path: Path) -> tuple[dict[str, np.ndarray], Origin, Report]:

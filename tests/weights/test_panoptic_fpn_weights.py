@@ -18,6 +18,7 @@ from panoptic_deeplab.config import Config
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.inference.location import locate_model
 from panoptic_deeplab.weights import (
+    load_first_weights,
     load_network,
     load_pretrained,
     read_info_beside,
@@ -268,6 +269,28 @@ def test_torchvisions_backbone(
     assert "dropped: fc.weight, fc.bias: the classifier of ImageNet" in told
     assert read_info_beside(output) is None, "it knows no classes"
     check_backbone(config, output, here)
+
+
+@pytest.mark.parametrize("file", ["resnet50.pth", "R-50.pkl"])
+def test_a_training_starts_from_a_published_backbone(
+    tmp_path: Path, config: Path, here: Arrays, file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / file
+    if path.suffix == ".pth":
+        write_pth(path, backbone_of(here))
+    else:
+        path.write_bytes(pickle.dumps({"model": caffe2s(backbone_of(here))}))
+    started = Config(config, [f"model.backbone.pretrained={path}"])
+    with caplog.at_level("INFO", "panoptic_deeplab"):
+        load_first_weights(started)
+    assert "Loaded model.backbone.pretrained from" in caplog.text
+    assert "license:" in caplog.text
+    for name, value in started.model.state_dict().items():
+        in_file = file == "resnet50.pth" or "running_" not in name
+        if name.startswith("backbone.") and in_file:
+            np.testing.assert_array_equal(value.numpy(), here[name], err_msg=name)
+    with pytest.raises(DataError, match=r"are for the backbone, not for what model\.pretrained"):
+        load_first_weights(Config(config, [f"model.pretrained={path}"]))
 
 
 def test_detectron2s_backbone(
