@@ -93,9 +93,21 @@ class WindowPooling(nn.Layer):
         """[N, C, h, w] -> [N, C, h', w'], by one larger than what the window leaves of a side."""
         if self.window is None:
             return F.adaptive_avg_pool2d(x, (1, 1))
-        known = paddle.in_dynamic_mode()  # in a program sizes are numbers only when it runs
-        window = [min(*sides) if known else sides[0] for sides in zip(self.window, x.shape[2:])]
+        if not paddle.in_dynamic_mode():  # in a program sizes are numbers only when it runs
+            return _moving_mean(_moving_mean(x, self.window[0], 2), self.window[1], 3)
+        window = [min(sides) for sides in zip(self.window, x.shape[2:])]
         return F.avg_pool2d(x, window, stride=1)
+
+
+def _moving_mean(x: paddle.Tensor, length: int, axis: int) -> paddle.Tensor:
+    """The mean of each `length` neighbors along an axis of any size, or of all if it is shorter."""
+    size = paddle.shape(x)[axis : axis + 1]
+    length = paddle.clip(size, max=length)
+    nothing = 0 * paddle.slice(x, [axis], [0], [1])
+    sums = paddle.concat([nothing, paddle.cumsum(x, axis)], axis)
+    upper = paddle.slice(sums, [axis], length, size + 1)
+    lower = paddle.slice(sums, [axis], size - size, size + 1 - length)
+    return (upper - lower) / length.astype(x.dtype)
 
 
 def _dilated(in_channels: int, out_channels: int, ratio: int, separable: bool) -> nn.Layer:

@@ -10,17 +10,19 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 
+from panoptic_deeplab.grouping_settings import check_center_options
 from panoptic_deeplab.postprocess.center_grouping import CenterGrouping, Outputs
 from panoptic_deeplab.registry import POSTPROCESSORS
 from panoptic_deeplab.resample import resize_map
 from panoptic_deeplab.structures import Frame, Prediction
+from panoptic_deeplab.views import View
 
 STRIDE = 4
 """Of the outputs."""
 
 
 @POSTPROCESSORS.add_component
-class OriginalSizeGrouping(CenterGrouping):
+class OriginalSizeGrouping:
     """Groups pixels around centers in the original image, not in the network's input.
 
     The outputs are upsampled by their stride, cut to the image and resized to its original size;
@@ -28,12 +30,17 @@ class OriginalSizeGrouping(CenterGrouping):
     those that upsampling makes along the borders. The score of a thing is multiplied by the heatmap
     at the middle of its pixels.
 
-    An exported graph groups as `CenterGrouping` does: in the network's input, one center a plateau.
+    There is no form of this for an exported graph; `CenterGrouping`, which groups in the network's
+    input and takes one center of a plateau, has one.
 
     Args:
         num_classes: semantic classes.
         thing_ids: as `CenterGrouping`, and so the others.
     """
+
+    needed_outputs = CenterGrouping.needed_outputs
+    oracle_names = CenterGrouping.oracle_names
+    outputs_are_maps = True
 
     def __init__(
         self,
@@ -45,9 +52,11 @@ class OriginalSizeGrouping(CenterGrouping):
         min_stuff_area: int = 2048,
         align_corners: bool = False,
     ) -> None:
-        options = (top_k, min_stuff_area, align_corners)
-        super().__init__(num_classes, thing_ids, threshold, nms_kernel, *options)
-        self._of_peaks = CenterGrouping(num_classes, thing_ids, threshold, 1, *options)
+        check_center_options(nms_kernel, top_k)
+        self.nms_kernel, self.align_corners = nms_kernel, align_corners
+        self._of_peaks = CenterGrouping(
+            num_classes, thing_ids, threshold, 1, top_k, min_stuff_area, align_corners
+        )
 
     def __call__(self, outputs: Outputs, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict in original pixels, one prediction an image; padding takes no part."""
@@ -55,6 +64,22 @@ class OriginalSizeGrouping(CenterGrouping):
             self._predict_at_original_size({n: v[i : i + 1] for n, v in outputs.items()}, frame)
             for i, frame in enumerate(frames)
         ]
+
+    def merge_views(
+        self, outputs: Sequence[Outputs], views: Sequence[View]
+    ) -> dict[str, paddle.Tensor]:
+        """As that of `CenterGrouping`."""
+        return self._of_peaks.merge_views(outputs, views)
+
+    def oracle(
+        self, outputs: Outputs, targets: Outputs, names: Sequence[str]
+    ) -> dict[str, paddle.Tensor]:
+        """As that of `CenterGrouping`."""
+        return self._of_peaks.oracle(outputs, targets, names)
+
+    def debug_images(self, outputs: Outputs) -> dict[str, np.ndarray]:
+        """As those of `CenterGrouping`."""
+        return self._of_peaks.debug_images(outputs)
 
     def _predict_at_original_size(self, outputs: Outputs, frame: Frame) -> Prediction:
         """Predict one image [1, C, h, w]."""
@@ -66,7 +91,7 @@ class OriginalSizeGrouping(CenterGrouping):
 
     def _resized(self, value: paddle.Tensor, frame: Frame) -> paddle.Tensor:
         """One output at the original size."""
-        align = self.settings.align_corners
+        align = self.align_corners
         top, left, bottom, right = frame.valid_box
         if tuple(value.shape[2:]) != tuple(frame.size):  # merged views are of that size already
             height, width = value.shape[2:]
@@ -76,8 +101,8 @@ class OriginalSizeGrouping(CenterGrouping):
 
     def _peaks(self, heatmap: paddle.Tensor) -> paddle.Tensor:
         """The heatmap [1, 1, H, W], 0 where a pixel in the window is higher."""
-        kernel = self.settings.nms_kernel
-        highest = F.max_pool2d(heatmap, kernel, stride=1, padding=kernel // 2)
+        reach = self.nms_kernel // 2
+        highest = F.max_pool2d(heatmap, self.nms_kernel, stride=1, padding=reach)
         return paddle.where(heatmap == highest, heatmap, paddle.zeros_like(heatmap))
 
 

@@ -26,6 +26,16 @@ def test_pooling_in_windows() -> None:
         np.testing.assert_array_equal(WindowPooling(window)(x)[0, 0].numpy(), means)
 
 
+@pytest.mark.parametrize("window", [(2, 3), (5, 2), (9, 9)])
+def test_pooling_in_windows_of_a_program(window: tuple[int, int]) -> None:
+    """There the sizes are known only when it runs."""
+    x = paddle.to_tensor(np.random.default_rng(0).random((1, 2, 4, 6), np.float32))
+    expected = WindowPooling(window)(x)
+    spec = [paddle.static.InputSpec([None, 2, None, None], "float32")]
+    found = paddle.jit.to_static(WindowPooling(window), input_spec=spec, full_graph=True)(x)
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-5)
+
+
 def network(**arguments: object) -> PanopticDeepLab:
     return PanopticDeepLab(
         3,
