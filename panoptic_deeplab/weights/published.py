@@ -81,7 +81,8 @@ def load_network(config: Any, path: str | Path, hint: str) -> None:
             f"give the file to a training as --opts model.{origin.part}.pretrained={path}"
         )
     set_weights(config.model, weights)
-    _log.info("%s: %s; license: %s", path, origin.name, origin.license)
+    # Not at the level of information alone, which a Python program does not show.
+    _log.warning("%s: %s; license: %s", path, origin.name, origin.license)
 
 
 def load_first_weights(config: Any, partial: bool = False) -> None:

@@ -81,13 +81,20 @@ WRITERS = {"a.pkl": write_pkl, "a.pth": write_training, "old.pth": write_old_pth
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("file", WRITERS)
 def test_weights_are_taken_as_they_are(
-    tmp_path: Path, small: Path, form: str, file: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    small: Path,
+    form: str,
+    file: str,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     origin, opts = FORMS[form]
     config = Config(small, opts)
     here = drawn(config.model)
     path = WRITERS[file](tmp_path / file, published(here, origin))
-    load_network(config, path, "")
+    with caplog.at_level("WARNING", "panoptic_deeplab"):
+        load_network(config, path, "")
+    assert f"license: {origin.license}" in caplog.text
     for name, value in config.model.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), here[name], err_msg=name)
 
