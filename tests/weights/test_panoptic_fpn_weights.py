@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 import re
 from collections.abc import Callable
@@ -273,8 +274,15 @@ def test_torchvisions_backbone(
 
 @pytest.mark.parametrize("file", ["resnet50.pth", "R-50.pkl"])
 def test_a_training_starts_from_a_published_backbone(
-    tmp_path: Path, config: Path, here: Arrays, file: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    config: Path,
+    here: Arrays,
+    file: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # a command line in this process may have ended it
+    monkeypatch.setattr(logging.getLogger("panoptic_deeplab"), "propagate", True)
     path = tmp_path / file
     if path.suffix == ".pth":
         write_pth(path, backbone_of(here))
