@@ -38,7 +38,7 @@ compare: setup ## All methods after equal training on a CPU, side by side in out
 	@test -d output/demo/scenes || HOME="$(home)" $(python) tools/demo.py --only_scenes
 	@HOME="$(home)" $(python) tools/compare.py --train_seconds $(COMPARE_SECONDS) \
 	  --configs configs/demo/panoptic_deeplab_lite_scenes.yml configs/efficientps/efficientps_b0_scenes.yml \
-	    configs/panoptic_fpn/panoptic_fpn_r18_scenes.yml \
+	    configs/efficientps/efficientps_solov2_b0_scenes.yml configs/panoptic_fpn/panoptic_fpn_r18_scenes.yml \
 	  --dataset_root output/demo/scenes --save_dir output/compare
 
 test: setup ## Run the test suite

@@ -21,16 +21,18 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from stressing.damage import damaged
-from stressing.files import FileKind, file_kinds
 
 from panoptic_deeplab.cli.command_line import run, script_parser
 from panoptic_deeplab.cli.flags import add_debug_argument
 from panoptic_deeplab.errors import DataError, UserError
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.text_table import align
+
+if TYPE_CHECKING:
+    from stressing.files import FileKind
 
 MEMORY = 2 << 30
 """Bytes that a reader may take beside what the process takes anyway, before and after."""
@@ -99,6 +101,8 @@ class DamagedFiles:
 
     def __init__(self, seed: int, only: str | None) -> None:
         self.seed = seed
+        from stressing.files import file_kinds
+
         self.kinds = file_kinds()
         if only is not None and only not in self.kinds:
             raise DataError(f"--kind must be one of {', '.join(self.kinds)}, got {only!r}")

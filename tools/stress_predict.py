@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from stressing.processes import finish, kill_after, start
 from stressing.world import IMAGES, make_world
@@ -26,8 +25,6 @@ from stressing.world import IMAGES, make_world
 from panoptic_deeplab.cli.command_line import run, script_parser
 from panoptic_deeplab.cli.flags import add_debug_argument
 from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.formats.images import read_ids
-from panoptic_deeplab.inference.run import LOCK_FILE
 
 LISTS = ("panoptic.json", "coco/panoptic.json", "cityscapes/panoptic.json")
 
@@ -62,7 +59,7 @@ def stress(arguments: argparse.Namespace) -> None:
             before = listed_images(folder / "results")
             names = give_images(folder / "images", scenes, rng, rng.randint(1, IMAGES))
             process = start(words, folder / "output.txt")
-            wait_for_work(process, folder / "results" / LOCK_FILE)
+            wait_for_work(process, folder / "results")
             is_killed = kill_after(process, rng.uniform(0, seconds))
             check(folder / "results", before, names if is_killed else set())
             kills += is_killed
@@ -95,15 +92,18 @@ def give_images(folder: Path, scenes: list[Path], rng: random.Random, count: int
 def work_seconds(words: list[Any], folder: Path) -> float:
     """Predict all images once; return the seconds between the first file and the end."""
     process = start(words, folder / "output.txt")
-    wait_for_work(process, folder / "results" / LOCK_FILE)
+    wait_for_work(process, folder / "results")
     begin = time.monotonic()
     if process.wait() != 0:
         raise DataError(f"a prediction failed: {(folder / 'output.txt').read_text()[-2000:]}")
     return time.monotonic() - begin
 
 
-def wait_for_work(process: Any, lock: Path) -> None:
-    """Wait until a prediction holds its folder."""
+def wait_for_work(process: Any, results: Path) -> None:
+    """Wait until a prediction holds its folder of results."""
+    from panoptic_deeplab.inference.run import LOCK_FILE
+
+    lock = results / LOCK_FILE
     while process.poll() is None and not (
         lock.exists() and lock.read_text().count(str(process.pid))
     ):
@@ -150,9 +150,13 @@ def check(folder: Path, before: Mapping[str, set[str]], unfinished: set[str]) ->
 
 def compare(png: Path, annotation: Mapping[str, Any], image: Mapping[str, Any]) -> None:
     """Refuse an entry that is not of this PNG."""
+    from panoptic_deeplab.formats.images import read_ids
+    from panoptic_deeplab.id_maps import measure_ids
+
     ids = read_ids(png)
-    areas = np.bincount(ids.ravel())
-    found = {i: int(area) for i, area in enumerate(areas) if i and area}
+    measures = measure_ids(ids)
+    found = dict(zip(measures.ids.tolist(), measures.areas.tolist(), strict=True))
+    found.pop(0, None)
     if ids.shape != (image["height"], image["width"]):
         raise DataError(f"{png}: is of another size than its entry says")
     if found != {segment["id"]: segment["area"] for segment in annotation["segments_info"]}:

@@ -11,7 +11,7 @@ pasted on its box by bilinear sampling with zeros around it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple, Protocol
@@ -115,23 +115,42 @@ def fuse(
     maps: SemanticMaps, instances: Instances, rule: AdaptiveRule
 ) -> tuple[np.ndarray, list[Segment]]:
     """`adaptive_fusion` of logits in any form."""
-    stuff_ids = np.setdiff1d(np.arange(maps.num_classes), list(rule.thing_ids))
     members = instances.only(instances.usable())
-    winners = _Winners(_highest(maps, stuff_ids))
-    occupancy = Occupancy(maps.size, rule.overlap_threshold)
     place = _place_as_released if rule.strict_reference else _place
     plane = cache(maps.plane)
-    for number, (box, category, mask) in enumerate(
-        zip(members.boxes, members.classes, members.masks, strict=True), start=1
-    ):
-        placed = place(mask, box, plane(int(category)))
-        if occupancy.claim(placed.mask > 0, placed.window) is None:
+    placed = (
+        place(mask, box, plane(int(category)))
+        for box, category, mask in zip(members.boxes, members.classes, members.masks, strict=True)
+    )
+    return fuse_placed(maps, members.scores, members.classes, placed, rule)
+
+
+def fuse_placed(
+    maps: SemanticMaps,
+    scores: np.ndarray,
+    classes: np.ndarray,
+    placed: Iterable[Placed],
+    rule: AdaptiveRule,
+) -> tuple[np.ndarray, list[Segment]]:
+    """`adaptive_fusion` of instances whose masks lie on the image already.
+
+    Args:
+        maps: the semantic head's logits.
+        scores: [K], the highest first.
+        classes: [K] class indices.
+        placed: the K instances, each taken when it is needed.
+        rule: of the fusion.
+    """
+    stuff_ids = np.setdiff1d(np.arange(maps.num_classes), list(rule.thing_ids))
+    winners = _Winners(_highest(maps, stuff_ids))
+    occupancy = Occupancy(maps.size, rule.overlap_threshold)
+    for number, (window, mask, semantic) in enumerate(placed, start=1):
+        if occupancy.claim(mask > 0, window) is None:
             continue
-        logits = adaptive_logits(rule.mask_factor * placed.mask, placed.semantic)
-        winners.add(number, logits, placed.window)
+        winners.add(number, adaptive_logits(rule.mask_factor * mask, semantic), window)
         if rule.strict_reference:
-            winners.add_zeros_outside(number, placed.window)
-    return _segmented(winners.numbers, maps, members, rule, stuff_ids)
+            winners.add_zeros_outside(number, window)
+    return _segmented(winners.numbers, maps, scores, classes, rule, stuff_ids)
 
 
 def adaptive_logits(mask: np.ndarray, semantic: np.ndarray) -> np.ndarray:
@@ -166,21 +185,27 @@ def _highest(maps: SemanticMaps, classes: np.ndarray) -> np.ndarray:
     return highest
 
 
-class _Placed(NamedTuple):
-    """An instance in a window of the image: [h, w] logits of both heads."""
+class Placed(NamedTuple):
+    """An instance in a window of the image.
+
+    Attributes:
+        window: where it lies.
+        mask: [h, w] logits of its mask.
+        semantic: [h, w] the semantic head's logits of its class.
+    """
 
     window: Window
     mask: np.ndarray
     semantic: np.ndarray
 
 
-def _place(mask: np.ndarray, box: np.ndarray, semantic: np.ndarray) -> _Placed:
+def _place(mask: np.ndarray, box: np.ndarray, semantic: np.ndarray) -> Placed:
     """On the pixels of its box."""
     window = touched_pixels(box, semantic.shape)
-    return _Placed(window, paste(mask, box, window), semantic[window])
+    return Placed(window, paste(mask, box, window), semantic[window])
 
 
-def _place_as_released(mask: np.ndarray, box: np.ndarray, semantic: np.ndarray) -> _Placed:
+def _place_as_released(mask: np.ndarray, box: np.ndarray, semantic: np.ndarray) -> Placed:
     """On all pixels that the pasted mask reaches."""
     x0, y0, x1, y1 = (float(side) for side in box)
     rows, columns = (
@@ -190,7 +215,7 @@ def _place_as_released(mask: np.ndarray, box: np.ndarray, semantic: np.ndarray) 
     counted = np.zeros(semantic.shape, np.float32)
     counted[rows, columns] = semantic[rows, columns]
     window = reached_pixels((x0, y0, x1, y1), semantic.shape, mask.shape)
-    return _Placed(window, paste(mask, box, window, THINNEST), counted[window])
+    return Placed(window, paste(mask, box, window, THINNEST), counted[window])
 
 
 class _Winners:
@@ -222,7 +247,8 @@ class _Winners:
 def _segmented(
     winners: np.ndarray,
     maps: SemanticMaps,
-    members: Instances,
+    scores: np.ndarray,
+    categories: np.ndarray,
     rule: AdaptiveRule,
     stuff_ids: np.ndarray,
 ) -> tuple[np.ndarray, list[Segment]]:
@@ -231,12 +257,13 @@ def _segmented(
     Args:
         winners: [H, W] 0 for background, else 1..K.
         maps: for the stuff's class at the background's pixels.
-        members: the K instances.
+        scores: [K] of the instances.
+        categories: [K] class indices of the instances.
         rule: of the fusion.
         stuff_ids: class indices of the stuff.
     """
     background = int(winners.min()) if rule.strict_reference else 0
-    classes, count = maps.num_classes, len(members.scores)
+    classes, count = maps.num_classes, len(scores)
     slots = np.where(winners == background, maps.labels, classes + winners)
     counts = np.bincount(slots.ravel(), minlength=classes + count + 1)
     stuff = stuff_ids[(counts[stuff_ids] >= rule.min_stuff_area) & (counts[stuff_ids] > 0)]
@@ -251,10 +278,10 @@ def _segmented(
     segments = [
         Segment(
             int(ids[k]),
-            int(members.classes[k - 1]),
+            int(categories[k - 1]),
             area=int(areas[k]),
             is_thing=True,
-            score=float(members.scores[k - 1]),
+            score=float(scores[k - 1]),
         )
         for k in kept
     ] + [

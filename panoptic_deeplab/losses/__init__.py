@@ -3,5 +3,6 @@
 from panoptic_deeplab.losses.efficientps import EfficientPSLoss
 from panoptic_deeplab.losses.panoptic_deeplab import PanopticDeepLabLoss
 from panoptic_deeplab.losses.panoptic_fpn import PanopticFPNLoss
+from panoptic_deeplab.losses.solo import EfficientPSSoloLoss
 
-__all__ = ["EfficientPSLoss", "PanopticDeepLabLoss", "PanopticFPNLoss"]
+__all__ = ["EfficientPSLoss", "EfficientPSSoloLoss", "PanopticDeepLabLoss", "PanopticFPNLoss"]

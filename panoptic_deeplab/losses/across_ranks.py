@@ -18,8 +18,13 @@ from panoptic_deeplab.device import on_gpu
 
 def weighted_mean(errors: paddle.Tensor, weights: paddle.Tensor) -> paddle.Tensor:
     """Mean of `errors` under `weights` of the same shape; 0 where all weights are 0."""
-    total = _mean_over_ranks(weights.sum())
-    return (errors * weights).sum() / paddle.where(total > 0, total, paddle.ones_like(total))
+    return mean_of_total((errors * weights).sum(), weights.sum())
+
+
+def mean_of_total(total: paddle.Tensor, count: paddle.Tensor, more: float = 0.0) -> paddle.Tensor:
+    """`total` of all processes over (`count` of all processes + `more`); 0 where that is 0."""
+    divisor = _mean_over_ranks(count) + more / dist.get_world_size()
+    return total / paddle.where(divisor > 0, divisor, paddle.ones_like(divisor))
 
 
 def hardest_mean_of(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import paddle
-import paddle.nn.functional as F
 
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.losses.across_ranks import hardest_mean_of
 from panoptic_deeplab.losses.detector import NEEDED_OUTPUTS, detector_losses, smooth_l1
+from panoptic_deeplab.losses.worst_pixels import worst_pixels_loss
 from panoptic_deeplab.registry import CRITERIA
-from panoptic_deeplab.resample import Upsampled
 
 RPN_BETA, BOX_BETA = 1 / 9, 1.0
 """Errors at which the losses of the offsets turn from squared to absolute."""
@@ -79,24 +76,15 @@ class EfficientPSLoss:
             outputs: `semantic` [N, C, h, w] and `train`, as `EfficientPS` gives them.
             targets: `semantic` [N, H, W].
         """
-        semantic = self._semantic(outputs["semantic"], targets["semantic"])
+        semantic = worst_pixels_loss(
+            outputs["semantic"],
+            targets["semantic"],
+            self.top_k_percent_pixels,
+            self.ignore_index,
+            self.align_corners,
+        )
         losses = {"semantic_loss": semantic}
         losses |= detector_losses(
             outputs["train"], partial(smooth_l1, beta=RPN_BETA), partial(smooth_l1, beta=BOX_BETA)
         )
         return {name: self.weights[name] * loss for name, loss in losses.items()}
-
-    def _semantic(self, logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-        """Semantic loss; the backward pass upsamples only the logits of the hardest pixels."""
-        upsampled = Upsampled(logits, labels.shape[1:], self.align_corners)
-        labels = labels.flatten()
-
-        def losses_at(pixels: paddle.Tensor) -> paddle.Tensor:
-            return F.cross_entropy(
-                upsampled.at(pixels),
-                labels.gather(pixels).astype("int64"),
-                ignore_index=self.ignore_index,
-                reduction="none",
-            )
-
-        return hardest_mean_of(losses_at, upsampled.count, self.top_k_percent_pixels, math.ceil)

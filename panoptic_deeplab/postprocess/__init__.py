@@ -4,6 +4,7 @@ from panoptic_deeplab.postprocess.adaptive_fusion import AdaptiveFusion
 from panoptic_deeplab.postprocess.center_grouping import CenterGrouping
 from panoptic_deeplab.postprocess.heuristic_fusion import HeuristicFusion
 from panoptic_deeplab.postprocess.original_size_grouping import OriginalSizeGrouping
+from panoptic_deeplab.postprocess.solo_fusion import SoloFusion
 from panoptic_deeplab.postprocess.sparse import find_centers, group_pixels
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "CenterGrouping",
     "HeuristicFusion",
     "OriginalSizeGrouping",
+    "SoloFusion",
     "find_centers",
     "group_pixels",
 ]

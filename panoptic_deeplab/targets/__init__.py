@@ -2,5 +2,6 @@
 
 from panoptic_deeplab.targets.center_offset import CenterOffsetTargets
 from panoptic_deeplab.targets.instances import InstanceTargets
+from panoptic_deeplab.targets.solo_grid import SoloGridTargets
 
-__all__ = ["CenterOffsetTargets", "InstanceTargets"]
+__all__ = ["CenterOffsetTargets", "InstanceTargets", "SoloGridTargets"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 
 from panoptic_deeplab.id_maps import measure_ids
 from panoptic_deeplab.registry import TARGETS
-from panoptic_deeplab.structures import PanopticMap, Sample
-from panoptic_deeplab.targets.runs import segment_runs
+from panoptic_deeplab.structures import PanopticMap, Sample, Segment
+from panoptic_deeplab.targets.runs import SegmentRuns, segment_runs
 
 
 @TARGETS.add_component
@@ -40,25 +40,40 @@ class InstanceTargets:
         self.ignore_index = ignore_index
 
     def __call__(self, sample: Sample) -> Sample:
-        ids = sample["panoptic"]
-        segments = list({segment.id: segment for segment in sample["segments"]}.values())
-        measures = measure_ids(ids)
-        box_of = dict(zip(measures.ids.tolist(), measures.boxes.tolist(), strict=True))
-        things = [
-            segment
-            for segment in segments
-            if segment.id in box_of and segment.category in self.class_of and not segment.iscrowd
-        ]
+        ids, segments = sample["panoptic"], sample["segments"]
+        things, found, runs = thing_runs(ids, segments, self.class_of)
         boxes = np.zeros((max(len(things), 1), 4), np.float32)
         classes = np.zeros(len(boxes), np.int64)
-        for i, thing in enumerate(things):
-            top, left, bottom, right = box_of[thing.id]
-            boxes[i] = left, top, right, bottom
-            classes[i] = self.class_of[thing.category]
-        runs = segment_runs(ids, things)
+        boxes[: len(things)] = found
+        classes[: len(things)] = [self.class_of[thing.category] for thing in things]
         return sample | {
             "semantic": PanopticMap(ids, segments).semantic(self.ignore_index),
             "instances": runs.spread(runs.slots.astype(np.int32)),
             "boxes": boxes,
             "classes": classes,
         }
+
+
+def thing_runs(
+    ids: np.ndarray, segments: Sequence[Segment], classes: Container[int]
+) -> tuple[list[Segment], np.ndarray, SegmentRuns]:
+    """Find the instances to learn from: segments of some classes in the map that are no crowds.
+
+    Args:
+        ids: [H, W] segment ids.
+        segments: of the sample.
+        classes: class indices of the things.
+
+    Returns:
+        the segments; their boxes [M, 4] float32 (x1, y1, x2, y2), end exclusive; the map's runs,
+        whose slot k + 1 is the k-th of them.
+    """
+    measures = measure_ids(ids)
+    box_of = dict(zip(measures.ids.tolist(), measures.boxes.tolist(), strict=True))
+    things = [
+        segment
+        for segment in {segment.id: segment for segment in segments}.values()
+        if segment.id in box_of and segment.category in classes and not segment.iscrowd
+    ]
+    boxes = np.array([box_of[thing.id] for thing in things], np.float32).reshape(-1, 4)
+    return things, boxes[:, [1, 0, 3, 2]], segment_runs(ids, things)

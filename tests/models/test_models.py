@@ -10,6 +10,7 @@ import pytest
 from paddleseg.models.backbones import HRNet_W18
 
 from panoptic_deeplab.config import Config
+from panoptic_deeplab.engine.loading import collate
 from panoptic_deeplab.models.backbones import HRNetPyramid
 from panoptic_deeplab.preprocess import valid_boxes
 from panoptic_deeplab.registry import MODELS
@@ -55,7 +56,8 @@ def batch_of_two(config: Config) -> tuple[dict[str, paddle.Tensor], list[Frame]]
         sample = {"image": image, "panoptic": panoptic, "segments": segments}
         samples.append(config.targets(sample))
     arrays = [name for name, value in samples[0].items() if isinstance(value, np.ndarray)]
-    batch = {name: paddle.to_tensor(np.stack([s[name] for s in samples])) for name in arrays}
+    stacked = collate([{name: sample[name] for name in arrays} for sample in samples])
+    batch = {name: paddle.to_tensor(value) for name, value in stacked.items()}
     frames = [Frame.whole(*SIZE), Frame((30, 40), SIZE, valid_box=(0, 0, 30, 40))]
     return batch, frames
 

@@ -17,11 +17,11 @@ try:
     import onnxruntime
     from PIL import Image, ImageOps
 except ImportError as error:
-    sys.exit(f"error: {error}; pip install numpy pillow onnxruntime")
+    if not {"-h", "--help"} & {*sys.argv}:
+        sys.exit(f"error: {error}; pip install numpy pillow onnxruntime")
 
 METADATA_KEY = "panoptic_deeplab.deploy"
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")
 
 
 def main(argv=None):
@@ -128,7 +128,7 @@ def save(stem, image, ids, segments, classes):
 
 def read_image(path):
     """[H, W, 3] uint8 RGB, upright; values of more than 8 bits scaled by the depth they use."""
-    with Image.open(path, formats=FORMATS) as image:
+    with Image.open(path, formats=("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")) as image:
         deep = len(image.getbands()) > 1 and any(m in str(image.tile) for m in (";16", "65535"))
         image.load()
     values = np.asarray(image if image.mode[0] == "I" else image.convert("RGB"))

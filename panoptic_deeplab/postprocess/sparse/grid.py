@@ -262,14 +262,20 @@ class Grid:
 
     def upsampled_rows(self, values: np.ndarray, part: slice) -> np.ndarray:
         """[R, W] some rows of the box, interpolated from [h, w]; not for an identity grid."""
+        return self.upsampled_window(values, part, slice(None))
+
+    def upsampled_window(self, values: np.ndarray, part: slice, beside: slice) -> np.ndarray:
+        """[R, S] some rows and columns of the box, interpolated from [h, w]."""
         rows, columns = self.rows, self.columns
+        left, left_weight = columns.low[beside], columns.low_weight[beside]
+        right, right_weight = columns.high[beside], columns.high_weight[beside]
         north = values.take(rows.low[part], axis=0) * rows.low_weight[part, None]
         south = values.take(rows.high[part], axis=0) * rows.high_weight[part, None]
-        total = north.take(columns.low, axis=1) * columns.low_weight
+        total = north.take(left, axis=1) * left_weight
         for edge, places, weight in (
-            (south, columns.low, columns.low_weight),
-            (north, columns.high, columns.high_weight),
-            (south, columns.high, columns.high_weight),
+            (south, left, left_weight),
+            (north, right, right_weight),
+            (south, right, right_weight),
         ):
             term = edge.take(places, axis=1)
             term *= weight

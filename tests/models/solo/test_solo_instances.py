@@ -1,0 +1,95 @@
+"""From cells to instances."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+
+from panoptic_deeplab.models.solo.instances import SoloSettings, find_instances
+from panoptic_deeplab.models.solo.matrix_nms import matrix_nms
+
+GRIDS = (4,)
+
+
+def cells(*chosen: tuple[int, int, float]) -> paddle.Tensor:
+    """Logits [16, 2] of a grid of 4 x 4: -10, but for (cell, label, logit)."""
+    logits = np.full((16, 2), -10, np.float32)
+    for cell, label, logit in chosen:
+        logits[cell, label] = logit
+    return paddle.to_tensor(logits)
+
+
+def features() -> paddle.Tensor:
+    """[2, 8, 8]: the left half and the upper half of the image."""
+    maps = np.zeros((2, 8, 8), np.float32)
+    maps[0, :, :4], maps[1, :4] = 1, 1
+    return paddle.to_tensor(maps)
+
+
+def kernels(**rows: tuple[float, float]) -> paddle.Tensor:
+    values = np.zeros((16, 2), np.float32)
+    for name, row in rows.items():
+        values[int(name[1:])] = row
+    return paddle.to_tensor(values)
+
+
+def found(logits: paddle.Tensor, own: paddle.Tensor, **settings: float) -> tuple[np.ndarray, ...]:
+    instances = find_instances(logits, own, features(), GRIDS, SoloSettings(**settings))
+    return tuple(value.numpy() for value in instances)
+
+
+def test_a_cells_kernel_makes_the_mask_and_its_certainty_lowers_the_score() -> None:
+    scores, labels, masks = found(cells((5, 1, 10.0)), kernels(c5=(2, 0)))
+    assert labels.tolist() == [1]
+    np.testing.assert_allclose(scores, [1 / (1 + np.exp(-2))], rtol=1e-3)
+    assert (masks[0] > 0).tolist() == [[True] * 4 + [False] * 4] * 8
+
+
+def test_of_neighbors_the_likelier_stays() -> None:
+    scores, labels, _ = found(cells((5, 0, 2.0), (6, 0, 3.0)), kernels(c5=(9, 0), c6=(0, 9)))
+    assert len(scores) == 2  # the one behind looks back at it, but not the other way round
+    scores, labels, _ = found(cells((5, 0, 3.0), (6, 0, 2.0)), kernels(c5=(9, 0), c6=(0, 9)))
+    assert len(scores) == 1
+    assert labels.tolist() == [0]
+
+
+def test_a_second_mask_of_the_same_place_is_lowered_for_its_class_alone() -> None:
+    near = kernels(c5=(9, 0), c15=(9, 0))
+    scores, labels, _ = found(cells((5, 0, 3.0), (15, 1, 2.0)), near)
+    assert labels.tolist() == [0, 1]
+    scores, labels, _ = found(cells((5, 0, 3.0), (15, 0, 2.0)), near)
+    np.testing.assert_allclose(scores[1], 1 / (1 + np.exp(-2)) * np.exp(-2), rtol=1e-3)
+
+
+def test_small_masks_and_an_empty_image_give_nothing() -> None:
+    scores, labels, masks = found(cells(), kernels())
+    assert (scores.shape, labels.shape, masks.shape) == ((0,), (0,), (0, 8, 8))
+    scores, *_ = found(cells((5, 0, 3.0)), kernels(c5=(-1, -1)))
+    assert len(scores) == 0
+
+
+def test_limits() -> None:
+    many = cells((0, 0, 5.0), (2, 0, 4.0), (8, 1, 3.0))
+    own = kernels(c0=(9, 0), c2=(0, 9), c8=(9, 0))
+    assert len(found(many, own)[0]) == 3
+    assert len(found(many, own, max_candidates=2)[0]) == 2
+    assert len(found(many, own, max_instances=1)[0]) == 1
+    assert len(found(many, own, final_threshold=0.9)[0]) == 2
+
+
+def test_matrix_nms_is_the_plain_loop() -> None:
+    rng = np.random.default_rng(0)
+    masks = (rng.random((30, 200)) < 0.4).astype(np.float32)
+    labels, scores = rng.integers(0, 3, 30), np.sort(rng.random(30))[::-1].astype(np.float32)
+    expected = []
+    iou = np.zeros((30, 30))
+    for i in range(30):
+        for j in range(i + 1, 30):
+            if labels[i] == labels[j]:
+                union = np.maximum(masks[i], masks[j]).sum()
+                iou[i, j] = np.minimum(masks[i], masks[j]).sum() / union
+    for j in range(30):
+        ratios = [np.exp(-2 * iou[i, j] ** 2) / np.exp(-2 * iou[:, i].max() ** 2) for i in range(j)]
+        expected.append(scores[j] * min([1.0, *ratios]))
+    lowered = matrix_nms(*map(paddle.to_tensor, (masks, labels, scores.copy())))
+    np.testing.assert_allclose(lowered.numpy(), expected, rtol=1e-5)
