@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -50,6 +51,15 @@ model: {{backbone: {{width: 8}}, channels: 16, semantic_channels: 32, box_channe
   rpn_samples: 64, region_samples: 32}}
 postprocessor: {{min_stuff_area: 16}}
 """
+
+
+@pytest.fixture(autouse=True)
+def fresh_log() -> None:
+    """A command line that ran in this process set up the package's log for itself alone."""
+    log = logging.getLogger("panoptic_deeplab")
+    log.handlers.clear()
+    log.propagate = True
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

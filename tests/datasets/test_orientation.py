@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +70,6 @@ def test_where_sizes_tell_nothing_there_is_a_warning(
     stored: tuple[int, int],
 ) -> None:
     monkeypatch.setattr(notices, "_given", set())
-    monkeypatch.setattr(logging.getLogger("panoptic_deeplab"), "propagate", True)
     samples = dataset(tmp_path, orientation, stored, stored)
     with collecting_errors() as errors:
         samples.load(0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import cv2
 import numpy as np
 import paddle
@@ -129,7 +127,6 @@ def test_batches_without_room_in_shared_memory_go_through_pipes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(shared_memory, "_free_bytes", lambda: free)
-    monkeypatch.setattr(logging.getLogger("panoptic_deeplab"), "propagate", True)
     config = Config(tiny_config)
     samples = TrainingSamples(config.train_dataset, config.targets, seed=5)
     order = TrainingOrder(len(samples), 2, seed=5, first=0, last=3)

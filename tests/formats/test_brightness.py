@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import struct
 import zlib
 from pathlib import Path
@@ -92,7 +91,6 @@ def test_a_depth_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notices, "_given", set())
-    monkeypatch.setattr(logging.getLogger("panoptic_deeplab"), "propagate", True)
     for name, bits in (("a", 12), ("b", 12), ("c", 16), ("d", 10)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), GRAY.astype(np.uint16) << (bits - 8))
         read_image(tmp_path / f"{name}.png")

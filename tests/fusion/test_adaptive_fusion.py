@@ -471,7 +471,8 @@ def test_views_of_two_scales_are_averaged() -> None:
 
 
 def test_the_benchmark_compares_with_the_formula_as_it_reads(
-    capfd: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # which the benchmark changes
     assert benchmark.main(["fusion", "--quick"]) == 0  # refuses ids that differ
     assert "8 instances" in capfd.readouterr().out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -255,10 +254,7 @@ def test_the_times_are_told(
     images: list[ImageFile],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    package_log = logging.getLogger("panoptic_deeplab")
-    monkeypatch.setattr(package_log, "propagate", True)  # a command line in this process ended it
     with caplog.at_level("INFO", "panoptic_deeplab.inference.run"):
         predict_images(FakePredictor(), images, tmp_path, ["coco"], profile=profile)
     assert "9 images" in caplog.text

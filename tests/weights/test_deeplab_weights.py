@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 from pathlib import Path
 
@@ -88,10 +87,7 @@ def test_weights_are_taken_as_they_are(
     file: str,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # a command line in this process may have ended it
-    monkeypatch.setattr(logging.getLogger("panoptic_deeplab"), "propagate", True)
     origin, opts = FORMS[form]
     config = Config(small, opts)
     here = drawn(config.model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import pickle
 import re
 from collections.abc import Callable
@@ -279,10 +278,7 @@ def test_a_training_starts_from_a_published_backbone(
     here: Arrays,
     file: str,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # a command line in this process may have ended it
-    monkeypatch.setattr(logging.getLogger("panoptic_deeplab"), "propagate", True)
     path = tmp_path / file
     if path.suffix == ".pth":
         write_pth(path, backbone_of(here))
