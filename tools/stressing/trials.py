@@ -73,11 +73,23 @@ def writing_trials(world: World, folder: Path) -> dict[str, Trial]:
     train += ["--resume_model", "auto", "--iters", 3, "--save_interval", 1, "--opts"]
     predict = ["predict", "--model_path", world.model, "--image_path", world.images]
     predict += ["--save_dir", results, "--device", "cpu", "--format", "images", "coco", "csv"]
+    check = ["check", "--config", CONFIG, "--save_dir", folder / "checked"]
+    check += ["--json", folder / "check.json"]
     return {
         "train": Trial(
             [*train, *world.data_options], [training / "best_model"], training, names_of
         ),
         "predict": Trial(predict, [], results),
+        "val": Trial(
+            ["val", "--model_path", world.model, "--device", "cpu", "--json", folder / "val.json"],
+            [folder / "val.json"],
+            folder,
+        ),
+        "check": Trial(
+            [*check, "--opts", *world.data_options],
+            [folder / "check.json", folder / "checked" / "samples.jpg"],
+            folder,
+        ),
     }
 
 
