@@ -9,13 +9,12 @@ large to keep there are the shape, the deviation and 64 values.
 from __future__ import annotations
 
 import gzip
-import re
-import zlib
 from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+from drawn_networks import drawn_image, drawn_weight
 
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.structures import Frame
@@ -52,35 +51,6 @@ CASES = {
 """Network, size of its input, original size, window of the ASPP's pooling."""
 
 
-def weight(seed: int, name: str, shape: list[int]) -> np.ndarray:
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    if name.endswith("running_var"):
-        value = rng.uniform(0.5, 1.5, shape)
-    elif name.endswith("running_mean"):
-        value = 0.1 * rng.standard_normal(shape)
-    elif len(shape) >= 2:
-        fan = int(np.prod(shape[1:]))
-        value = rng.standard_normal(shape) * np.sqrt(2 / fan)
-        if fan >= 64:
-            value -= value.mean(axis=tuple(range(1, len(shape))), keepdims=True)
-    elif name.endswith(".bias"):
-        value = 0.05 * rng.standard_normal(shape)
-    else:
-        value = 1 + 0.1 * rng.standard_normal(shape)
-    for pattern, (factor, summand) in SPECIAL.items():
-        if re.search(pattern, name):
-            value = factor * value + summand
-    return value.astype(np.float32)
-
-
-def image(seed: int, height: int, width: int) -> np.ndarray:
-    """[H, W, 3] uint8: squares of 16 pixels under noise."""
-    rng = np.random.default_rng([seed, zlib.crc32(b"image")])
-    squares = rng.integers(0, 192, (-(-height // 16), -(-width // 16), 3))
-    noise = rng.integers(0, 64, (height, width, 3))
-    return (np.kron(squares, np.ones((16, 16, 1), int))[:height, :width] + noise).astype(np.uint8)
-
-
 @pytest.fixture(scope="module")
 def networks() -> dict[str, Config]:
     """Networks built so far, by name."""
@@ -96,7 +66,9 @@ def network(networks: dict[str, Config], name: str) -> Config:
         names = origin_of(list(shapes)).names_of(list(config.model.state_dict()))
         assert sorted(names.values()) == sorted(shapes)
         seed = SEEDS[name.partition("_")[0]]
-        weights = {here: weight(seed, there, shapes[there]) for here, there in names.items()}
+        weights = {
+            here: drawn_weight(seed, there, shapes[there], SPECIAL) for here, there in names.items()
+        }
         for here, value in config.model.state_dict().items():
             assert list(value.shape) == list(weights[here].shape), here
         set_weights(config.model, weights)
@@ -124,7 +96,7 @@ def test_features_outputs_and_panoptic_maps(networks: dict[str, Config], case: s
         decoder.aspp.global_avg_pool[0].window = window
     with np.load(DATA / f"{case}.npz") as arrays:
         expected = dict(arrays)
-    picture = image(SEEDS[name.partition("_")[0]], *size)
+    picture = drawn_image(SEEDS[name.partition("_")[0]], *size)
     with paddle.no_grad():
         batch = config.preprocess(
             paddle.to_tensor(picture[None]), paddle.to_tensor([[0, 0, *size]])

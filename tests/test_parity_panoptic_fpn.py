@@ -9,14 +9,13 @@ drawn cases; 40 and 0 are void. Things are the classes 0..9 there, stuff 10..39.
 from __future__ import annotations
 
 import gzip
-import re
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+from drawn_networks import drawn_image, drawn_weight
 
 from panoptic_deeplab.fusion.heuristic import HeuristicRule, heuristic_fusion
 from panoptic_deeplab.fusion.instances import Instances
@@ -34,12 +33,12 @@ VOID = 40
 SEED = 4
 SIZE = (192, 320)
 FACTORS = {
-    r"neck\.lateral_convs\..*weight$": 0.5,
-    r"neck\.fpn_convs\..*weight$": 0.7,
-    r"rpn_head\.rpn_reg\.weight$": 0.05,
-    r"rpn_head\.rpn_cls\.weight$": 0.5,
-    r"bbox_head\.fc_reg\.weight$": 0.2,
-    r"(\.bn3)\.weight$": 0.25,
+    r"neck\.lateral_convs\..*weight$": (0.5, 0.0),
+    r"neck\.fpn_convs\..*weight$": (0.7, 0.0),
+    r"rpn_head\.rpn_reg\.weight$": (0.05, 0.0),
+    r"rpn_head\.rpn_cls\.weight$": (0.5, 0.0),
+    r"bbox_head\.fc_reg\.weight$": (0.2, 0.0),
+    r"(\.bn3)\.weight$": (0.25, 0.0),
 }
 """Of some weights, so that features and detections are of an ordinary size."""
 
@@ -59,7 +58,10 @@ def model() -> PanopticFPN:
     model = PanopticFPN(40, THINGS, ResNet(50), score_threshold=0.6, class_agnostic_nms=True)
     path = DATA / "panoptic_fpn_state_keys.txt.gz"
     lines = (line.split() for line in gzip.decompress(path.read_bytes()).decode().splitlines())
-    weights = {name: weight(name, [int(side) for side in shape]) for name, *shape in lines}
+    weights = {
+        name: drawn_weight(SEED, name, [int(side) for side in shape], FACTORS)
+        for name, *shape in lines
+    }
     for name in weights:
         if weights[name].ndim == 2:
             weights[name] = np.ascontiguousarray(weights[name].T)
@@ -67,33 +69,9 @@ def model() -> PanopticFPN:
     return model
 
 
-def weight(name: str, shape: list[int]) -> np.ndarray:
-    rng = np.random.default_rng([SEED, zlib.crc32(name.encode())])
-    if name.endswith("running_var"):
-        value = rng.uniform(0.5, 1.5, shape)
-    elif name.endswith("running_mean"):
-        value = 0.1 * rng.standard_normal(shape)
-    elif len(shape) >= 2:
-        fan = int(np.prod(shape[1:]))
-        value = rng.standard_normal(shape) * np.sqrt(2 / fan)
-        if fan >= 64:
-            value -= value.mean(axis=tuple(range(1, len(shape))), keepdims=True)
-    elif name.endswith(".bias"):
-        value = 0.05 * rng.standard_normal(shape)
-    else:
-        value = 1 + 0.1 * rng.standard_normal(shape)
-    factors = (factor for pattern, factor in FACTORS.items() if re.search(pattern, name))
-    return (next(factors, 1.0) * value).astype(np.float32)
-
-
 def images(*seeds: int) -> paddle.Tensor:
     """[N, 3, 192, 320] normalized."""
-    drawn = []
-    for seed in seeds:
-        rng = np.random.default_rng([seed, zlib.crc32(b"image")])
-        coarse = rng.integers(0, 192, (SIZE[0] // 16, SIZE[1] // 16, 3))
-        fine = rng.integers(0, 64, (*SIZE, 3))
-        drawn.append((coarse.repeat(16, 0).repeat(16, 1) + fine).astype(np.uint8))
+    drawn = [drawn_image(seed, *SIZE) for seed in seeds]
     preprocess = Preprocess([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     return preprocess.normalize(paddle.to_tensor(np.stack(drawn)))
 

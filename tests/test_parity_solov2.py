@@ -7,13 +7,13 @@ losses and norms of the gradients for drawn predictions; `nms` is its suppressio
 
 from __future__ import annotations
 
-import re
 import zlib
 from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+from drawn_networks import drawn_image, drawn_weight
 from paddle import nn
 
 from panoptic_deeplab.losses.solo import category_loss, mask_loss
@@ -35,6 +35,7 @@ FACTORS = {
     r"mask_head\.conv_cls\.weight$": (1.5, 0.0),
     r"mask_head\.conv_cls\.bias$": (1.0, -7.0),
     r"mask_head\.conv_kernel\.weight$": (0.2, 0.0),
+    r"\.bn3\.weight$": (0.25, 0.0),
 }
 """Of some weights, and what is added, so that some cells are instances."""
 
@@ -59,43 +60,22 @@ class Network(nn.Layer):
         return self.mask_head(self.neck(self.backbone(images)))
 
 
-def drawn_weight(name: str, shape: list[int]) -> np.ndarray:
-    rng = np.random.default_rng([SEED_OF_NETWORK, zlib.crc32(name.encode())])
-    if name.endswith("running_var"):
-        return rng.uniform(0.5, 1.5, shape).astype(np.float32)
-    drawn = rng.standard_normal(shape)
-    if name.endswith("running_mean"):
-        return (0.1 * drawn).astype(np.float32)
-    if len(shape) >= 2:
-        fan = int(np.prod(shape[1:]))
-        drawn *= np.sqrt(2 / fan)
-        if fan >= 64:
-            drawn -= drawn.mean(axis=tuple(range(1, len(shape))), keepdims=True)
-    elif name.endswith(".bias"):
-        drawn *= 0.05
-    else:
-        drawn = (1 + 0.1 * drawn) * (0.25 if name.endswith(".bn3.weight") else 1)
-    for pattern, (factor, added) in FACTORS.items():
-        if re.search(pattern, name):
-            drawn = factor * drawn + added
-            break
-    return drawn.astype(np.float32)
-
-
-def drawn_image(height: int, width: int) -> np.ndarray:
-    rng = np.random.default_rng([SEED_OF_NETWORK, zlib.crc32(b"image")])
-    coarse = rng.integers(0, 192, (height // 16, width // 16, 3))
-    return coarse.repeat(16, 0).repeat(16, 1) + rng.integers(0, 64, (height, width, 3))
-
-
 def test_the_network_and_the_instances_it_finds(expected: dict[str, np.ndarray]) -> None:
     network = Network()
     network.eval()
     published = {"_mean": "running_mean", "_variance": "running_var"}
     for name, value in network.state_dict().items():
         path, dot, last = name.rpartition(".")
-        value.set_value(drawn_weight(path + dot + published.get(last, last), value.shape))
-    image = (drawn_image(96, 160) - [123.675, 116.28, 103.53]) / [58.395, 57.12, 57.375]
+        value.set_value(
+            drawn_weight(
+                SEED_OF_NETWORK, path + dot + published.get(last, last), value.shape, FACTORS
+            )
+        )
+    image = (drawn_image(SEED_OF_NETWORK, 96, 160) - [123.675, 116.28, 103.53]) / [
+        58.395,
+        57.12,
+        57.375,
+    ]
     with paddle.no_grad():
         logits, kernels, features = network(
             paddle.to_tensor(image.transpose(2, 0, 1)[np.newaxis].astype(np.float32))
