@@ -96,11 +96,9 @@ def test_features_outputs_and_panoptic_maps(networks: dict[str, Config], case: s
         decoder.aspp.global_avg_pool[0].window = window
     with np.load(DATA / f"{case}.npz") as arrays:
         expected = dict(arrays)
-    picture = drawn_image(SEEDS[name.partition("_")[0]], *size)
+    image = drawn_image(SEEDS[name.partition("_")[0]], *size)
     with paddle.no_grad():
-        batch = config.preprocess(
-            paddle.to_tensor(picture[None]), paddle.to_tensor([[0, 0, *size]])
-        )
+        batch = config.preprocess(paddle.to_tensor(image[None]), paddle.to_tensor([[0, 0, *size]]))
         for level, feature in enumerate(config.model.backbone(batch), start=2):
             if f"backbone/res{level}/shape" in expected:
                 assert_close(feature, expected, f"backbone/res{level}")

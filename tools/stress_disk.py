@@ -55,6 +55,8 @@ def stress(arguments: argparse.Namespace) -> None:
                 _call(trial, folder / "output.txt", expected=0)
                 written = shutil.disk_usage(disk).used
                 whole = [trial.state(path) for path in trial.results]
+                if None in whole:
+                    raise DataError(f"{name}: not all results are there without a full disk")
             for part in _PARTS:
                 free = int(part * written) // _PAGE * _PAGE
                 _fill(name, trial, whole, disk, free, folder / "output.txt")

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from stressing.lists import truthful_list
 from stressing.processes import finish, kill_after, start
 from stressing.world import IMAGES, make_world
 
@@ -111,22 +111,17 @@ def wait_for_work(process: Any, results: Path) -> None:
 
 
 def listed_images(folder: Path) -> dict[str, set[str]]:
-    """Return the images that each list names, without folders and suffix, by the list's path."""
+    """Return the images that each list names, without folders and suffix, by the list's path.
+
+    Raises:
+        DataError: an entry contradicts its PNG.
+    """
     named = {}
     for name in LISTS:
-        content = read_list(folder / name)
-        named[name] = {Path(annotation["file_name"]).stem for annotation, _ in content}
+        named[name] = {Path(png).stem for png in truthful_list(folder / name) or []}
     with open(folder / "segments.csv", encoding="utf-8") as file:
         named["segments.csv"] = {Path(row["image"]).name for row in csv.DictReader(file)}
     return named
-
-
-def read_list(path: Path) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Yield the annotation and the image of each entry."""
-    content = json.loads(path.read_text("utf-8"))
-    images = {image["id"]: image for image in content["images"]}
-    for annotation in content["annotations"]:
-        yield annotation, images[annotation["image_id"]]
 
 
 def check(folder: Path, before: Mapping[str, set[str]], unfinished: set[str]) -> None:
@@ -141,26 +136,6 @@ def check(folder: Path, before: Mapping[str, set[str]], unfinished: set[str]) ->
         missing = before[path] - names - unfinished
         if missing:
             raise DataError(f"{path} no longer names {sorted(missing)[0]}")
-    for path in LISTS:
-        for annotation, image in read_list(folder / path):
-            compare(
-                folder / Path(path).with_suffix("") / annotation["file_name"], annotation, image
-            )
-
-
-def compare(png: Path, annotation: Mapping[str, Any], image: Mapping[str, Any]) -> None:
-    """Refuse an entry that is not of this PNG."""
-    from panoptic_deeplab.formats.images import read_ids
-    from panoptic_deeplab.id_maps import measure_ids
-
-    ids = read_ids(png)
-    measures = measure_ids(ids)
-    found = dict(zip(measures.ids.tolist(), measures.areas.tolist(), strict=True))
-    found.pop(0, None)
-    if ids.shape != (image["height"], image["width"]):
-        raise DataError(f"{png}: is of another size than its entry says")
-    if found != {segment["id"]: segment["area"] for segment in annotation["segments_info"]}:
-        raise DataError(f"{png}: has other segments than its entry says")
 
 
 if __name__ == "__main__":

@@ -73,8 +73,17 @@ class EfficientPSSoloLoss:
         Args:
             outputs: `semantic` [N, C, h, w] and `train` of `EfficientPSSolo`.
             targets: of `SoloGridTargets`.
+
+        Raises:
+            UsageError: the targets are of other grids than the model.
         """
         train = outputs["train"]
+        predicted, wanted = train["category_logits"].shape[1], targets["categories"].shape[1]
+        if predicted != wanted:
+            raise UsageError(
+                f"model.grids have {predicted} cells and targets.grids have {wanted}; give both "
+                "the same grids"
+            )
         return {
             "semantic_loss": self.semantic_weight
             * worst_pixels_loss(

@@ -28,9 +28,9 @@ def make_split(root: Path, mode: str, frames: dict[str, str], suffix: str = ".pn
         ids = np.full(SIZE, ROAD, np.int32)
         ids[:2, :3] = CAR
         write_ids(source.with_suffix("") / name, ids)
-        picture = root / "leftImg8bit" / mode / drive / f"{frame}_leftImg8bit{suffix}"
-        picture.parent.mkdir(parents=True)
-        Image.new("RGB", (24, 16), (9, 9, 9)).save(picture)
+        image_path = root / "leftImg8bit" / mode / drive / f"{frame}_leftImg8bit{suffix}"
+        image_path.parent.mkdir(parents=True)
+        Image.new("RGB", (24, 16), (9, 9, 9)).save(image_path)
         images.append({"id": name, "file_name": name, "height": SIZE[0], "width": SIZE[1]})
         segments = [
             {"id": ROAD, "category_id": 0, "area": 90, "iscrowd": 0},

@@ -112,6 +112,12 @@ def test_the_category_loss_by_hand() -> None:
     assert float(loss) == pytest.approx(0.25 * np.log(2) / 2)
 
 
+def test_targets_of_other_grids_than_the_models_are_told() -> None:
+    outputs = {"train": {"category_logits": paddle.zeros([1, 5, 2])}}
+    with pytest.raises(UsageError, match=r"model\.grids have 5 cells and targets\.grids have 2;"):
+        EfficientPSSoloLoss()(outputs, {"categories": paddle.zeros([1, 2], "int64")})
+
+
 def test_a_fraction_that_is_none_is_refused() -> None:
     with pytest.raises(UsageError, match="top_k_percent_pixels"):
         EfficientPSSoloLoss(top_k_percent_pixels=0)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from panoptic_deeplab.errors import UsageError
+from stressing.lists import truthful_list
 from stressing.processes import digest, names_of
-from stressing.world import CONFIG, World
+from stressing.world import CONFIG, IMAGES, World
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Trial:
         words: of the command.
         results: what it makes; each is whole or absent at any moment.
         folder: where it writes.
-        state: what is equal of two whole results; None where there is none.
+        state: what is equal of two whole results; None where there is none, or only a part that
+            is true as far as it goes.
     """
 
     words: Sequence[object]
@@ -79,7 +81,12 @@ def writing_trials(world: World, folder: Path) -> dict[str, Trial]:
         "train": Trial(
             [*train, *world.data_options], [training / "best_model"], training, names_of
         ),
-        "predict": Trial(predict, [], results),
+        "predict": Trial(
+            predict,
+            [results / "panoptic.json", results / "coco" / "panoptic.json"],
+            results,
+            complete_list,
+        ),
         "val": Trial(
             ["val", "--model_path", world.model, "--device", "cpu", "--json", folder / "val.json"],
             [folder / "val.json"],
@@ -91,6 +98,16 @@ def writing_trials(world: World, folder: Path) -> dict[str, Trial]:
             folder,
         ),
     }
+
+
+def complete_list(path: Path) -> list[str] | None:
+    """Return what a list of predictions names; None while it names only some of the images.
+
+    Raises:
+        DataError: an entry contradicts its PNG.
+    """
+    names = truthful_list(path)
+    return names if names is not None and len(names) == IMAGES else None
 
 
 def chosen(table: dict[str, Trial], name: str | None) -> dict[str, Trial]:

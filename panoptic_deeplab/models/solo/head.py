@@ -10,8 +10,12 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from panoptic_deeplab.errors import UsageError
+
 GROUPS = 32
 """Of the group norms."""
+
+_LEVELS = 5
 
 _PRIOR = 0.01
 """Probability of each class in each cell before training, as RetinaNet's."""
@@ -43,6 +47,8 @@ class SoloHead(nn.Layer):
         mask_channels: int = 128,
     ) -> None:
         super().__init__()
+        if len(grids) != _LEVELS:
+            raise UsageError(f"grids: expected {_LEVELS}, one for each level, got {len(grids)}")
         self.grids = tuple(grids)
         self.cls_convs = _tower(in_channels, channels, stacked_convs)
         self.kernel_convs = _tower(in_channels + 2, channels, stacked_convs)

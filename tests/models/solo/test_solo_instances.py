@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import paddle
+import pytest
 
+from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.models.solo.head import SoloHead
 from panoptic_deeplab.models.solo.instances import SoloSettings, find_instances
 from panoptic_deeplab.models.solo.matrix_nms import matrix_nms
 
@@ -66,6 +69,11 @@ def test_small_masks_and_an_empty_image_give_nothing() -> None:
     assert (scores.shape, labels.shape, masks.shape) == ((0,), (0,), (0, 8, 8))
     scores, *_ = found(cells((5, 0, 3.0)), kernels(c5=(-1, -1)))
     assert len(scores) == 0
+
+
+def test_a_head_has_a_grid_for_each_of_five_levels() -> None:
+    with pytest.raises(UsageError, match="grids: expected 5, one for each level, got 2"):
+        SoloHead(2, 8, 8, 1, (4, 2), 8)
 
 
 def test_limits() -> None:
