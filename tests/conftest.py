@@ -1,15 +1,21 @@
-"""Fixtures that several test files share: small scenes and a small configuration."""
+"""Fixtures that several test files share: small scenes, small configurations and a browser."""
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from make_scenes import main as make_scenes
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 TINY_CONFIG = """
 batch_size: 2
@@ -95,3 +101,40 @@ def tiny_panoptic_fpn_config(scenes: Path, tmp_path: Path) -> Path:
     path = tmp_path / "tiny_panoptic_fpn.yml"
     path.write_text(TINY_PANOPTIC_FPN_CONFIG.format(root=scenes, base=base))
     return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; a file's tests that take it are skipped where there is none, but in CI.
+
+    One for each file, not for the session: while it runs, this thread has an event loop.
+    """
+    program = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if program is None:
+        missing = f"needs one of {', '.join(_BROWSERS)}: sudo apt install chromium"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    from playwright.sync_api import sync_playwright  # takes a second
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program)
+        yield browser
+        browser.close()
+
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty page of 1280 x 720 pixels; what its scripts raise without catching fails the test.
+
+    It has a profile of its own, so that nothing of an earlier page is left.
+    """
+    context = browser.new_context()
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert not errors
