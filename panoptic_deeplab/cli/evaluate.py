@@ -16,7 +16,7 @@ FORMS = {
     "panoptic": "COCO panoptic JSONs, as panopticapi (the PNGs in the folder of the same name)",
     "pixel": "folders of Cityscapes label ids, as csEvalPixelLevelSemanticLabeling",
     "instance": "Cityscapes instance ids and instance files, as csEvalInstanceLevel...",
-    "bdd100k": "RGBA bitmasks or Scalabel JSON, as bdd100k.eval.run -t pan_seg",
+    "bdd100k": "RGBA bitmasks or Scalabel JSON, each by either, as bdd100k.eval.run -t pan_seg",
 }
 
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -147,13 +147,15 @@ def evaluate_bdd100k_files(
     class are one segment, labels without a mask or of an unknown category are left out, and a frame
     in which predicted masks overlap counts as empty.
 
-    Unlike the official tools: more than 100 predicted segments, an empty prediction, one of
-    crowds only, and a frame without annotations are counted by the same rules, where those crash;
-    RLE may have its counts as a list; JSON masks of different sizes are refused; annotated polygons
-    may differ along their edge (see `formats.scalabel.decode_mask`).
+    Unlike the official tools: bitmasks are scored by a JSON and a JSON by bitmasks too, where those
+    crash or say 0, paired by their names without suffix; more than 100 predicted segments, an empty
+    prediction, one of crowds only, and a frame without annotations are counted by the same rules,
+    where those crash; RLE may have its counts as a list; JSON masks of different sizes are refused;
+    annotated polygons are filled whether they are marked as closed or not, and may differ along
+    their edge (see `formats.scalabel.decode_mask`).
 
     Args:
-        gt, pred: both folders of RGBA bitmasks, or both Scalabel JSON, a file or a folder.
+        gt, pred: each a folder of RGBA bitmasks, or Scalabel JSON, a file or a folder.
         num_workers: threads; the result is the same.
         show_progress: whether a bar on standard error counts the images.
 
@@ -170,15 +172,29 @@ def evaluate_bdd100k_files(
     for path in map(Path, (gt, pred)):
         if not path.exists():
             raise DataError(f"{path}: no such file or folder")
-    count = _count_frames if _holds_json(gt) else _count_bitmasks
-    return _official_form(count(gt, pred, num_workers, show_progress).compute())
+    gt_form, pred_form = _form_of(gt), _form_of(pred)
+    annotated, predicted = gt_form.list_images(gt), pred_form.list_images(pred)
+    if not annotated:
+        raise DataError(f"{gt}: there is no frame; there is nothing to score")
+    in_json = gt_form is pred_form is _SCALABEL
+    key = _key_of_frames(annotated, predicted) if in_json else _stem
+    image_of_key = {key(image): image for image in predicted}
 
+    def count(evaluator: Bdd100kPanopticQuality, image: LabeledFrame) -> None:
+        truth = gt_form.read_truth(image)
+        found = image_of_key.get(key(image))
+        prediction = (
+            Prediction(np.zeros(truth.size or IMAGE_SIZE, np.int32), ())
+            if found is None
+            else pred_form.read_prediction(found, truth.size)
+        )
+        with error_context(gt_form.place(image)):
+            truth.count(evaluator, prediction)
 
-def _holds_json(path: str | Path) -> bool:
-    path = Path(path)
-    if path.is_dir():
-        return not files_below(path, ".png") and bool(files_below(path, ".json"))
-    return True
+    counted = count_all(
+        lambda: Bdd100kPanopticQuality(BDD100K), count, annotated, num_workers, show_progress
+    )
+    return _official_form(counted.compute())
 
 
 def _official_form(results: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,54 +215,67 @@ def _official_form(results: Mapping[str, Any]) -> dict[str, Any]:
     return form
 
 
-def _count_bitmasks(
-    gt: str | Path, pred: str | Path, num_workers: int, show_progress: bool
-) -> Bdd100kPanopticQuality:
-    if not Path(pred).is_dir():
-        raise DataError(f"{pred}: expected a folder of bitmasks, as the annotations are")
-    predicted = {path.stem: path for path in find_files(pred, ".png")}
+class _Truth(NamedTuple):
+    """The annotation of an image: its size, None if it does not tell, and how to score by it."""
 
-    def count(evaluator: Bdd100kPanopticQuality, path: Path) -> None:
-        truth = read_bitmask(path)
-        predicted_path = predicted.get(path.stem)
-        found = (
-            PanopticMap(np.zeros_like(truth.ids), ())
-            if predicted_path is None
-            else read_bitmask(predicted_path)
-        )
-        with error_context(predicted_path or path):
-            evaluator.update(Prediction(found.ids, found.segments), truth)
-
-    paths = find_files(gt, ".png")
-    return count_all(
-        lambda: Bdd100kPanopticQuality(BDD100K), count, paths, num_workers, show_progress
-    )
+    size: tuple[int, int] | None
+    count: Callable[[Bdd100kPanopticQuality, Prediction], None]
 
 
-def _count_frames(
-    gt: str | Path, pred: str | Path, num_workers: int, show_progress: bool
-) -> Bdd100kPanopticQuality:
-    if not _holds_json(pred):
-        raise DataError(f"{pred}: expected Scalabel JSON, as the annotations are")
-    annotated, predicted = read_frames(gt), read_frames(pred)
-    if not annotated:
-        raise DataError(f"{gt}: there is no frame; there is nothing to score")
-    key = _key_of_frames(annotated, predicted)
-    frame_of_key = {key(frame): frame for frame in predicted}
+class _Form(NamedTuple):
+    """A form of files, of annotations and predictions alike."""
 
-    def count(evaluator: Bdd100kPanopticQuality, truth: LabeledFrame) -> None:
-        place = f"{truth.source}: frame {truth.name}"
-        frame = frame_of_key.get(key(truth), LabeledFrame(truth.source, truth.name))
-        with error_context(place):
-            size = _frame_size(truth, frame)
-        with error_context(f"{frame.source}: frame {frame.name}"):
-            prediction = _predicted_map(frame, size)
-        with error_context(place):
-            evaluator.update_masks(prediction, _annotated_masks(truth, size))
+    list_images: Callable[[str | Path], list[LabeledFrame]]
+    place: Callable[[LabeledFrame], str | Path]
+    read_truth: Callable[[LabeledFrame], _Truth]
+    read_prediction: Callable[[LabeledFrame, tuple[int, int] | None], Prediction]
 
-    return count_all(
-        lambda: Bdd100kPanopticQuality(BDD100K), count, annotated, num_workers, show_progress
-    )
+
+def _list_bitmasks(folder: str | Path) -> list[LabeledFrame]:
+    return [LabeledFrame(path, path.name) for path in find_files(folder, ".png")]
+
+
+def _bitmask_truth(image: LabeledFrame) -> _Truth:
+    truth = read_bitmask(image.source)
+    return _Truth(truth.ids.shape, lambda evaluator, found: evaluator.update(found, truth))
+
+
+def _bitmask_prediction(image: LabeledFrame, _: tuple[int, int] | None) -> Prediction:
+    found = read_bitmask(image.source)
+    return Prediction(found.ids, found.segments)
+
+
+def _place(frame: LabeledFrame) -> str:
+    return f"{frame.source}: frame {frame.name}"
+
+
+def _frame_truth(frame: LabeledFrame) -> _Truth:
+    with error_context(_place(frame)):
+        size = _mask_size(frame)
+
+    def count(evaluator: Bdd100kPanopticQuality, found: Prediction) -> None:
+        evaluator.update_masks(found, _annotated_masks(frame, size or found.ids.shape))
+
+    return _Truth(size, count)
+
+
+def _frame_prediction(frame: LabeledFrame, size: tuple[int, int] | None) -> Prediction:
+    with error_context(_place(frame)):
+        return _predicted_map(frame, size or _mask_size(frame) or IMAGE_SIZE)
+
+
+_BITMASKS = _Form(_list_bitmasks, lambda image: image.source, _bitmask_truth, _bitmask_prediction)
+_SCALABEL = _Form(read_frames, _place, _frame_truth, _frame_prediction)
+
+
+def _form_of(path: str | Path) -> _Form:
+    path = Path(path)
+    has_bitmasks = path.is_dir() and (files_below(path, ".png") or not files_below(path, ".json"))
+    return _BITMASKS if has_bitmasks else _SCALABEL
+
+
+def _stem(image: LabeledFrame) -> str:
+    return Path(image.name).stem
 
 
 def _key_of_frames(
@@ -267,11 +296,11 @@ def _known_labels(frame: LabeledFrame) -> list[Label]:
     ]
 
 
-def _frame_size(*frames: LabeledFrame) -> tuple[int, int]:
-    """(height, width) of the first run-length mask; BDD100K's own where there is none."""
-    labels = (label for frame in frames for label in _known_labels(frame) if label.rle is not None)
+def _mask_size(frame: LabeledFrame) -> tuple[int, int] | None:
+    """(height, width) of the first run-length mask, None where there is none."""
+    labels = (label for label in _known_labels(frame) if label.rle is not None)
     first = next(labels, None)
-    return IMAGE_SIZE if first is None else decode_mask(first, IMAGE_SIZE).shape
+    return None if first is None else decode_mask(first, IMAGE_SIZE).shape
 
 
 def _annotated_masks(

@@ -245,3 +245,30 @@ def test_folders_without_a_prediction_are_refused(tmp_path):
     (tmp_path / "gt.json").write_text("[]")
     with pytest.raises(DataError, match=r"gt\.json: there is no frame"):
         evaluate_bdd100k_files(tmp_path / "gt.json", tmp_path / "gt.json")
+
+
+@pytest.mark.parametrize("gt", ["gt", "gt.json"])
+@pytest.mark.parametrize("pred", ["pred", "pred.json"])
+def test_bitmasks_and_json_score_each_other(tmp_path, gt, pred):
+    """A car of two pixels, found in three, and a building: IoU 2/3 and 1/2 (no match)."""
+    annotated = ([True, True, False, False], [False, False, True, True])
+    predicted = ([True, True, True, False], [False, False, False, True])
+    for name, masks in (("gt", annotated), ("pred", predicted)):
+        car, building = (np.array([mask]) for mask in masks)
+        rows = np.where(car[..., np.newaxis], (BDD_CAR, 0, 300), (BUILDING, 0, 10))
+        write_bitmask(tmp_path / name / "a.png", rows)
+        labels = [label(car), label(building, "building", "2")]
+        frames = [{"name": "a.jpg", "labels": labels}]
+        (tmp_path / f"{name}.json").write_text(json.dumps(frames))
+    scores = evaluate_bdd100k_files(tmp_path / gt, tmp_path / pred)["PQ"]["per_class"]
+    assert (scores["car"], scores["building"]) == pytest.approx((200 / 3, 0))
+
+
+@pytest.mark.parametrize(("gt", "pred"), [("gt", "pred.json"), ("gt.json", "pred")])
+def test_bitmasks_and_json_of_different_sizes(tmp_path, gt, pred):
+    for name, columns in (("gt", 4), ("pred", 5)):
+        write_bitmask(tmp_path / name / "a.png", [[(BDD_CAR, 0, 31)] * columns])
+        frames = [{"name": "a.jpg", "labels": [label(np.ones((1, columns), bool))]}]
+        (tmp_path / f"{name}.json").write_text(json.dumps(frames))
+    with pytest.raises(DataError, match="(1x5|5x1).*1x4"):
+        evaluate_bdd100k_files(tmp_path / gt, tmp_path / pred)
