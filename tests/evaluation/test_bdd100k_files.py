@@ -270,5 +270,5 @@ def test_bitmasks_and_json_of_different_sizes(tmp_path, gt, pred):
         write_bitmask(tmp_path / name / "a.png", [[(BDD_CAR, 0, 31)] * columns])
         frames = [{"name": "a.jpg", "labels": [label(np.ones((1, columns), bool))]}]
         (tmp_path / f"{name}.json").write_text(json.dumps(frames))
-    with pytest.raises(DataError, match="(1x5|5x1).*1x4"):
+    with pytest.raises(DataError, match=r"(1x5|5x1).*1x4"):
         evaluate_bdd100k_files(tmp_path / gt, tmp_path / pred)
