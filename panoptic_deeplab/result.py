@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import supervision
 
 OVERLAY_ENDING = "_overlay"
+_UNTRACKED = -1  # as supervision marks detections without a track
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ResultSegment:
         area: pixels.
         box: (x0, y0, x1, y1) in pixels, end exclusive.
         is_thing: whether its class has instances.
-        track_id: its identity over the frames of a video, None without tracking.
+        track_id: its identity over the frames of a video; None without tracking and for stuff.
     """
 
     id: int
@@ -137,6 +138,7 @@ class Result:
             int(segment.area),
             (left, top, right, bottom),
             category.is_thing,
+            segment.track_id,
             _ids=self.ids,
         )
 
@@ -152,12 +154,14 @@ class Result:
         return f"Result({where}, {height}x{width}, {len(self)} segments)"
 
     def __str__(self) -> str:
-        """A table of the segments."""
-        rows = [("class", "id", "score", "area", "box (x0, y0, x1, y1)")]
+        """A table of the segments, with their tracks where there are any."""
+        is_tracked = any(s.track_id is not None for s in self)
+        rows = [("class", "id", *["track"] * is_tracked, "score", "area", "box (x0, y0, x1, y1)")]
         rows += [
             (
                 s.label,
                 str(s.id),
+                *["" if s.track_id is None else str(s.track_id)] * is_tracked,
                 "" if s.score is None else f"{s.score:.3f}",
                 str(s.area),
                 ", ".join(map(str, s.box)),
@@ -229,7 +233,8 @@ class Result:
     def to_supervision(self) -> supervision.Detections:
         """All segments as the `Detections` of https://supervision.roboflow.com.
 
-        `class_id` is the class index; `data["class_name"]` names it.
+        `class_id` is the class index; `data["class_name"]` names it. Where there are tracks,
+        `tracker_id` is -1 for segments without one, such as stuff.
 
         Raises:
             UsageError: supervision is not installed.
@@ -242,13 +247,14 @@ class Result:
             ) from error
         if not len(self):
             return supervision.Detections.empty()
-        scores, tracks = [s.score for s in self], [s.track_id for s in self]
+        scores = [s.score for s in self]
+        tracks = [_UNTRACKED if s.track_id is None else s.track_id for s in self]
         return supervision.Detections(
             xyxy=np.array([s.box for s in self], np.float32),
             mask=np.stack([s.mask for s in self]),
             confidence=None if None in scores else np.array(scores, np.float32),
             class_id=np.array([s.category for s in self]),
-            tracker_id=None if None in tracks else np.array(tracks),
+            tracker_id=np.array(tracks) if any(t != _UNTRACKED for t in tracks) else None,
             data={"class_name": np.array([s.label for s in self])},
         )
 

@@ -157,6 +157,7 @@ class Segment:
             where the annotation has no area: evaluators then count the pixels of the map.
         is_thing: whether its class is a thing (predictions only).
         score: 0..1, the method's confidence (predictions only).
+        track_id: its identity over the frames of a video, positive; None where it has none.
     """
 
     id: int
@@ -165,6 +166,7 @@ class Segment:
     area: float | None = 0
     is_thing: bool | None = None
     score: float | None = None
+    track_id: int | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,13 @@ SEGMENTS = [
 
 def result(path: str | None = "drive/street.jpg", frame_index: int | None = None) -> Result:
     return Result(IMAGE, Prediction(IDS, SEGMENTS, LABELS), INFO, path, frame_index)
+
+
+def tracked() -> Result:
+    """As a tracker leaves it: each car has an identity, the road has none."""
+    tracks = [None, 9, 4]
+    segments = [replace(s, track_id=t) for s, t in zip(SEGMENTS, tracks, strict=True)]
+    return Result(IMAGE, Prediction(IDS, segments, LABELS), INFO, "drive.mp4", 7)
 
 
 EMPTY = Result(IMAGE, Prediction(np.zeros_like(IDS), []), INFO)
@@ -96,6 +104,23 @@ def test_printing_shows_a_table(capsys: pytest.CaptureFixture[str]) -> None:
         "car     2  0.500     4            1, 1, 3, 3\n"
         "car     3  0.250     1            3, 2, 4, 3\n"
     )
+
+
+def test_tracks_are_told_and_printed() -> None:
+    assert [s.track_id for s in tracked()] == [None, 9, 4]
+    assert str(tracked()).splitlines()[1:5] == [
+        "class  id  track  score  area  box (x0, y0, x1, y1)",
+        "---------------------------------------------------",
+        "road    1         0.750    11            0, 0, 4, 4",
+        "car     2      9  0.500     4            1, 1, 3, 3",
+    ]
+
+
+def test_tracks_are_saved(tmp_path: Path) -> None:
+    content = json.loads(tracked().save_to_json(tmp_path).read_text())
+    assert [s["track_id"] for s in content["segments"]] == [None, 9, 4]
+    entries = tracked().to_coco().annotation["segments_info"]
+    assert [s.get("track_id") for s in entries] == [None, 9, 4]
 
 
 def test_the_overlay_is_drawn_saved_and_shown_in_notebooks(tmp_path: Path) -> None:
@@ -165,6 +190,11 @@ def test_supervision_takes_the_segments() -> None:
     np.testing.assert_array_equal(detections.area, [11, 4, 1])
     cars = detections[detections.class_id == 1]
     np.testing.assert_array_equal(cars.mask, [IDS == 2, IDS == 3])
+
+
+def test_supervision_takes_the_tracks() -> None:
+    pytest.importorskip("supervision")
+    assert tracked().to_supervision().tracker_id.tolist() == [-1, 9, 4]
 
 
 def test_supervision_without_segments_and_scores() -> None:

@@ -406,6 +406,8 @@ def segments_info(
         }
         if segment.score is not None:
             entry["score"] = float(segment.score)
+        if segment.track_id is not None:
+            entry["track_id"] = segment.track_id
         entries.append(entry)
     return entries
 

@@ -113,12 +113,12 @@ def _wordings(region: Region, font_size: int) -> Iterator[tuple[str, int]]:
         yield name, font_size
         return
     small = max(MIN_FONT_SIZE, round(_SMALL_TEXT * font_size))
-    full = f"{name} group" if region.iscrowd else name
-    if region.score is not None:
-        full = f"{full} {region.score:.2f}"
-    yield full, font_size
-    yield full, small
-    yield name, small
+    title = name if region.track_id is None else f"{name} #{region.track_id}"
+    if region.iscrowd:
+        title = f"{name} group"
+    full = title if region.score is None else f"{title} {region.score:.2f}"
+    options = [(full, font_size), (full, small), (title, small), (name, small)]
+    yield from dict.fromkeys(options)
 
 
 def _box_size(text: str, font_size: int) -> tuple[int, int]:

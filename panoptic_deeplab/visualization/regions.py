@@ -23,6 +23,7 @@ class Region:
         is_thing: as the segment says, else as its class.
         iscrowd: a group of instances annotated as one segment.
         score: 0..1 or None.
+        track_id: its number over the frames of a video, or None.
         color: (r, g, b): the class's, for instances a shade of it.
     """
 
@@ -31,6 +32,7 @@ class Region:
     is_thing: bool
     iscrowd: bool
     score: float | None
+    track_id: int | None
     color: tuple[int, int, int]
 
 
@@ -50,7 +52,8 @@ class RegionMap:
     def of(cls, prediction: PanopticMap, info: DatasetInfo) -> RegionMap:
         """The regions of a prediction or an annotation.
 
-        Instances are numbered within their class in the order of ids.
+        An instance's color follows its track; those without one are numbered within their class in
+        the order of ids.
 
         Raises:
             DataError: the map is not [H, W] of whole numbers, an id has no segment or two, or a
@@ -108,13 +111,15 @@ def _region(segment: Segment, instance: int, info: DatasetInfo) -> Region:
     category = category_of(segment.category, info)
     is_thing = category.is_thing if segment.is_thing is None else segment.is_thing
     is_instance = is_thing and not segment.iscrowd
+    shade = instance if segment.track_id is None else segment.track_id - 1
     return Region(
         category.name,
         segment.category,
         is_thing,
         segment.iscrowd,
         segment.score,
-        instance_color(segment.category, instance, info) if is_instance else category.color,
+        segment.track_id,
+        instance_color(segment.category, shade, info) if is_instance else category.color,
     )
 
 

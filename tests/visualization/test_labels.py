@@ -44,3 +44,10 @@ def test_instances_too_small_for_text_have_none() -> None:
     ids = np.zeros((400, 400), np.int32)
     ids[10:18, 10:90] = 1  # flatter than letters
     assert place_labels(RegionMap.of(Prediction(ids, [Segment(1, CAR)]), INFO), 16) == []
+
+
+def test_the_name_of_a_tracked_instance_has_its_number() -> None:
+    ids = np.ones((400, 400), np.int32)
+    car = Segment(1, CAR, score=0.5, track_id=12)
+    (label,) = place_labels(RegionMap.of(Prediction(ids, [car]), INFO), 16)
+    assert label.text == "car #12 0.50"
