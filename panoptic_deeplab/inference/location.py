@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import NamedTuple
 from panoptic_deeplab.errors import DataError, UsageError, nearest
 from panoptic_deeplab.file_kinds import mistaken_for
 from panoptic_deeplab.weights import (
-    ZooModel,
     head_of,
     is_torch,
     local_weights,
+    published_model,
     refuse_other_kinds,
     zoo,
 )
@@ -64,17 +63,12 @@ def locate_model(model_path: str | Path, config: str | Path | None = None) -> Mo
             "--model_path: expected a checkpoint folder, a weights file, an ONNX file, an https "
             "URL or a name of the zoo, got an empty text"
         )
-    if (published := _published(model_path)) is not None:
+    if (published := published_model(model_path)) is not None:
         return ModelFiles(published.fetch(), str(config or published.config), False)
     weights = _model_file(model_path)
     if weights.suffix == ".onnx":
         return ModelFiles(weights, None if config is None else str(config), True)
     return ModelFiles(weights, str(config or _config_beside(weights, model_path)), False)
-
-
-def _published(model_path: str | Path) -> ZooModel | None:
-    """Return the model of the zoo that a path names, None if it is something else."""
-    return None if os.path.lexists(model_path) else zoo().get(str(model_path))
 
 
 def _model_file(model_path: str | Path) -> Path:

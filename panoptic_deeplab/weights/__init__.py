@@ -22,7 +22,7 @@ from panoptic_deeplab.weights.loading import (
 from panoptic_deeplab.weights.plain_pickle import read_pickle
 from panoptic_deeplab.weights.published import convert_published, load_first_weights, load_network
 from panoptic_deeplab.weights.reading import read_weights
-from panoptic_deeplab.weights.zoo import ZooModel, zoo, zoo_model
+from panoptic_deeplab.weights.zoo import ZooModel, published_model, zoo, zoo_model
 
 __all__ = [
     "INFO_FILE",
@@ -37,6 +37,7 @@ __all__ = [
     "load_pretrained",
     "load_weights",
     "local_weights",
+    "published_model",
     "read_info_beside",
     "read_pickle",
     "read_url",

@@ -29,7 +29,9 @@ NO_CLASSES = ClassOrder((), ())
 """Of a backbone."""
 
 
-def class_order(info: DatasetInfo, names: Sequence[str] | None, source: Path) -> ClassOrder:
+def class_order(
+    info: DatasetInfo, names: Sequence[str] | None, source: Path, hint: str = ""
+) -> ClassOrder:
     """Match the classes here with those of a file by name.
 
     Args:
@@ -37,6 +39,7 @@ def class_order(info: DatasetInfo, names: Sequence[str] | None, source: Path) ->
         names: of the file's classes, things first; None where it does not tell them: then they are
             in the order of the classes here.
         source: the file, for errors.
+        hint: what else the user can do about other classes, for the message.
 
     Raises:
         DataError: the file is of other classes.
@@ -51,7 +54,7 @@ def class_order(info: DatasetInfo, names: Sequence[str] | None, source: Path) ->
         other = sorted(set(names) - set(own)) or [f"{len(names)} of them"]
         raise DataError(
             f"{source}: expected weights for the {len(own)} classes of {info.name}, things first, "
-            f"got others: {', '.join(other[:3])}; choose a configuration of their data set"
+            f"got others: {', '.join(other[:3])}; choose a configuration of their data set{hint}"
         )
     return ClassOrder(
         [things.index(name) for name in wanted[0]], [stuff.index(name) for name in wanted[1]]

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.weights.class_order import NO_CLASSES, class_order
+from panoptic_deeplab.structures import DatasetInfo
+from panoptic_deeplab.weights.class_order import NO_CLASSES, ClassOrder, class_order
 from panoptic_deeplab.weights.kinds import ZIP_START, head_of, is_old_torch
-from panoptic_deeplab.weights.loading import listed
+from panoptic_deeplab.weights.loading import LoadReport, Misfit, listed
 from panoptic_deeplab.weights.origins import ORIGINS, Origin, origin_of
 from panoptic_deeplab.weights.reading import read_weights_and_others
 from panoptic_deeplab.weights.torch_file import (
@@ -96,6 +97,22 @@ class Report:
             yield f"dropped: {listed(names)}: {reason}"
 
 
+class Converted(NamedTuple):
+    """Weights by the names here, whose they are, and what became of each entry.
+
+    Attributes:
+        weights: name -> array; of a whole state dict where `fit` is complete.
+        origin: whose they are.
+        report: what was done with each entry.
+        fit: what fits the network, by the names in the file.
+    """
+
+    weights: dict[str, np.ndarray]
+    origin: Origin
+    report: Report
+    fit: LoadReport
+
+
 @contextmanager
 def published_content(path: Path) -> Iterator[Published]:
     """Open a `.pth`, `.pkl` or `.pdparams` file.
@@ -119,8 +136,8 @@ def published_content(path: Path) -> Iterator[Published]:
 
 
 def convert(
-    published: Published, config: Any, path: Path
-) -> tuple[dict[str, np.ndarray], Origin, Report]:
+    published: Published, config: Any, path: Path, partial: bool = False, hint: str = ""
+) -> Converted:
     """Convert the entries to the state dict of the part of the network that they belong to.
 
     Scales of in-place batch norms become |weight| + eps, which is what those compute with.
@@ -129,10 +146,14 @@ def convert(
         published: the content of the file.
         config: has the network (`model`) and its classes (`info`).
         path: the file, for errors.
+        partial: convert what fits, as fine-tuning needs. Where the classes are others, their
+            weights stay in the file's order.
+        hint: what else the user can do about weights that do not fit, for the message.
 
     Raises:
-        DataError: the origin is unknown, or an entry is unknown, missing, of another shape or type,
-            or has a value that is not finite, or the classes are others.
+        DataError: the origin is unknown; an entry is of another type or has a value that is not
+            finite; or, if not `partial`, one is unknown, missing or of another shape, or the
+            classes are others; with `partial`, none fits at all.
     """
     entries = published.entries
     origin = origin_of(list(entries), published.author)
@@ -142,18 +163,26 @@ def convert(
             f"{path}: expected weights of {known}, got entries such as {listed(list(entries))}"
         )
     part = getattr(config.model, origin.part) if origin.part else config.model
-    names = list(part.state_dict())
     linear = _linear_weights(part) if origin.linear_is_transposed else set()
-    source_of = origin.names_of(names)
+    source_of = origin.names_of(list(part.state_dict()))
     report = Report()
     shapes = _expected_shapes(part, source_of, linear)
     entries = _filled(entries, shapes, origin, report)
-    _check_names(entries, source_of, origin, report, path)
-    _check_entries(entries, shapes, path)
+    fit = _fit(entries, shapes, origin, report)
+    if not fit.loaded or not (fit.complete or partial):
+        raise DataError(
+            f"{path}: these weights of {origin.name} are not of the network that --config "
+            f"describes: {fit.differences(3)}; choose the configuration of the released network"
+            f"{hint}"
+        )
+    _check_numbers({name: entries[name] for name in fit.loaded}, path)
     epsilons = _epsilons(part) if origin.has_in_place_norms else {}
-    order = NO_CLASSES if origin.part else class_order(config.info, published.class_names, path)
+    order = _class_order(origin, config.info, published.class_names, path, partial, hint)
     weights = {}
+    fitting = set(fit.loaded)
     for name, source in source_of.items():
+        if source not in fitting:
+            continue
         array = _finite(entries[source], source, path)
         if source not in report.filled:
             report.mapped[source] = name
@@ -168,7 +197,22 @@ def convert(
         if name in epsilons:
             arranged = _in_place_scale(arranged, name, epsilons[name], report)
         weights[name] = np.ascontiguousarray(arranged)
-    return weights, origin, report
+    return Converted(weights, origin, report, fit)
+
+
+def _class_order(
+    origin: Origin,
+    info: DatasetInfo,
+    names: Sequence[str] | None,
+    path: Path,
+    partial: bool,
+    hint: str,
+) -> ClassOrder:
+    if origin.part:
+        return NO_CLASSES
+    if partial and set(names or ()) != {category.name for category in info.categories}:
+        names = None
+    return class_order(info, names, path, hint)
 
 
 def _filled(
@@ -243,40 +287,30 @@ def _class_names(meta: Any) -> list[str] | None:
     return list(names) if is_list else None
 
 
-def _check_names(
+def _fit(
     entries: Mapping[str, Entry],
-    source_of: Mapping[str, str],
+    shapes: Mapping[str, tuple[int, ...]],
     origin: Origin,
     report: Report,
-    path: Path,
-) -> None:
-    """Refuse missing and unknown entries; report the dropped ones."""
-    sources = set(source_of.values())
-    others = {name: origin.reason_to_drop(name) for name in entries if name not in sources}
-    unknown = [name for name, reason in others.items() if reason is None]
-    missing = [name for name in source_of.values() if name not in entries]
-    if unknown or missing:
-        kinds = {"missing": missing, "unknown": unknown}
-        found = "; ".join(f"{len(n)} {kind} ({listed(n)})" for kind, n in kinds.items() if n)
-        raise DataError(
-            f"{path}: these weights of {origin.name} are not of the network that --config "
-            f"describes: {found}; choose the configuration of the released network"
-        )
+) -> LoadReport:
+    """Compare names and shapes before anything is read; report what is dropped on purpose."""
+    others = {name: origin.reason_to_drop(name) for name in entries if name not in shapes}
     report.dropped |= {name: reason for name, reason in others.items() if reason}
-
-
-def _check_entries(
-    entries: Mapping[str, Entry], shapes: Mapping[str, tuple[int, ...]], path: Path
-) -> None:
-    """Refuse entries of another shape or type before anything is read."""
-    misshapen = [
-        f"{name} {list(entries[name].shape)} instead of {list(shape)}"
+    misshapen = {
+        name: Misfit(name, entries[name].shape, shape)
         for name, shape in shapes.items()
-        if entries[name].shape != shape
-    ]
-    if misshapen:
-        raise DataError(f"{path}: {len(misshapen)} of another shape ({listed(misshapen)})")
-    not_real = [f"{name} {entries[name].kind}" for name in shapes if not entries[name].is_real]
+        if name in entries and entries[name].shape != shape
+    }
+    return LoadReport(
+        loaded=tuple(name for name in shapes if name in entries and name not in misshapen),
+        missing=tuple(name for name in shapes if name not in entries),
+        extra=tuple(name for name, reason in others.items() if reason is None),
+        misshapen=tuple(misshapen.values()),
+    )
+
+
+def _check_numbers(entries: Mapping[str, Entry], path: Path) -> None:
+    not_real = [f"{name} {entry.kind}" for name, entry in entries.items() if not entry.is_real]
     if not_real:
         raise DataError(f"{path}: expected floating-point weights, got {listed(not_real)}")
 

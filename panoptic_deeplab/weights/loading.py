@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.weights.download import local_weights
 from panoptic_deeplab.weights.reading import read_weights
+from panoptic_deeplab.weights.zoo import local_or_published
 
 if TYPE_CHECKING:
     import paddle
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_PARTIAL_HINT = "to load what fits and train the rest anew: --allow_partial"
+PARTIAL_HINT = "to load what fits and train the rest anew: --allow_partial"
 
 
 class Misfit(NamedTuple):
@@ -185,7 +185,8 @@ def load_pretrained(
 
     Args:
         model: the network.
-        sources: attribute of the model ('' for the whole) -> file or https URL.
+        sources: attribute of the model ('' for the whole) -> file, folder of a checkpoint, https
+            URL or name of a published model.
         num_classes: of the data set, to report where only the number of classes differs.
         partial: load what fits and log what does not, as fine-tuning to other classes needs: a
             head of another shape keeps its fresh weights.
@@ -194,21 +195,42 @@ def load_pretrained(
         DataError: a file is missing, cannot be fetched, or is of another network.
     """
     for name, source in sources.items():
-        key = ".".join(filter(None, ("model", name, "pretrained")))
-        path = local_weights(source, f"or train without it: --opts {key}=null")
-        part = getattr(model, name) if name else model
         report = load_weights(
-            part,
-            path,
+            getattr(model, name) if name else model,
+            pretrained_file(name, source),
             partial=partial,
             extra_allowed=bool(name),
             num_classes=num_classes,
-            hint="" if partial else _PARTIAL_HINT,
+            hint="" if partial else PARTIAL_HINT,
         )
-        _log.info("Loaded %s from %s: %s", key, source, report)
-        if report.misshapen:
-            names = ", ".join(map(str, report.misshapen))
-            _log.warning("Replaced, to be trained anew (file -> here): %s", names)
+        tell_loaded(name, source, report)
+
+
+def pretrained_key(name: str) -> str:
+    """Return the key of the configuration that says where a part's weights lie."""
+    return ".".join(filter(None, ("model", name, "pretrained")))
+
+
+def pretrained_file(name: str, source: str) -> Path:
+    """Return the file of weights to start from, or the folder of a checkpoint.
+
+    Args:
+        name: attribute of the model, '' for the whole.
+        source: a file, a folder, an https URL or the name of a published model.
+
+    Raises:
+        DataError: it is missing, or cannot be fetched.
+    """
+    return local_or_published(source, f"or train without it: --opts {pretrained_key(name)}=null")
+
+
+def tell_loaded(name: str, source: str, report: LoadReport, whose: str = "") -> None:
+    """Log what was loaded into a part of a model, and what is to be trained anew."""
+    end = f"; {whose}" if whose else ""
+    _log.info("Loaded %s from %s: %s%s", pretrained_key(name), source, report, end)
+    if report.misshapen:
+        names = ", ".join(map(str, report.misshapen))
+        _log.warning("Replaced, to be trained anew (file -> here): %s", names)
 
 
 def _compare(

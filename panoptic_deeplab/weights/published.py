@@ -14,10 +14,17 @@ from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import replacing_folder, write_json
 from panoptic_deeplab.folder_lock import sole_writer
 from panoptic_deeplab.weights.classes import INFO_FILE, refuse_difference
-from panoptic_deeplab.weights.conversion import Report, convert, published_content
-from panoptic_deeplab.weights.download import local_weights
+from panoptic_deeplab.weights.conversion import Converted, Report, convert, published_content
 from panoptic_deeplab.weights.kinds import head_of, is_torch
-from panoptic_deeplab.weights.loading import load_pretrained, load_weights, set_weights
+from panoptic_deeplab.weights.loading import (
+    PARTIAL_HINT,
+    load_pretrained,
+    load_weights,
+    pretrained_file,
+    pretrained_key,
+    set_weights,
+    tell_loaded,
+)
 from panoptic_deeplab.weights.origins import Origin
 from panoptic_deeplab.weights.reading import NOTE_ENDING, read_weights
 
@@ -54,7 +61,7 @@ def convert_published(
         DataError: the file cannot be read, does not fit the network, or is of other classes.
     """
     _check_folder(folder, overwrite)
-    weights, origin, report = _converted(config, published)
+    weights, origin, report, _ = _converted(config, published)
     _write(folder, config, weights, origin, report, published)
     return origin, report
 
@@ -74,7 +81,7 @@ def load_network(config: Any, path: str | Path, hint: str) -> None:
     if not _is_published(path, config.model):
         load_weights(config.model, path, num_classes=config.info.num_classes, hint=hint)
         return
-    weights, origin, _ = _converted(config, path)
+    weights, origin, *_ = _converted(config, path)
     if origin.part:
         raise DataError(
             f"{path}: expected the weights of a whole network, got those of {origin.name}; "
@@ -90,27 +97,32 @@ def load_first_weights(config: Any, partial: bool = False) -> None:
 
     Args:
         config: has the network and says where the weights of its parts lie (`pretrained`).
-        partial: as of `load_pretrained`; published weights fit wholly or not at all.
+        partial: as of `load_pretrained`.
 
     Raises:
         DataError: a file is missing, cannot be fetched, or is of another network.
     """
     for name, source in config.pretrained.items():
-        key = ".".join(filter(None, ("model", name, "pretrained")))
-        path = local_weights(source, f"or train without it: --opts {key}=null")
+        path = pretrained_file(name, source)
         part = getattr(config.model, name) if name else config.model
-        if not _is_published(path, part):
+        if _is_published(path, part):
+            _load_published(config, name, source, path, partial)
+        else:
             classes = config.info.num_classes
             load_pretrained(config.model, {name: source}, num_classes=classes, partial=partial)
-            continue
-        weights, origin, _ = _converted(config, path)
-        if origin.part != name:
-            kind = f"the {origin.part}" if origin.part else "a whole network"
-            raise DataError(
-                f"{path}: these weights of {origin.name} are for {kind}, not for what {key} names"
-            )
-        set_weights(part, weights)
-        _log.info("Loaded %s from %s: %s; license: %s", key, source, origin.name, origin.license)
+
+
+def _load_published(config: Any, name: str, source: str, path: Path, partial: bool) -> None:
+    """Convert the weights of the whole network ('') or a part and put them there."""
+    weights, origin, _, fit = _converted(config, path, partial, f", or {PARTIAL_HINT}")
+    if origin.part != name:
+        kind = f"the {origin.part}" if origin.part else "a whole network"
+        raise DataError(
+            f"{path}: these weights of {origin.name} are for {kind}, not for what "
+            f"{pretrained_key(name)} names; give them as {pretrained_key(origin.part)}"
+        )
+    set_weights(getattr(config.model, name) if name else config.model, weights)
+    tell_loaded(name, source, fit, f"{origin.name}; license: {origin.license}")
 
 
 def _is_published(path: Path, part: nn.Layer) -> bool:
@@ -122,15 +134,16 @@ def _is_published(path: Path, part: nn.Layer) -> bool:
     return path.suffix == ".pkl" and not part.state_dict().keys() <= read_weights(path).keys()
 
 
-def _converted(config: Any, path: Path) -> tuple[dict[str, np.ndarray], Origin, Report]:
-    """Read and convert a published file, and check its classes."""
+def _converted(config: Any, path: Path, partial: bool = False, hint: str = "") -> Converted:
+    """Read and convert a published file, and check its classes unless they may be others."""
     with published_content(path) as content:
-        weights, origin, report = convert(content, config, path)
-    report.dropped |= content.others
-    if origin.info is not None:
-        hint = f"choose a configuration of {origin.info.name}"
-        refuse_difference(str(path), origin.info, config.info, hint)
-    return weights, origin, report
+        converted = convert(content, config, path, partial, hint)
+    converted.report.dropped |= content.others
+    trained = converted.origin.info
+    if trained is not None and not partial:
+        other = f"choose a configuration of {trained.name}{hint}"
+        refuse_difference(str(path), trained, config.info, other)
+    return converted
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,3 +94,28 @@ def zoo_model(name: str) -> ZooModel:
             f"{name}: no model of the zoo{nearest(name, zoo())}; `weights list` tells all"
         )
     return zoo()[name]
+
+
+def published_model(source: str | Path) -> ZooModel | None:
+    """Return the model of the zoo that a text names, None if a file or folder is called so."""
+    return None if os.path.lexists(source) else zoo().get(str(source))
+
+
+def local_or_published(source: str, hint: str) -> Path:
+    """Return the weights behind a path, an https URL or a name of the zoo, fetched once.
+
+    Args:
+        source: the path of a file or of a checkpoint's folder, the URL, or the name.
+        hint: what the user can do if that fails, for the message.
+
+    Raises:
+        DataError: there is nothing of that name, or it cannot be fetched.
+    """
+    if (published := published_model(source)) is not None:
+        return published.fetch()
+    if Path(source).is_dir():
+        return Path(source)
+    if "://" not in source and not Path(source).exists():
+        hint = f"nor a name of the zoo{nearest(source, zoo())}; {hint}"
+        raise DataError(f"{source}: no such weights file, {hint}")
+    return local_weights(source, hint)

@@ -264,14 +264,17 @@ def with_entry(name: str, array: np.ndarray) -> Callable[[Arrays], Arrays]:
 BIAS = "rpn_head.rpn_cls.bias"
 CHANGES = {
     "missing": (without(BIAS), f"1 missing ({BIAS})"),
-    "unknown": (with_entry("neck.extra", np.zeros(1, np.float32)), "1 unknown (neck.extra)"),
+    "unknown": (
+        with_entry("neck.extra", np.zeros(1, np.float32)),
+        "1 not of this network (neck.extra)",
+    ),
     "another shape": (
         with_entry(BIAS, np.zeros(5, np.float32)),
-        f"1 of another shape ({BIAS} [5] instead of [3])",
+        f"1 of another shape ({BIAS} [5] -> [3])",
     ),
     "untransposed": (
         lambda arrays: arrays | {"bbox_head.fc_cls.weight": arrays["bbox_head.fc_cls.weight"].T},
-        "bbox_head.fc_cls.weight [8, 9] instead of [9, 8]",
+        "bbox_head.fc_cls.weight [8, 9] -> [9, 8]",
     ),
     "whole numbers": (
         with_entry(BIAS, np.zeros(3, np.int64)),

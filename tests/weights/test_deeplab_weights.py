@@ -113,7 +113,7 @@ def test_another_form_is_refused_by_its_names(tmp_path: Path, small: Path) -> No
     with pytest.raises(DataError, match="are not of the network that --config describes") as error:
         load_network(Config(small, PLAIN), path, "")
     assert "missing (" in str(error.value)
-    assert "unknown (" in str(error.value)
+    assert "not of this network (" in str(error.value)
 
 
 def test_the_backbone_with_three_convolutions_keeps_its_colors(tmp_path: Path, small: Path) -> None:

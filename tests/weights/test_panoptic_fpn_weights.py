@@ -418,3 +418,60 @@ def test_a_published_backbone_is_no_network(tmp_path: Path, config: Path, here: 
     path = write_pth(tmp_path / "resnet50.pth", backbone_of(here))
     with pytest.raises(DataError, match="expected the weights of a whole network, got those of"):
         load_network(Config(config), path, "no hint")
+
+
+FEWER_CLASSES = (("car", 1), ("road", 0), ("truck", 1))
+HEADS = ("fc_cls.", "fc_reg.", "mask_head.conv_logits.", "semantic_head.conv_logits.")
+
+
+@pytest.mark.parametrize("kind", ["mmdetection", "detectron2"])
+def test_fine_tuning_starts_from_a_published_network_of_other_classes(
+    kind: str, tmp_path: Path, here: Arrays, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its heads for the classes are replaced, all else is taken."""
+    config = tmp_path / "fewer.yml"
+    config.write_text(
+        CONFIG[: CONFIG.index("  -")]
+        + "".join(
+            f"  - {{id: {i}, name: {name}, isthing: {thing}, color: [0, 0, {i}]}}\n"
+            for i, (name, thing) in enumerate(FEWER_CLASSES, start=1)
+        )
+        + MODEL.format(early="true", norm="frozen")
+    )
+    if kind == "mmdetection":
+        there = mmdetections(here, [0, 1, 2], [0, 1])
+        path = write_pth(tmp_path / "fpn.pth", there, names("car", "person", "bus", "road", "sky"))
+    else:
+        path = tmp_path / "fpn.pkl"
+        path.write_bytes(pickle.dumps(detectron2s(here)))
+    started = Config(config, [f"model.pretrained={path}"])
+    fresh = {name: value.numpy() for name, value in started.model.state_dict().items()}
+    with pytest.raises(DataError, match=r"of another shape .*--allow_partial"):
+        load_first_weights(started)
+    with caplog.at_level("INFO", "panoptic_deeplab"):
+        load_first_weights(started, partial=True)
+    assert "Replaced, to be trained anew" in caplog.text
+    for name, value in started.model.state_dict().items():
+        is_replaced = any(head in name for head in HEADS)
+        expected = fresh[name] if is_replaced else here[name]
+        np.testing.assert_array_equal(value.numpy(), expected, err_msg=name)
+    assert f"{len(here) - 8} weights loaded; 8 of another shape" in caplog.text
+
+
+def test_fine_tuning_to_the_same_classes_keeps_their_heads(
+    tmp_path: Path, config: Path, here: Arrays
+) -> None:
+    there = mmdetections(here, [2, 0, 1], [1, 0]) | {"other_head.bias": np.ones(3, np.float32)}
+    beside = names("bus", "car", "person", "sky", "road")
+    path = write_pth(tmp_path / "fpn.pth", there, beside)
+    started = Config(config, [f"model.pretrained={path}"])
+    load_first_weights(started, partial=True)
+    for name, value in started.model.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), here[name], err_msg=name)
+
+
+def test_fine_tuning_from_a_network_that_shares_nothing(tmp_path: Path, config: Path) -> None:
+    strange = {"roi_head.mask_head.strange.weight": np.ones(3, np.float32)}
+    path = write_pth(tmp_path / "fpn.pth", strange)
+    with pytest.raises(DataError, match="not of the network that --config describes"):
+        load_first_weights(Config(config, [f"model.pretrained={path}"]), partial=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import paddle
 import pytest
 import yaml
 
@@ -16,7 +17,7 @@ from panoptic_deeplab.cli.weights import main
 from panoptic_deeplab.config.shipped import shipped_configs
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.inference.location import locate_model
-from panoptic_deeplab.weights import read_weights, zoo, zoo_model
+from panoptic_deeplab.weights import load_pretrained, read_weights, zoo, zoo_model
 from panoptic_deeplab.weights.download import CACHE_VARIABLE, MIRROR_VARIABLE
 from panoptic_deeplab.weights.zoo import ZOO_FILE
 
@@ -95,6 +96,28 @@ def test_a_file_of_that_name_goes_first(
     Path(NAME).write_bytes(WEIGHTS)
     assert locate_model(NAME, "my.yml").weights == Path(NAME)
     assert not server.requests
+
+
+def test_a_training_starts_from_a_name(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever `pretrained` asks for a file; a folder of that name goes first."""
+    layer = paddle.nn.Linear(2, 3)
+    weights = {name: value.numpy() + 1 for name, value in layer.state_dict().items()}
+    server.content = pickle.dumps(weights, 4)
+    load_pretrained(layer, {"": NAME})
+    np.testing.assert_array_equal(layer.weight.numpy(), weights["weight"])
+    assert len(server.requests) == 1
+
+    monkeypatch.chdir(tmp_path)
+    Path(NAME).mkdir()
+    (Path(NAME) / "model.pdparams").write_bytes(
+        pickle.dumps({name: value * 2 for name, value in weights.items()}, 4)
+    )
+    load_pretrained(layer, {"": NAME})
+    np.testing.assert_array_equal(layer.weight.numpy(), weights["weight"] * 2)
+    with pytest.raises(DataError, match=rf'nor a name of the zoo \(did you mean "{NAME}"'):
+        load_pretrained(layer, {"": f"{NAME}s"})
 
 
 def broken_off(server: Server, at: int) -> str:
