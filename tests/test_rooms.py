@@ -95,6 +95,7 @@ MAY_IMPORT = {
         "structures",
         "text_table",
     },
+    "tracking": {"errors", "structures"},
     "visualization": {"errors", "id_maps", "structures"},
     "result": {"errors", "files", "formats", "structures", "text_table", "visualization"},
     "results": {

@@ -1,0 +1,73 @@
+"""The instances of one frame as lists of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from panoptic_deeplab.structures import PanopticMap
+
+_ID_BITS = 32
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The N instances of a frame, in the order of their classes and ids.
+
+    Attributes:
+        index: [H, W] int32, 0 where there is none, n on the pixels of the n-th.
+        categories: [N] class indices.
+        ids: [N] the id of each in the map that they come from.
+    """
+
+    index: np.ndarray
+    categories: np.ndarray
+    ids: np.ndarray
+
+    @classmethod
+    def of(cls, panoptic: PanopticMap, classes: Collection[int]) -> Instances:
+        """The segments of some classes, crowds left out."""
+        known = {s.id: s for s in panoptic.segments if s.category in classes and not s.iscrowd}
+        order = sorted(known, key=lambda number: (known[number].category, number))
+        table = np.zeros(int(panoptic.ids.max(initial=0)) + 1, np.int32)
+        present = [number for number in order if number < len(table)]
+        table[present] = np.arange(1, len(present) + 1)
+        categories = np.array([known[number].category for number in present], np.int64)
+        return cls(table[panoptic.ids], categories, np.array(present, np.int64))
+
+    @classmethod
+    def from_maps(
+        cls, semantic: np.ndarray, instance: np.ndarray, classes: Collection[int]
+    ) -> Instances:
+        """The instances of two maps [H, W]: each class and each id above 0 within it."""
+        is_instance = np.isin(semantic, list(classes)) & (instance > 0)
+        keys = semantic[is_instance].astype(np.int64) << _ID_BITS | instance[is_instance]
+        values, numbers = np.unique(keys, return_inverse=True)
+        index = np.zeros(semantic.shape, np.int32)
+        index[is_instance] = numbers + 1
+        return cls(index, values >> _ID_BITS, values & ((1 << _ID_BITS) - 1))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.index.shape
+
+    def __len__(self) -> int:
+        return len(self.categories)
+
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """[N] pixels."""
+        return np.bincount(self.index.ravel(), minlength=len(self) + 1)[1:]
+
+    @cached_property
+    def pixels(self) -> list[np.ndarray]:
+        """N arrays: the pixels of each in the flattened map, ascending, int32."""
+        flat = self.index.ravel()
+        covered = np.flatnonzero(flat).astype(np.int32)
+        numbers = flat[covered].astype(np.min_scalar_type(len(self)))  # narrow ones sort faster
+        order = covered[np.argsort(numbers, kind="stable")]
+        return np.split(order, np.cumsum(self.areas)[:-1]) if len(self) else []
