@@ -34,7 +34,10 @@ EXTRAS = {
     "inference": ["deploy"],
     "cli": ["deploy"],
     "result.py": ["supervision"],
+    "ros": ["ros"],
 }
+# Part of an installation of ROS 2, on no index.
+FROM_ROS = {"rclpy", "sensor_msgs"}
 
 
 def _lock() -> list[Requirement]:
@@ -117,7 +120,7 @@ def test_the_package_imports_only_what_it_declares():
         extras = (PROJECT["optional-dependencies"][name] for name in EXTRAS.get(room, []))
         declared = always | _declared(list(chain.from_iterable(extras)))
         for package in _imported_packages(path):
-            if package in sys.stdlib_module_names or package == "panoptic_deeplab":
+            if package in sys.stdlib_module_names | FROM_ROS | {"panoptic_deeplab"}:
                 continue
             # Any build of a distribution does: opencv-python-headless, paddlepaddle-gpu.
             owners = {

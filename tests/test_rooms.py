@@ -208,6 +208,16 @@ MAY_IMPORT = {
         "weights",
         "views",
     },
+    "ros": {
+        "engine.interruption",
+        "errors",
+        "files",
+        "formats",
+        "inference.memory",
+        "progress",
+        "result",
+        "visualization",
+    },
     "config": {
         "datasets",
         "errors",

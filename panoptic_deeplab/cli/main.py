@@ -14,7 +14,7 @@ from panoptic_deeplab import __version__
 from panoptic_deeplab.cli.command_line import run
 from panoptic_deeplab.cli.parser import Parser
 
-VERBS = ("train", "val", "predict", "export", "convert", "check", "evaluate", "weights")
+VERBS = ("train", "val", "predict", "export", "convert", "check", "evaluate", "weights", "ros")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

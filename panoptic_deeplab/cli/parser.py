@@ -62,8 +62,14 @@ class Parser(argparse.ArgumentParser):
     def _known_words(self, words: Iterable[str]) -> list[str]:
         """The words under the present names of their flags, up to the name of a subcommand."""
         known = list(words)
+        takes_the_rest = {
+            option
+            for action in self._actions
+            if action.nargs == argparse.REMAINDER
+            for option in action.option_strings
+        }
         for place, word in enumerate(known):
-            if word == "--":
+            if word == "--" or word in takes_the_rest:
                 break
             if word.startswith("--"):
                 known[place] = self._present_flag(word)
