@@ -3,6 +3,10 @@
 Every scene depends only on the seed, its split and its number: more scenes, or more processes,
 change none of the first. The folder appears when all of it is done; a run that is stopped leaves
 nothing behind that looks finished.
+
+With --frames each scene becomes a sequence: the camera drives, vehicles and people move, hide each
+other, leave and come, and instances keep their ids. Sequences are also laid out as KITTI-STEP's
+(images, panoptic_maps).
 """
 
 from __future__ import annotations
@@ -21,7 +25,9 @@ from panoptic_deeplab.parallel import MAX_WORKERS, ending_on_sigterm, in_paralle
 
 SMALLEST_SIZE = 32
 LARGEST_SIZE = 8192
-_PARTS = {"leftImg8bit", "gtFine"}
+MAX_FRAMES = 100
+"""At the end of a longer sequence the street would end too."""
+_PARTS = {"leftImg8bit", "gtFine", "images", "panoptic_maps"}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -30,8 +36,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         __doc__, "python tools/make_scenes.py --output data/scenes --train 400 --val 50"
     )
     parser.add_argument("--output", required=True, help="the folder to make")
-    parser.add_argument("--train", type=int, default=400, help="training scenes; default: 400")
-    parser.add_argument("--val", type=int, default=50, help="validation scenes; default: 50")
+    parser.add_argument("--train", type=int, help="training scenes; default: 400")
+    parser.add_argument("--val", type=int, help="validation scenes; default: 50")
+    parser.add_argument("--frames", type=int, help="make each scene a sequence of that many frames")
+    parser.add_argument(
+        "--sequences",
+        type=int,
+        help="sequences to measure on, short for --train 0 --val N --frames 24; --frames as given",
+    )
     parser.add_argument("--height", type=int, default=256, help="pixels; default: 256")
     parser.add_argument("--width", type=int, default=512, help="pixels; default: 512")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random draws; default: 0")
@@ -50,11 +62,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _make(args: argparse.Namespace) -> None:
+    args = with_defaults(args)
     check_numbers(args)
     output = check_output(Path(args.output), args.overwrite)
     counts = {"train": args.train, "val": args.val}
-    make_scenes(output, counts, (args.height, args.width), args.seed, args.num_workers)
-    print(f"{output}: {args.train} training and {args.val} validation scenes")
+    size = args.height, args.width
+    make_scenes(output, counts, size, args.seed, args.num_workers, args.frames)
+    what = "scenes" if args.frames is None else f"sequences of {args.frames} frames"
+    print(f"{output}: {args.train} training and {args.val} validation {what}")
+
+
+def with_defaults(args: argparse.Namespace) -> argparse.Namespace:
+    """Say how many scenes or sequences of each split are meant.
+
+    Raises:
+        UsageError: --sequences stands beside what it is short for.
+    """
+    given = vars(args).copy()
+    sequences = given.pop("sequences")
+    if sequences is None:
+        defaults = {"train": 400, "val": 50}
+    else:
+        _check_range("--sequences", sequences, 1, 999_999)
+        for name in ("train", "val"):
+            if given[name] is not None:
+                raise UsageError(
+                    f"--sequences {sequences} is short for --train 0 --val {sequences}; with "
+                    f"--{name} give --train, --val and --frames instead"
+                )
+        defaults = {"train": 0, "val": sequences, "frames": 24}
+    return argparse.Namespace(
+        **given | {name: value for name, value in defaults.items() if given[name] is None}
+    )
 
 
 def check_numbers(args: argparse.Namespace) -> None:
@@ -68,6 +107,8 @@ def check_numbers(args: argparse.Namespace) -> None:
     _check_range("--num_workers", args.num_workers, 1, MAX_WORKERS)
     _check_range("--height", args.height, SMALLEST_SIZE, LARGEST_SIZE)
     _check_range("--width", args.width, SMALLEST_SIZE, LARGEST_SIZE)
+    if args.frames is not None:
+        _check_range("--frames", args.frames, 1, MAX_FRAMES)
     if args.train + args.val == 0:
         raise UsageError("--train and --val: expected at least one scene in all, got 0 and 0")
 
@@ -101,7 +142,12 @@ def check_output(output: Path, overwrite: bool) -> Path:
 
 
 def make_scenes(
-    output: Path, counts: dict[str, int], size: tuple[int, int], seed: int, workers: int
+    output: Path,
+    counts: dict[str, int],
+    size: tuple[int, int],
+    seed: int,
+    workers: int,
+    frames: int | None = None,
 ) -> None:
     """Make the folder of scenes: images, labels, panoptic files.
 
@@ -111,8 +157,9 @@ def make_scenes(
         size: (height, width) in pixels.
         seed: of all random draws.
         workers: processes.
+        frames: of each sequence; None for single images.
     """
-    from scenes.files import Job, write_scene
+    from scenes.files import Job, write_scene, write_sequence
 
     from panoptic_deeplab.convert.prepare_cityscapes import make_panoptic
     from panoptic_deeplab.files import replacing_folder
@@ -121,12 +168,14 @@ def make_scenes(
     jobs = [
         Job(seed, split, index, *size) for split, count in counts.items() for index in range(count)
     ]
+    write = write_scene if frames is None else partial(write_sequence, frames=frames)
+    unit = "scenes" if frames is None else "sequences"
     with (
         ending_on_sigterm(),
         sole_writer(output, "generation of scenes"),
         replacing_folder(output) as folder,
     ):
-        for _ in in_parallel(partial(write_scene, root=folder), jobs, workers, "scenes"):
+        for _ in in_parallel(partial(write, root=folder), jobs, workers, unit):
             pass
         for split, count in counts.items():
             if count:

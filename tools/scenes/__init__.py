@@ -3,5 +3,5 @@
 `camera` and `weather` say how a point in the world looks, `painting` turns painted faces into
 polygons and pixels. `street`, `fronts`, `furniture`, `vehicles` and `people` know the shapes of
 things; `traffic` places them, `order` says who stands before whom. `scene` puts one image
-together and `files` writes it in Cityscapes' layout.
+together, `drive` makes it a sequence, and `files` writes both in Cityscapes' layout.
 """

@@ -7,11 +7,17 @@ Image points are (x, y) in pixels, as Cityscapes' polygons and PIL have them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 WorldPoint = tuple[float, float, float]
 ImagePoint = tuple[float, float]
+
+CLIP = 0.3
+"""Meters ahead of the camera to which all that is nearer, or behind it, is moved.
+
+Along a plane that runs in the camera's direction, such as a front or the ground, that is exact.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,18 +29,34 @@ class Camera:
         focal: focal length in pixels.
         center: (x, y) in pixels, where z vanishes; y is the horizon.
         mount: meters from the ground to the lens.
+        x, z: meters that it has moved to the right and ahead.
     """
 
     size: tuple[int, int]
     focal: float
     center: ImagePoint
     mount: float
+    x: float = 0.0
+    z: float = 0.0
+
+    def moved(self, dx: float, dz: float) -> Camera:
+        """The same camera, meters to the right and ahead of here."""
+        return replace(self, x=self.x + dx, z=self.z + dz)
+
+    @property
+    def at_start(self) -> Camera:
+        """The same camera before it moved."""
+        return replace(self, x=0.0, z=0.0)
+
+    def depth(self, z: float) -> float:
+        """Meters from the camera to a z > 0, at least `CLIP` once it moves."""
+        return max(z - self.z, min(z, CLIP))
 
     def project(self, point: WorldPoint) -> ImagePoint:
         """Where a point with z > 0 appears, in pixels."""
         x, y, z = point
-        scale = self.focal / z
-        return self.center[0] + x * scale, self.center[1] + (self.mount - y) * scale
+        scale = self.focal / self.depth(z)
+        return self.center[0] + (x - self.x) * scale, self.center[1] + (self.mount - y) * scale
 
     def project_all(self, points: Iterable[WorldPoint]) -> list[ImagePoint]:
         """`project` for each point."""
@@ -42,7 +64,7 @@ class Camera:
 
     def pixels(self, meters: float, z: float) -> float:
         """How many pixels a length across the view takes at a distance."""
-        return meters * self.focal / z
+        return meters * self.focal / self.depth(z)
 
     def reach(self, z: float) -> float:
         """Meters to each side that surely leave the image at a distance."""

@@ -1,17 +1,24 @@
-"""Cityscapes' files of one scene, its labels made by cityscapesscripts from the polygons."""
+"""Cityscapes' files of scenes, their labels made by cityscapesscripts from the polygons.
+
+Sequences are also written as KITTI-STEP has them: there only people and cars have ids.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from cityscapesscripts.helpers.annotation import Annotation
+from cityscapesscripts.helpers.labels import id2label, name2label
 from cityscapesscripts.preparation.json2instanceImg import createInstanceImage
 from cityscapesscripts.preparation.json2labelImg import createLabelImage
 from PIL import Image
 
+from scenes.drive import make_sequence
 from scenes.scene import Scene, make_scene
 
 CITIES = {
@@ -22,6 +29,9 @@ CITIES = {
 
 FRAME = 19
 """Frame number in all file names: Cityscapes annotates the 20th frame of each snippet."""
+
+_STEP_VOID = 255
+_WITH_STEP_IDS = (name2label["person"].id, name2label["car"].id)
 
 _ENCODINGS = {"labelIds": "ids", "labelTrainIds": "trainIds", "color": "color"}
 
@@ -38,20 +48,43 @@ class Job(NamedTuple):
 
 def write_scene(job: Job, root: Path) -> None:
     """Make a scene and write its image and `gtFine` files below `root`."""
+    _write_frame(make_scene(*job), job, FRAME, root)
+
+
+def write_sequence(job: Job, root: Path, frames: int) -> None:
+    """Make a sequence and write it below `root`, in Cityscapes' layout and in KITTI-STEP's."""
+    place = Path(job.split, f"{job.index:04}")
+    images, maps = root / "images" / place, root / "panoptic_maps" / place
+    for folder in (images, maps):
+        folder.mkdir(parents=True, exist_ok=True)
+    for frame, scene in enumerate(make_sequence(*job, frames)):
+        image, instance_ids = _write_frame(scene, job, frame, root)
+        shutil.copyfile(image, images / f"{frame:06}.png")
+        Image.fromarray(step_map(instance_ids)).save(maps / f"{frame:06}.png")
+
+
+def _write_frame(scene: Scene, job: Job, frame: int, root: Path) -> tuple[Path, np.ndarray]:
+    """Write image and labels; return the image's path and the instance ids [H, W]."""
     cities = CITIES[job.split]
     city = cities[job.index % len(cities)]
-    name = f"{city}_{job.index:06}_{FRAME:06}"
+    name = f"{city}_{job.index:06}_{frame:06}"
     images = root / "leftImg8bit" / job.split / city
     labels = root / "gtFine" / job.split / city
     for folder in (images, labels):
         folder.mkdir(parents=True, exist_ok=True)
-    scene = make_scene(*job)
-    Image.fromarray(scene.image).save(images / f"{name}_leftImg8bit.png", compress_level=3)
-    write_labels(scene, labels / f"{name}_gtFine")
+    image = images / f"{name}_leftImg8bit.png"
+    Image.fromarray(scene.image).save(image, compress_level=3)
+    return image, write_labels(scene, labels / f"{name}_gtFine")
 
 
-def write_labels(scene: Scene, stem: Path) -> None:
-    """Write {stem}_polygons.json and the label images that cityscapesscripts makes from it."""
+def write_labels(scene: Scene, stem: Path) -> np.ndarray:
+    """Write {stem}_polygons.json and the label images that cityscapesscripts makes from it.
+
+    Where objects have an `id` it becomes the number of the instance: class * 1000 + id.
+
+    Returns:
+        [H, W] uint16, the content of {stem}_instanceIds.png.
+    """
     text = json.dumps(scene.annotation)
     Path(f"{stem}_polygons.json").write_text(text, "utf-8")
     annotation = Annotation()
@@ -59,5 +92,44 @@ def write_labels(scene: Scene, stem: Path) -> None:
     for kind, encoding in _ENCODINGS.items():
         createLabelImage(annotation, encoding).save(f"{stem}_{kind}.png")
     # The library saves mode "I", which Pillow gives up; 16 bit is what its files hold.
-    instances = np.asarray(createInstanceImage(annotation, "ids")).astype(np.uint16)
+    counted = np.asarray(createInstanceImage(annotation, "ids"))
+    instances = _lasting(counted, scene.annotation["objects"]).astype(np.uint16)
     Image.fromarray(instances).save(f"{stem}_instanceIds.png")
+    return instances
+
+
+def _lasting(counted: np.ndarray, objects: list[dict[str, Any]]) -> np.ndarray:
+    """Put the objects' own ids in place of their counts within the image, which the library takes.
+
+    Args:
+        counted: [H, W] class * 1000 + count.
+        objects: of the annotation; those without an `id` keep their count.
+    """
+    table = np.arange(1000 * (max(id2label) + 1))
+    counts: Counter[str] = Counter()
+    for item in objects:
+        label = item["label"]
+        if label in name2label and name2label[label].hasInstances:
+            first, count = 1000 * name2label[label].id, counts[label]
+            table[first + count] = first + item.get("id", count)
+            counts[label] += 1
+    return table[counted]
+
+
+def step_map(instance_ids: np.ndarray) -> np.ndarray:
+    """KITTI-STEP's form of Cityscapes' instance ids [H, W]: [H, W, 3] uint8.
+
+    R is the training id of the class, 256 G + B the id, from 1; 0 for crowds and classes that it
+    does not track.
+    """
+    is_instance = instance_ids >= 1000
+    label_ids = np.where(is_instance, instance_ids // 1000, instance_ids)
+    train_ids = np.array([_step_class(label) for label in range(max(id2label) + 1)], np.uint8)
+    is_tracked = is_instance & np.isin(label_ids, _WITH_STEP_IDS)
+    numbers = np.where(is_tracked, instance_ids % 1000 + 1, 0)
+    return np.stack([train_ids[label_ids], numbers // 256, numbers % 256], axis=2).astype(np.uint8)
+
+
+def _step_class(label_id: int) -> int:
+    train_id = id2label[label_id].trainId
+    return train_id if 0 <= train_id < _STEP_VOID else _STEP_VOID

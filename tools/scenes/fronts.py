@@ -96,7 +96,7 @@ def _front_details(
     panel(stretch.start, stretch.end, 3.15, 3.35, mix(plaster, (90, 80, 74), 0.35))
     for bay in reversed(range(bays)):
         z0, z1 = stretch.along((bay + 0.24) / bays), stretch.along((bay + 0.76) / bays)
-        left, right = (stretch.panel(z, z, 0, 1, camera)[0][0] for z in (z0, z1))
+        left, right = (stretch.panel(z, z, 0, 1, camera.at_start)[0][0] for z in (z0, z1))
         if abs(left - right) < 1.0:
             continue
         for floor in range(1, floors):

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scenes.camera import WorldPoint
+from scenes.camera import Camera, WorldPoint
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,12 @@ class Footprint:
             and other.x0 < self.x1 + gap
             and self.z0 < other.z1 + gap
             and other.z0 < self.z1 + gap
+        )
+
+    def seen_from(self, camera: Camera) -> Footprint:
+        """In meters from a camera; what is beside or behind it ends just before it."""
+        return Footprint(
+            self.x0 - camera.x, self.x1 - camera.x, camera.depth(self.z0), camera.depth(self.z1)
         )
 
     def slopes(self) -> tuple[float, float]:

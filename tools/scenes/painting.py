@@ -60,12 +60,14 @@ class Item:
         faces: in painting order.
         texture: one of `TEXTURES`.
         single: keep only the largest piece (an instance must be one polygon).
+        number: its own among the instances of its class in a sequence, from 0; None elsewhere.
     """
 
     label: str
     faces: Sequence[Face]
     texture: str = "smooth"
     single: bool = False
+    number: int | None = None
 
 
 def as_details(faces: Sequence[Face]) -> list[Face]:
@@ -165,12 +167,15 @@ class Canvas:
         mask = mask.filter(ImageFilter.GaussianBlur(softness * SHARPNESS))
         self._image.paste((18, 18, 26), fine_box, mask)
 
-    def develop(self, random: Random) -> np.ndarray:
-        """[H, W, 3] uint8 RGB: the image with textures and a camera's faults."""
+    def develop(self, random: Random, frame: int = 0) -> np.ndarray:
+        """[H, W, 3] uint8 RGB: the image with textures and a camera's faults.
+
+        The frames of a sequence differ in their noise alone.
+        """
         image = cv2.resize(
             np.asarray(self._image), self.size[::-1], interpolation=cv2.INTER_AREA
         ).astype(np.float32)
-        noise = np.random.default_rng(random.getrandbits(64))
+        noise = np.random.default_rng(random.getrandbits(64) + frame)
         image *= 1 + self._grain(noise)[..., None]
         unit = min(self.size[1] / 512, self.size[0] / 256)
         image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, 0.75) * max(1.0, unit**0.5))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from scenes.camera import Camera, WorldPoint
@@ -182,6 +182,11 @@ class Stance:
     scale: float = 1.0
     squeeze: float = 1.0
 
+    @property
+    def facing(self) -> float:
+        """1 where it looks to the right, else -1."""
+        return math.copysign(1.0, self.squeeze)
+
     def to_world(self, u: float, v: float) -> WorldPoint:
         """From the figure's plane to the world."""
         return self.x + u * self.scale * self.squeeze, v * self.scale, self.z
@@ -219,6 +224,10 @@ class Figure:
             abs(u) for _, table, _ in self.parts for _, outline in table for u, _ in outline
         )
         return widest * self.stance.scale * abs(self.stance.squeeze)
+
+    def coming_from(self, away: float) -> Figure:
+        """The same, `away` meters to the side of the middle and looking there."""
+        return replace(self, stance=replace(self.stance, x=-away * self.stance.facing))
 
     def items(self, camera: Camera, weather: Weather, random: Random) -> list[Item]:
         """One item a label."""

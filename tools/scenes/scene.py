@@ -40,35 +40,82 @@ class Scene:
 
 def make_scene(seed: int, split: str, index: int, height: int, width: int) -> Scene:
     """The scene number `index` of a split; it depends on nothing but the arguments."""
+    world = World(seed, split, index, height, width)
+    items = [actor.items for actor in world.actors]
+    return world.render(world.camera, [world.camera] * len(items), items)
 
-    def random_for(part: str) -> Random:
-        return Random(f"{seed} {split} {index} {part}")
 
-    camera = Camera.random(height, width, random_for("camera"))
-    weather = Weather.random(random_for("weather"))
-    layout = Layout.random(random_for("layout"))
-    traffic = Traffic(layout, camera, weather, random_for("traffic"))
-    traffic.fill()
-    actors = [traffic.actors[i] for i in far_to_near([a.footprint for a in traffic.actors])]
+class World:
+    """A street and all that is in it, from which scenes are rendered.
 
-    still = [
-        sky(camera, weather, random_for("sky")),
-        *backdrop(layout, camera, weather, random_for("backdrop")),
-        *ground(layout, camera, weather, random_for("ground")),
-        *fronts(layout, camera, weather, random_for("fronts")),
-    ]
-    moving = [item for actor in actors for item in actor.items]
-    frame = image_frame(camera, random_for("frame"))
-    shadows = [camera.project_all(actor.shadow) for actor in actors]
+    Args:
+        seed, split, index: what all random draws come from.
+        height, width: of the images, in pixels.
+        in_motion: whether those are there who come later in a sequence.
+    """
 
-    canvas = Canvas(camera.size, contrast=min(1.0, weather.fog / 220))
-    annotated = _paint(canvas, _traced(still, camera.size))
-    for shadow in shadows:
-        canvas.darken(shadow, weather.shadow, softness=max(0.6, height / 256))
-    annotated += _paint(
-        canvas, _shown(_traced(moving, camera.size), _traced(frame, camera.size), camera.size)
-    )
-    return Scene(canvas.develop(random_for("film")), _annotation(annotated, camera.size))
+    def __init__(
+        self,
+        seed: int,
+        split: str,
+        index: int,
+        height: int,
+        width: int,
+        in_motion: bool = False,
+    ) -> None:
+        self._key = f"{seed} {split} {index}"
+        self.camera = Camera.random(height, width, self.random_for("camera"))
+        self.weather = Weather.random(self.random_for("weather"))
+        self.layout = Layout.random(self.random_for("layout"))
+        traffic = Traffic(self.layout, self.camera, self.weather, self.random_for("traffic"))
+        traffic.fill()
+        if in_motion:
+            traffic.expect()
+        self.actors = traffic.actors
+
+    def random_for(self, part: str) -> Random:
+        """The random draws of a part of this world, the same at each call."""
+        return Random(f"{self._key} {part}")
+
+    def render(
+        self,
+        camera: Camera,
+        views: Sequence[Camera],
+        items: Sequence[Sequence[Item]],
+        frame: int = 0,
+    ) -> Scene:
+        """Make an image and its annotation.
+
+        Args:
+            camera: from where the street is seen.
+            views: for each actor the place from which it looks, where it stood at the start, as
+                it does now.
+            items: what is painted of each actor.
+            frame: number of the image in its sequence.
+        """
+        layout, weather, random_for = self.layout, self.weather, self.random_for
+        still = [
+            sky(camera, weather, random_for("sky")),
+            *backdrop(layout, camera, weather, random_for("backdrop")),
+            *ground(layout, camera, weather, random_for("ground")),
+            *fronts(layout, camera, weather, random_for("fronts")),
+        ]
+        footprints = [
+            actor.footprint.seen_from(view) for actor, view in zip(self.actors, views, strict=True)
+        ]
+        order = far_to_near(footprints)
+        moving = [item for i in order for item in items[i]]
+        border = image_frame(camera, random_for("frame"))
+        shadows = [views[i].project_all(self.actors[i].shadow) for i in order]
+
+        canvas = Canvas(camera.size, contrast=min(1.0, weather.fog / 220))
+        annotated = _paint(canvas, _traced(still, camera.size))
+        for shadow in shadows:
+            canvas.darken(shadow, weather.shadow, softness=max(0.6, camera.size[0] / 256))
+        shown = _shown(_traced(moving, camera.size), _traced(border, camera.size), camera.size)
+        annotated += _paint(canvas, shown)
+        image = canvas.develop(random_for("film"), frame)
+        return Scene(image, _annotation(annotated, camera.size))
 
 
 def image_frame(camera: Camera, random: Random) -> list[Item]:
@@ -114,19 +161,21 @@ def _shown(items: Sequence[Traced], frame: Sequence[Traced], size: tuple[int, in
     return [*kept, *frame]
 
 
-def _paint(canvas: Canvas, items: Sequence[Traced]) -> list[tuple[str, Polygon]]:
-    """Paint the items in order; return their labels and polygons."""
+def _paint(canvas: Canvas, items: Sequence[Traced]) -> list[tuple[Item, Polygon]]:
+    """Paint the items in order; return each with each of its polygons."""
     for item, polygons in items:
         canvas.paint(item, polygons)
-    return [(item.label, polygon) for item, polygons in items for polygon in polygons]
+    return [(item, polygon) for item, polygons in items for polygon in polygons]
 
 
-def _annotation(objects: Sequence[tuple[str, Polygon]], size: tuple[int, int]) -> dict[str, Any]:
+def _annotation(objects: Sequence[tuple[Item, Polygon]], size: tuple[int, int]) -> dict[str, Any]:
     return {
         "imgHeight": size[0],
         "imgWidth": size[1],
-        "objects": [
-            {"label": label, "polygon": [list(point) for point in polygon]}
-            for label, polygon in objects
-        ],
+        "objects": [_object(item, polygon) for item, polygon in objects],
     }
+
+
+def _object(item: Item, polygon: Polygon) -> dict[str, Any]:
+    numbered = {} if item.number is None else {"id": item.number}
+    return numbered | {"label": item.label, "polygon": [list(point) for point in polygon]}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
+from typing import Any
 
 from scenes import furniture
 from scenes.camera import Camera, WorldPoint
@@ -20,21 +21,56 @@ from scenes.weather import Weather
 AWAY, TOWARDS = 0.0, math.pi
 NEAREST = 4.0
 """Nothing stands nearer than this, in meters."""
+OUR_LANE = "ours"
+"""The convoy that we are part of."""
+
+# Lowest and highest speeds, meters a frame at 8 frames a second.
+_DRIVE, _ROLL, _RIDE, _WALK, _STROLL = (0.4, 1.2), (0.0, 0.8), (0.3, 0.7), (0.1, 0.22), (0.0, 0.2)
+
+
+Builder = Callable[..., list[Item]]
+"""What a camera sees of something, called with `camera` and `random`."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """How something moves in a sequence.
+
+    Attributes:
+        heading: (x, z), of length 1.
+        pace: lowest and highest speed, meters a frame.
+        convoy: those of one name have one speed, as cars in a lane; None: a speed of its own.
+    """
+
+    heading: tuple[float, float]
+    pace: tuple[float, float]
+    convoy: str | None = None
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Something that stands on its own ground.
+    """Something on its own ground.
 
     Attributes:
-        footprint: where it stands.
-        items: what is painted, in order.
+        footprint: where it stands when a sequence begins.
+        items: what is painted then, in order.
         shadow: its shadow's corners on the ground, meters.
+        course: how it moves, None if it stands.
+        build, state: what makes the items, and the state of the random draws that it begins with.
     """
 
     footprint: Footprint
     items: Sequence[Item]
     shadow: Sequence[WorldPoint]
+    course: Course | None
+    build: Builder
+    state: tuple[Any, ...]
+
+    def seen_from(self, camera: Camera) -> list[Item]:
+        """The same items from another place."""
+        random = Random()
+        random.setstate(self.state)
+        return self.build(camera, random=random)
 
 
 @dataclass
@@ -56,6 +92,11 @@ class Traffic:
         ):  # fmt: skip
             add()
 
+    def expect(self) -> None:
+        """Those who come later in a sequence: out of the distance, and from the sides."""
+        for add in (self._far_lanes, self._from_the_sides):
+            add()
+
     # Placing
 
     def _free(self, footprint: Footprint, gap: float) -> bool:
@@ -64,31 +105,52 @@ class Traffic:
         )
 
     def _add(
-        self, footprint: Footprint, build: Callable[[], list[Item]], gap: float, height: float
+        self,
+        footprint: Footprint,
+        build: Builder,
+        gap: float,
+        height: float,
+        course: Course | None = None,
     ) -> bool:
         if not self._free(footprint, gap):
             return False
         x0, x1, z0, z1 = footprint.x0, footprint.x1, footprint.z0, footprint.z1
         corners = ((x0, 0.0, z0), (x1, 0.0, z0), (x1, 0.0, z1), (x0, 0.0, z1))
         shadow = shadow_of(corners, height, self.weather)
-        self.actors.append(Actor(footprint, build(), shadow))
+        state = self.random.getstate()
+        items = build(self.camera, random=self.random)
+        self.actors.append(Actor(footprint, items, shadow, course, build, state))
         return True
 
     def _vehicle(
-        self, kind: str, x: float, z: float, yaw: float, gap: float = 0.5
-    ) -> Vehicle | None:
+        self,
+        kind: str,
+        x: float,
+        z: float,
+        yaw: float,
+        gap: float = 0.5,
+        pace: tuple[float, float] | None = None,
+        convoy: str | None = None,
+    ) -> None:
         vehicle = Vehicle.random(kind, Pose(x, z, yaw), self.random)
-        return vehicle if self._add_vehicle(vehicle, gap) else None
+        heading = vehicle.pose.forward
+        self._add_vehicle(vehicle, gap, None if pace is None else Course(heading, pace, convoy))
 
-    def _add_vehicle(self, vehicle: Vehicle, gap: float) -> bool:
-        build = partial(vehicle.items, self.camera, self.weather, self.random)
-        return self._add(Footprint.of(vehicle.corners()), build, gap, 1.6)
+    def _add_vehicle(self, vehicle: Vehicle, gap: float, course: Course | None = None) -> bool:
+        build = partial(vehicle.items, weather=self.weather)
+        return self._add(Footprint.of(vehicle.corners()), build, gap, 1.6, course)
 
-    def _figure(self, figure: Figure, gap: float = 0.15, half_depth: float = 0.25) -> bool:
+    def _figure(
+        self,
+        figure: Figure,
+        gap: float = 0.15,
+        half_depth: float = 0.25,
+        course: Course | None = None,
+    ) -> bool:
         stance = figure.stance
         footprint = Footprint.around(stance.x, stance.z, figure.half_width, half_depth)
-        build = partial(figure.items, self.camera, self.weather, self.random)
-        return self._add(footprint, build, gap, 0.8)
+        build = partial(figure.items, weather=self.weather)
+        return self._add(footprint, build, gap, 0.8, course)
 
     def _depth(self, near: float, far: float) -> float:
         """A distance, near ones more often: even in the image rather than on the ground."""
@@ -100,7 +162,7 @@ class Traffic:
         if self.layout.track is None or self.random.random() > 0.93:
             return
         yaw = TOWARDS if self.layout.track < 0 else AWAY
-        self._vehicle("train", self.layout.track, self._depth(9, 38) + 12, yaw)
+        self._vehicle("train", self.layout.track, self._depth(9, 38) + 12, yaw, pace=_ROLL)
 
     def _crossing(self) -> None:
         if self.layout.junction is None or self.random.random() > 0.5:
@@ -108,16 +170,39 @@ class Traffic:
         kind = self.random.choices(("car", "truck", "bus"), (3, 2, 2))[0]
         yaw, z = self.random.choice(((math.pi / 2, 2.6), (-math.pi / 2, 6.2)))
         x = self.random.uniform(-8, 6)
-        self._vehicle(kind, x, self.layout.junction + z, yaw)
+        self._vehicle(kind, x, self.layout.junction + z, yaw, pace=_DRIVE)
 
     def _lanes(self) -> None:
         """Cars, trucks and buses ahead of us and coming toward us."""
         random = self.random
-        for x, yaw, count in ((0.0, AWAY, 2), (-LANE, TOWARDS, 3)):
+        for x, yaw, count, convoy in ((0.0, AWAY, 2, OUR_LANE), (-LANE, TOWARDS, 3, "oncoming")):
             for _ in range(count):
                 kind = random.choices(("car", "truck", "bus"), (5, 3, 3))[0]
                 z = self._depth(9, 60) + (0 if kind == "car" else 5)
-                self._vehicle(kind, x + random.uniform(-0.3, 0.3), z, yaw, gap=2.0)
+                aside = random.uniform(-0.3, 0.3)
+                self._vehicle(kind, x + aside, z, yaw, gap=2.0, pace=_DRIVE, convoy=convoy)
+
+    def _far_lanes(self) -> None:
+        random = self.random
+        for x, yaw, convoy in ((0.0, AWAY, OUR_LANE), (-LANE, TOWARDS, "oncoming")):
+            for z in (random.uniform(66, 78), random.uniform(90, 110)):
+                aside = random.uniform(-0.3, 0.3)
+                self._vehicle("car", x + aside, z, yaw, gap=2.0, pace=_DRIVE, convoy=convoy)
+
+    def _from_the_sides(self) -> None:
+        """On the street that crosses, and on the walkway before it."""
+        random, junction = self.random, self.layout.junction
+        if junction is None:
+            return
+        for sign, lane in ((1, 2.6), (-1, 6.2)):
+            x, kind = -sign * random.uniform(16, 30), random.choice(("car", "car", "bus", "truck"))
+            self._vehicle(kind, x, junction + lane, sign * math.pi / 2, pace=_DRIVE)
+            away, z = random.uniform(8, 16), junction + CROSS_WIDTH / 2 - sign * 3.6
+            rider = two_wheeler("bicycle", 0.0, z, random, ridden=True, crossing=True)
+            self._figure(rider.coming_from(away), 0.3, 0.6, _across(rider, _RIDE))
+            walker = pedestrian(0.0, junction - 2.0, random)
+            away = self.layout.sides[0].walk + random.uniform(-1, 2)
+            self._figure(walker.coming_from(away), course=_across(walker, _WALK))
 
     def _stops(self) -> None:
         """A bus, truck or something rarer that stands at the curb."""
@@ -162,10 +247,10 @@ class Traffic:
         vehicles = [Vehicle.random("car", pose, self.random) for pose in poses]
         footprint = Footprint.of([corner for vehicle in vehicles for corner in vehicle.corners()])
 
-        def build() -> list[Item]:
+        def build(camera: Camera, random: Random) -> list[Item]:
             faces: list[Face] = []
             for vehicle in vehicles:
-                faces += vehicle.items(self.camera, self.weather, self.random)[0].faces
+                faces += vehicle.items(camera, self.weather, random)[0].faces
             return [Item("cargroup", faces)]
 
         self._add(footprint, build, 0.3, 1.6)
@@ -188,10 +273,10 @@ class Traffic:
             z + 0.6,
         )
 
-        def build() -> list[Item]:
+        def build(camera: Camera, random: Random) -> list[Item]:
             faces: list[Face] = []
             for figure in figures:
-                faces += figure.items(self.camera, self.weather, self.random)[0].faces
+                faces += figure.items(camera, self.weather, random)[0].faces
             return [Item(label, faces)]
 
         self._add(footprint, build, 0.2, 0.8)
@@ -209,7 +294,9 @@ class Traffic:
                 inner = random.choice((-LANE * 1.5 + 0.4, LANE / 2 - 0.3, -LANE / 2))
                 x, z = inner + random.uniform(-0.2, 0.2), self._depth(6.5, 26)
             rider = two_wheeler(kind, x, z, random, ridden=True, crossing=crossing)
-            self._figure(rider, 0.3, 0.6)
+            along = AWAY if x > -LANE else TOWARDS
+            straight = Course((0.0, math.cos(along)), _RIDE)
+            self._figure(rider, 0.3, 0.6, _across(rider, _RIDE) if crossing else straight)
 
     def _crossing_people(self) -> None:
         if self.layout.junction is None:
@@ -217,14 +304,16 @@ class Traffic:
         for _ in range(self.random.randint(0, 4)):
             x = self.random.uniform(-self.layout.left.curb, self.layout.right.curb)
             z = self.layout.junction - self.random.uniform(1.0, 3.2)
-            self._figure(pedestrian(x, z, self.random))
+            walker = pedestrian(x, z, self.random)
+            self._figure(walker, course=_across(walker, _WALK))
 
     def _people(self) -> None:
         """Single walkers, and groups that stand shoulder to shoulder."""
         random = self.random
         for side in self.layout.sides:
             for _ in range(random.randint(1, 6)):
-                self._figure(pedestrian(self._on_walk(side), self._depth(6, 42), random))
+                walker = pedestrian(self._on_walk(side), self._depth(6, 42), random)
+                self._figure(walker, course=Course((0.0, walker.stance.facing), _STROLL))
             if random.random() < 0.5:
                 x, z = self._on_walk(side), self._depth(8, 26)
                 for i in range(random.randint(2, 4)):
@@ -255,9 +344,7 @@ class Traffic:
 
     # Furniture
 
-    def _post(
-        self, x: float, z: float, items: Callable[[], list[Item]], half: float = 0.15
-    ) -> bool:
+    def _post(self, x: float, z: float, items: Builder, half: float = 0.15) -> bool:
         return self._add(Footprint.around(x, z, half, 0.15), items, 0.1, 0.5)
 
     def _signals(self) -> None:
@@ -266,43 +353,43 @@ class Traffic:
             return
         z = (self.layout.junction or self.random.uniform(14, 26)) - 4.3
         on = self.random.choice(("red", "amber", "green"))
-        scene = on, self.camera, self.weather, self.random
         for side in self.layout.sides:
             x = side.sign * (side.curb + 0.35)
-            self._post(x, z, partial(furniture.traffic_light, x, z, *scene))
+            self._post(x, z, partial(furniture.traffic_light, x, z, on, weather=self.weather))
 
     def _signs(self) -> None:
-        scene = self.camera, self.weather, self.random
         for side in self.layout.sides:
             for _ in range(self.random.randint(1, 2)):
                 x, z = side.sign * (side.curb + 0.45), self._depth(7, 30)
-                self._post(x, z, partial(furniture.traffic_sign, x, z, *scene))
+                self._post(x, z, partial(furniture.traffic_sign, x, z, weather=self.weather))
 
     def _lamps(self) -> None:
-        scene = self.camera, self.weather, self.random
         for side in self.layout.sides:
             z = self.random.uniform(7, 16)
             while z < 70:
                 x = side.sign * (side.curb + 0.5)
-                self._post(x, z, partial(furniture.street_lamp, x, z, *scene))
+                self._post(x, z, partial(furniture.street_lamp, x, z, weather=self.weather))
                 z += self.random.uniform(15, 22)
 
     def _small_things(self) -> None:
-        scene = self.camera, self.weather, self.random
         for label, probability in (("static", 0.6), ("dynamic", 0.4)):
             for side in self.layout.sides:
                 if self.random.random() < probability:
                     thing = label, self._on_walk(side), self._depth(9, 26)
-                    build = partial(furniture.small_thing, *thing, *scene)
+                    build = partial(furniture.small_thing, *thing, weather=self.weather)
                     self._add(Footprint.around(*thing[1:], 0.7, 0.3), build, 0.1, 0.5)
 
     def _trees(self) -> None:
-        scene = self.camera, self.weather, self.random
         for side in self.layout.sides:
             if side.front - side.walk < 1 or self.random.random() < 0.3:
                 continue
             z = self.random.uniform(11, 18)
             while z < 75:
                 x = side.sign * (side.walk + 0.5)
-                self._post(x, z, partial(furniture.tree, x, z, *scene), half=0.3)
+                self._post(x, z, partial(furniture.tree, x, z, weather=self.weather), half=0.3)
                 z += self.random.uniform(7, 14)
+
+
+def _across(figure: Figure, pace: tuple[float, float]) -> Course:
+    """The course of a figure that crosses the street to where it looks."""
+    return Course((figure.stance.facing, 0.0), pace)

@@ -110,7 +110,8 @@ class _View:
         return self._world((min(ends) + max(ends)) / 2, 0, 0)[2]
 
     def _faces_camera(self, point: WorldPoint, normal: WorldPoint) -> bool:
-        to_camera = (-point[0], self.camera.mount - point[1], -point[2])
+        x, y, z = point
+        to_camera = (self.camera.x - x, self.camera.mount - y, self.camera.z - z)
         return sum(a * b for a, b in zip(normal, to_camera, strict=True)) > 0
 
     def _end_visible(self, along: float, sense: int) -> bool:
