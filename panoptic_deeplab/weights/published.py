@@ -95,6 +95,9 @@ def load_network(config: Any, path: str | Path, hint: str) -> None:
 def load_first_weights(config: Any, partial: bool = False) -> None:
     """Load the weights that a training starts from, converted where they are another framework's.
 
+    Those of the whole network (`model.pretrained`) stand above those of its parts, which are not
+    even fetched where the whole may lack nothing.
+
     Args:
         config: has the network and says where the weights of its parts lie (`pretrained`).
         partial: as of `load_pretrained`.
@@ -102,7 +105,11 @@ def load_first_weights(config: Any, partial: bool = False) -> None:
     Raises:
         DataError: a file is missing, cannot be fetched, or is of another network.
     """
-    for name, source in config.pretrained.items():
+    sources = dict(config.pretrained)
+    whole = {"": sources.pop("")} if "" in sources else {}
+    if whole and not partial:
+        sources.clear()
+    for name, source in (sources | whole).items():
         path = pretrained_file(name, source)
         part = getattr(config.model, name) if name else config.model
         if _is_published(path, part):

@@ -475,3 +475,19 @@ def test_fine_tuning_from_a_network_that_shares_nothing(tmp_path: Path, config: 
     path = write_pth(tmp_path / "fpn.pth", strange)
     with pytest.raises(DataError, match="not of the network that --config describes"):
         load_first_weights(Config(config, [f"model.pretrained={path}"]), partial=True)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_the_whole_networks_weights_stand_above_its_backbones(
+    partial: bool, tmp_path: Path, config: Path, here: Arrays
+) -> None:
+    """A shipped configuration names ImageNet weights; they do not replace what is fine-tuned."""
+    whole = write_pth(tmp_path / "fpn.pth", mmdetections(here, [0, 1, 2], [0, 1]))
+    backbone = tmp_path / "resnet50.pth"
+    if partial:  # else it is not asked for
+        write_pth(backbone, {name: value + 1 for name, value in backbone_of(here).items()})
+    sources = [f"model.pretrained={whole}", f"model.backbone.pretrained={backbone}"]
+    started = Config(config, sources)
+    load_first_weights(started, partial=partial)
+    for name, value in started.model.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), here[name], err_msg=name)
