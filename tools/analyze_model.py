@@ -131,11 +131,9 @@ def analyze(arguments: argparse.Namespace) -> None:
     """Analyze every configuration and report the results."""
     size = given_size(arguments)
     import paddle
-    from paddleseg.utils import logger as paddleseg_log
 
     from panoptic_deeplab.config import Config
 
-    paddleseg_log.log_level = 1  # "will be trained from scratch" is irrelevant here
     paddle.set_device("cpu")
     configs = [Config(path) for path in arguments.config]
     analyses = []

@@ -90,12 +90,9 @@ def load_config(arguments: argparse.Namespace, *overrides: str, path: str | None
         path: the configuration, if not --config; such as the one beside the weights.
     """
     start_log()
-    from paddleseg.utils import logger as paddleseg_log
-
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine import distributed
 
-    paddleseg_log.log_level = 1  # what it loads is ours to tell
     end_quietly_when_terminated()
     settings = grouping_settings(arguments)
     grouping = [f"postprocessor.{name}={value}" for name, value in settings.items()]

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 from paddleseg.cvlibs import manager
+from paddleseg.utils import logger as paddleseg_log
 
 from panoptic_deeplab import (  # noqa: F401  (importing a room registers its parts)
     datasets,
@@ -176,6 +177,7 @@ class Config:
     @cached_property
     def model(self) -> Any:
         """The network with random weights; `pretrained` says where trained ones lie."""
+        paddleseg_log.log_level = 1  # its backbones tell that nothing is loaded, which may be yet
         return self._build("model")
 
     @property

@@ -41,9 +41,6 @@ def read_methods(
         dataset_root: the data set of all, None for their own.
         opts: changes to all, each `a.b=value`.
     """
-    from paddleseg.utils import logger as paddleseg_log
-
-    paddleseg_log.log_level = 1  # its messages on loading are irrelevant here
     methods: list[Method] = []
     for path, own_weights in zip(configs, weights or [None] * len(configs), strict=True):
         changes = tuple(opts)
