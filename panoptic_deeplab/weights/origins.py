@@ -243,8 +243,8 @@ _COUNTERS = {r".+\.num_batches_tracked": "a counter that nothing here reads"}
 MMDETECTION = Origin(
     name="Panoptic FPN of mmdetection (https://github.com/open-mmlab/mmdetection), as in BDD100K's "
     "model zoo (https://github.com/SysCV/bdd100k-models)",
-    license="Apache License 2.0 (mmdetection, BDD100K's model zoo); trained on BDD100K, whose data "
-    "have a license of their own.",
+    license="Apache License 2.0 (mmdetection, BDD100K's model zoo); the data they were trained on, "
+    "BDD100K or COCO, have licenses of their own.",
     mark=r"roi_head\.mask_head\..+",
     part="",
     names_of=_own_names,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import pickle
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,15 @@ import numpy as np
 import paddle
 import pytest
 import yaml
+from conftest import TINY_CONFIG
 
+import panoptic_deeplab as pdl
+from panoptic_deeplab.cli.main import main as command
 from panoptic_deeplab.cli.weights import main
+from panoptic_deeplab.config import Config
 from panoptic_deeplab.config.shipped import shipped_configs
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.formats.images import write_image
 from panoptic_deeplab.inference.location import locate_model
 from panoptic_deeplab.weights import load_pretrained, read_weights, zoo, zoo_model
 from panoptic_deeplab.weights.download import CACHE_VARIABLE, MIRROR_VARIABLE
@@ -87,6 +93,33 @@ def test_a_name_is_fetched_once_with_its_configuration(server: Server, tmp_path:
 
     server.shutdown()  # offline
     assert locate_model(NAME, "other.yml") == files._replace(config="other.yml")
+
+
+def test_the_first_command_of_a_newcomer(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name and an image are enough, and no network is needed the second time."""
+    (tmp_path / "tiny.yml").write_text(TINY_CONFIG.format(root=tmp_path / "nowhere"))
+    facts = {"config": str(tmp_path / "tiny.yml"), "url": "https://host/models/tiny.pdparams"}
+    told = {"license": "free", "score": "PQ 1 on nothing", "by": "nobody"}
+    (tmp_path / "zoo.yml").write_text(yaml.safe_dump({"tiny_streets": facts | told}))
+    monkeypatch.setattr(sys.modules[zoo.__module__], "ZOO_FILE", tmp_path / "zoo.yml")
+    monkeypatch.chdir(tmp_path)
+    network = Config(tmp_path / "tiny.yml").model
+    server.content = pickle.dumps({n: v.numpy() for n, v in network.state_dict().items()}, 4)
+    image = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
+    write_image("street.jpg", image)
+
+    zoo.cache_clear()
+    try:
+        words = ["predict", "--model_path", "tiny_streets", "--image_path", "street.jpg"]
+        assert command([*words, "--device", "cpu"]) == 0
+        assert [path for path, _ in server.requests] == ["/host/models/tiny.pdparams"]
+        server.shutdown()
+        assert pdl.load_model("tiny_streets", "cpu")("street.jpg").ids.shape == (40, 64)
+    finally:
+        zoo.cache_clear()
+    assert Path("output/result/panoptic/street_overlay.png").is_file()
 
 
 def test_a_file_of_that_name_goes_first(
