@@ -97,6 +97,7 @@ MAY_IMPORT = {
     },
     "tracking": {"errors", "structures"},
     "visualization": {"errors", "id_maps", "structures"},
+    "viewer": set(),
     "result": {"errors", "files", "formats", "structures", "text_table", "visualization"},
     "results": {
         "errors",
