@@ -217,6 +217,8 @@ MAY_IMPORT = {
         "inference.memory",
         "progress",
         "result",
+        "structures",
+        "tracking",
         "visualization",
     },
     "config": {

@@ -72,6 +72,11 @@ def add_arguments(parser: Parser) -> None:
         action="store_true",
         help="there, image, classes, instances and overlay side by side",
     )
+    parser.add_argument(
+        "--track",
+        action="store_true",
+        help="TOPIC/instance gets ids that last from image to image, 0 where there is no thing",
+    )
     parser.add_argument("--bag", type=Path, help="a bag of ROS 2 or ROS 1, in place of a node")
     parser.add_argument("--save_dir", type=Path, help="the new bag, with --bag")
     parser.add_argument(
@@ -92,17 +97,21 @@ def run(arguments: argparse.Namespace) -> None:
     from panoptic_deeplab.ros.bag import predict_bag
     from panoptic_deeplab.ros.node import spin
     from panoptic_deeplab.ros.topics import drawn_topics
+    from panoptic_deeplab.ros.tracked import TrackedModel
 
     start_log()
     drawn = drawn_topics(
         arguments.output_heatmap_topic,
         arguments.output_rgb_image_topic,
         arguments.detailed_visualization,
+        arguments.track,
     )
     if not drawn:
         raise UsageError("-oh none and -ov none leave nothing to publish; give one a topic")
     model_path = OPENDR_CHECKPOINTS.get(arguments.model_path, arguments.model_path)
     model = load_model(model_path, arguments.device, arguments.config)
+    if arguments.track:
+        model = TrackedModel(model, model.info)
     end_quietly_when_terminated()
     topic = arguments.input_rgb_image_topic
     if arguments.bag is None:

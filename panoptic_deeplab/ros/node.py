@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from panoptic_deeplab.errors import UsageError, UserError
+from panoptic_deeplab.inference.memory import error_for_lack_of_memory
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.ros.messages import image_content, read_compressed_image, read_image
 from panoptic_deeplab.ros.topics import Draw
@@ -67,7 +68,8 @@ class PanopticNode:
         if not wanted:
             return
         try:
-            result = self._model(read(message))
+            with error_for_lack_of_memory("it"):
+                result = self._model(read(message))
         except UserError as error:
             self._log.error(f"an image is passed over: {error}")
             return

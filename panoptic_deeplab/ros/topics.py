@@ -17,7 +17,10 @@ Draw = Callable[[Result], np.ndarray]
 
 
 def drawn_topics(
-    heatmap_topic: str | None, visualization_topic: str | None, detailed: bool = False
+    heatmap_topic: str | None,
+    visualization_topic: str | None,
+    detailed: bool = False,
+    tracked: bool = False,
 ) -> Mapping[str, Draw]:
     """Return what is published: topic -> function of the result that makes the image.
 
@@ -27,10 +30,11 @@ def drawn_topics(
             neither.
         visualization_topic: gets the overlay; None: nothing does.
         detailed: there, place image, classes, instances and overlay side by side.
+        tracked: the ids are those of tracks, 0 where there is no thing.
     """
     drawn: dict[str, Draw] = {}
     if heatmap_topic is not None:
-        drawn[f"{heatmap_topic}/instance"] = segment_ids
+        drawn[f"{heatmap_topic}/instance"] = track_ids if tracked else segment_ids
         drawn[f"{heatmap_topic}/semantic"] = class_indices
     if visualization_topic is not None:
         drawn[visualization_topic] = overview if detailed else Result.plot
@@ -40,6 +44,14 @@ def drawn_topics(
 def segment_ids(result: Result) -> np.ndarray:
     """[H, W] int32 ids of the segments, those of stuff too."""
     return result.ids
+
+
+def track_ids(result: Result) -> np.ndarray:
+    """[H, W] int32 ids of the tracks, 0 where there is no thing."""
+    table = np.zeros(int(result.ids.max(initial=0)) + 1, np.int32)
+    for segment in result.prediction.segments:
+        table[segment.id] = segment.track_id or 0
+    return table[result.ids]
 
 
 def class_indices(result: Result) -> np.ndarray:

@@ -16,6 +16,7 @@ from panoptic_deeplab.formats.images import encode_image
 from panoptic_deeplab.ros.messages import image_content
 from panoptic_deeplab.ros.node import PanopticNode, spin
 from panoptic_deeplab.ros.topics import drawn_topics
+from panoptic_deeplab.ros.tracked import TrackedModel
 
 HEADER = SimpleNamespace(stamp=SimpleNamespace(sec=12, nanosec=34), frame_id="camera")
 
@@ -72,6 +73,18 @@ def test_a_broken_image_is_logged_and_passed_over() -> None:
     assert len(node.published["/seen/instance"]) == 1
 
 
+def test_an_image_that_is_too_large_is_passed_over() -> None:
+    node = Node()
+
+    def full(pixels: np.ndarray) -> None:
+        raise MemoryError("no room")
+
+    PanopticNode(node, full, drawn_topics("/seen", None), SimpleNamespace).answer(
+        image_message(toy_image(150))
+    )
+    assert "needs more memory than there is (no room)" in node.errors[0]
+
+
 def test_nothing_is_predicted_while_nobody_listens() -> None:
     node = Node(listeners=0)
     answering(node).answer(image_message(toy_image(150), encoding="unknown"))
@@ -86,6 +99,19 @@ def test_topics_can_be_left_out_and_the_overview_is_wider() -> None:
     overview = drawn_topics(None, "/o", detailed=True)["/o"](result)
     assert overview.shape[1] > 4 * 60
     assert overview.dtype == np.uint8
+
+
+def test_tracked_ids_last_until_the_size_changes() -> None:
+    """The toy is segment 2 first and 300 then; its track is 1 all the while."""
+    node = Node()
+    model = TrackedModel(find_toys, INFO)
+    drawn = drawn_topics("/seen", None, tracked=True)
+    panoptic_node = PanopticNode(node, model, drawn, SimpleNamespace)
+    for image in (toy_image(150), toy_image(255), toy_image(255, width=9)):
+        panoptic_node.answer(image_message(image))
+    rows = [values(message)[0] for message in node.published["/seen/instance"]]
+    assert rows == [[1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0, 0, 0]]
+    assert not node.errors
 
 
 def module(name: str, **content: Any) -> ModuleType:
@@ -173,7 +199,6 @@ def test_the_flags_are_opendrs(system: SimpleNamespace, monkeypatch: pytest.Monk
     assert list(system.subscriptions) == ["/camera"]
     assert list(system.node.published) == ["/maps/instance", "/maps/semantic"]
     assert system.words == ["--ros-args", "--remap", "__node:=eyes"]
-    assert INFO.num_classes == 2
 
 
 @pytest.mark.parametrize(
