@@ -166,7 +166,7 @@ def _download(url: str, checksum: str, path: Path) -> None:
     """
     download = _continued(url, path)
     try:
-        _save(download, title=path.name)
+        _save(download, title=_title(url))
     except BaseException:
         if not download.version:
             download.part.unlink(missing_ok=True)
@@ -180,6 +180,12 @@ def _download(url: str, checksum: str, path: Path) -> None:
         os.replace(download.part, path)
     finally:
         download.part.unlink(missing_ok=True)
+
+
+def _title(url: str) -> str:
+    """'model.pdparams from host', for people."""
+    parts = urllib.parse.urlsplit(url)
+    return one_line(f"{parts.path.rpartition('/')[2] or 'a file'} from {parts.hostname}")
 
 
 class Download(NamedTuple):

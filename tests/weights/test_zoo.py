@@ -82,8 +82,11 @@ def cached(tmp_path: Path) -> list[str]:
     return sorted(path.suffix for path in (tmp_path / "cache").iterdir())
 
 
-def test_a_name_is_fetched_once_with_its_configuration(server: Server, tmp_path: Path) -> None:
+def test_a_name_is_fetched_once_with_its_configuration(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = locate_model(NAME)
+    assert "model.pdparams from bj.bcebos.com: " in capsys.readouterr().err
     assert files.config == zoo_model(NAME).config
     assert files.weights.parent == tmp_path / "cache"
     assert len(read_weights(files.weights)["a"]) == 30_000
