@@ -9,7 +9,7 @@ from panoptic_deeplab.weights.classes import (
     refuse_difference,
     refuse_other_classes,
 )
-from panoptic_deeplab.weights.download import local_weights, read_url
+from panoptic_deeplab.weights.download import checksum_of, fetched_file, local_weights, read_url
 from panoptic_deeplab.weights.kinds import head_of, is_torch, refuse_other_kinds
 from panoptic_deeplab.weights.loading import (
     LoadReport,
@@ -28,7 +28,9 @@ __all__ = [
     "INFO_FILE",
     "LoadReport",
     "ZooModel",
+    "checksum_of",
     "convert_published",
+    "fetched_file",
     "head_of",
     "is_torch",
     "listed",

@@ -62,8 +62,8 @@ def local_weights(source: str, hint: str) -> Path:
 
     Args:
         source: a file, or the https URL of a weights file or of a tar or zip archive with one
-            `.pdparams` or `.pth` file in it. A URL may end in `#sha256=` and the checksum of its
-            content, or at least the first 8 digits.
+            `.pdparams` or `.pth` file in it. A URL may end in `#sha256=` or `#sha512=` and the
+            checksum of its content, or at least the first 8 digits.
         hint: what the user can do if that fails, for the message.
 
     Raises:
@@ -75,10 +75,19 @@ def local_weights(source: str, hint: str) -> Path:
         if not Path(source).is_file():
             raise DataError(f"{source}: no such weights file; {hint}")
         return Path(source)
+    return unpacked(fetched_file(source, hint))
+
+
+def fetched_file(source: str, hint: str) -> Path:
+    """Return the file of a URL as it came, fetched once, as `local_weights` does.
+
+    Raises:
+        DataError: it cannot be fetched, has another checksum, or the cached file has changed.
+    """
     with _describing_failures(source, hint):
         fetched = _fetch(source)
     _check_record(fetched)
-    return unpacked(fetched)
+    return fetched
 
 
 def read_url(source: str, hint: str) -> bytes:
@@ -110,7 +119,12 @@ def cached_path(source: str) -> Path:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits."""
-    checksum = hashlib.sha256()
+    return checksum_of(path, "sha256")
+
+
+def checksum_of(path: Path, algorithm: str) -> str:
+    """Return the checksum of a file by an algorithm of `hashlib`, in hexadecimal digits."""
+    checksum = hashlib.new(algorithm)
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):
             checksum.update(block)
@@ -266,12 +280,17 @@ _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 def _parsed(source: str) -> tuple[str, str]:
-    """Return the URL and the checksum behind its #, '' where there is none."""
+    """Return the URL and the `ALGORITHM=DIGITS` behind its #, '' where there is none."""
     url, _, fragment = source.partition("#")
     _check_scheme(url)
-    if fragment and not re.fullmatch("sha256=[0-9a-fA-F]{8,64}", fragment):
-        raise ValueError("behind # only sha256= and 8 to 64 hexadecimal digits can stand")
-    return url, fragment.partition("=")[2].lower()
+    if fragment and not re.fullmatch(_CHECKSUM, fragment):
+        raise ValueError(
+            "behind # only sha256= or sha512= and 8 or more hexadecimal digits can stand"
+        )
+    return url, fragment.lower()
+
+
+_CHECKSUM = "sha256=[0-9a-fA-F]{8,64}|sha512=[0-9a-fA-F]{8,128}"
 
 
 def _check_scheme(url: str) -> None:
@@ -281,9 +300,10 @@ def _check_scheme(url: str) -> None:
 
 
 def _check_checksum(path: Path, expected: str) -> None:
-    checksum = sha256_of(path)
-    if not checksum.startswith(expected):
-        raise ValueError(f"it has the checksum sha256={checksum}, not the expected {expected}")
+    algorithm, _, digits = expected.partition("=")
+    checksum = checksum_of(path, algorithm or "sha256")
+    if not checksum.startswith(digits):
+        raise ValueError(f"it has the checksum {algorithm}={checksum}, not the expected {digits}")
 
 
 def _record(path: Path) -> Path:

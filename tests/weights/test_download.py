@@ -127,11 +127,15 @@ def test_checksums(server: dict[str, Response], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"has the checksum sha256={right}, not the expected"):
         local_weights(f"{URL}#sha256={'0' * 64}", "")
     for wrong in ("md5=12", "sha256=1234567", f"sha256={right}0", "sha256="):
-        with pytest.raises(DataError, match="behind # only sha256="):
+        with pytest.raises(DataError, match="behind # only sha256= or sha512="):
             local_weights(f"{URL}#{wrong}", "")
     assert cached(tmp_path) == []
     for known in (right.upper(), right[:8]):  # the first digits, as in names of PyTorch's files
         assert local_weights(f"{URL}#sha256={known}", "").read_bytes() == WEIGHTS
+    longer = hashlib.sha512(WEIGHTS).hexdigest()
+    assert local_weights(f"{URL}#sha512={longer}", "").read_bytes() == WEIGHTS
+    with pytest.raises(DataError, match=rf"has the checksum sha512={longer}, not the expected"):
+        local_weights(f"{URL}#sha512={'0' * 128}", "")
 
 
 def test_the_first_download_is_held_to(server: dict[str, Response], tmp_path: Path) -> None:
