@@ -29,6 +29,8 @@ PANOPTIC_OUTPUTS = (
     "segment_count",
     "semantic_map",
 )
+SETTINGS = {"threshold": "float32", "min_stuff_area": "int64"}
+"""Of the grouping, those that can be inputs [1] of a file beside the image, and their types."""
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, UsageError)
 
 
@@ -45,6 +47,8 @@ class Deployment:
         grouping: the settings of the grouping.
         made_by: versions of the programs that made the file.
         input_shape: (N, 3, H, W) where the file takes no other, with the grouping as [N, H, W, 3].
+        takes_settings: whether `SETTINGS` are inputs of the file too; those of the grouping are
+            what to give it where nobody asks for others.
     """
 
     with_postprocess: bool
@@ -54,6 +58,12 @@ class Deployment:
     grouping: GroupingSettings
     made_by: Mapping[str, Any]
     input_shape: tuple[int, int, int, int] | None = None
+    takes_settings: bool = False
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the file's inputs, in order."""
+        return ("image", *SETTINGS) if self.takes_settings else ("image",)
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -66,6 +76,7 @@ class Deployment:
         return {
             "format": FORMAT,
             "with_postprocess": self.with_postprocess,
+            "takes_settings": self.takes_settings,
             "input": self._input(),
             "outputs": {name: _MEANING[name] for name in self.output_names},
             "normalization": {
@@ -112,6 +123,7 @@ class Deployment:
                 GroupingSettings(**content["grouping"]),
                 dict(content["made_by"]),
                 _shape(content["input"].get("shape")),
+                bool(content.get("takes_settings", False)),
             )
             if deployment.grouping.num_classes != deployment.info.num_classes:
                 raise ValueError("its grouping is for another number of classes")

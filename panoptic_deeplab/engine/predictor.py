@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,18 @@ class Predictor:
         self.refuses_not_finite = refuses_not_finite
         self.watch = Stopwatch(paddle.device.synchronize) if on_gpu() else Stopwatch()
         model.eval()
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """Settings of the postprocessor that `with_settings` can change, by name."""
+        names = getattr(self.postprocessor, "changeable_settings", ())
+        return {name: getattr(self.postprocessor.settings, name) for name in names}
+
+    def with_settings(self, settings: Mapping[str, float]) -> Predictor:
+        """A predictor by the same network that groups by other settings."""
+        changed = copy(self)
+        changed.postprocessor = self.postprocessor.with_settings(settings)
+        return changed
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Predict images in their own pixels; those of equal transformed size go together.

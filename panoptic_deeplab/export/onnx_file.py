@@ -7,14 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import compose
 
-from panoptic_deeplab.deployment import METADATA_KEY, NETWORK_OUTPUTS, Deployment
+from panoptic_deeplab.deployment import METADATA_KEY, NETWORK_OUTPUTS, SETTINGS, Deployment
 from panoptic_deeplab.errors import DataError, UsageError, one_line
 from panoptic_deeplab.export.onnx_grouping import grouping, preparation
 from panoptic_deeplab.export.program import PROGRAM
@@ -80,7 +80,10 @@ def unsupported_operators(program: str) -> list[str]:
 
 
 def with_grouping(network: onnx.ModelProto, deployment: Deployment) -> onnx.ModelProto:
-    """Join preparation, network and grouping to one model from images to ids and segments."""
+    """Join preparation, network and grouping to one model from images to ids and segments.
+
+    Where the description says so, settings of the grouping are inputs too.
+    """
     opset = network.opset_import[0].version
     before = preparation(deployment.normalization, deployment.min_size, opset)
     after = grouping(deployment.grouping, opset)
@@ -100,7 +103,20 @@ def with_grouping(network: onnx.ModelProto, deployment: Deployment) -> onnx.Mode
     if deployment.input_shape is not None:
         batch, _, height, width = deployment.input_shape
         _fix_dimensions(whole.graph, {"N": batch, "H": height, "W": width})
+    if deployment.takes_settings:
+        _make_inputs(whole.graph, SETTINGS)
     return whole
+
+
+def _make_inputs(graph: onnx.GraphProto, names: Iterable[str]) -> None:
+    """Make inputs of constants."""
+    constants = {constant.name: constant for constant in graph.initializer}
+    for name in names:
+        constant = constants[name]
+        graph.input.append(
+            onnx.helper.make_tensor_value_info(name, constant.data_type, constant.dims)
+        )
+        graph.initializer.remove(constant)
 
 
 def _fix_dimensions(graph: onnx.GraphProto, sizes: Mapping[str, int]) -> None:
@@ -116,6 +132,8 @@ def network_outputs(path: Path, image: np.ndarray) -> dict[str, np.ndarray]:
     import onnxruntime
 
     model = onnx.load(str(path))
+    # which no output of the network depends on
+    settings = {v.name: np.ones(1, SETTINGS[v.name]) for v in model.graph.input[1:]}
     names = [f"{_NETWORK}{name}" for name in NETWORK_OUTPUTS]
     model.graph.output.extend(
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names
@@ -125,7 +143,7 @@ def network_outputs(path: Path, image: np.ndarray) -> dict[str, np.ndarray]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # it warns of its own fusions
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    return dict(zip(NETWORK_OUTPUTS, session.run(names, {"image": image}), strict=True))
+    return dict(zip(NETWORK_OUTPUTS, session.run(names, {"image": image} | settings), strict=True))
 
 
 def write_model(model: onnx.ModelProto, deployment: Deployment, path: Path) -> None:

@@ -380,6 +380,7 @@ _VOTE = """
         winning_count = ReduceSum(winning, one)
         none_counts = Gather<axis = 1>(count_table, place_0)
         stuff_counts = Mul(none_counts, stuff_votes)
+        min_area = Max(min_stuff_area, one)
         is_large = GreaterOrEqual(stuff_counts, min_area)
         large = Cast<to = 7>(is_large)
         large_turn = CumSum(large, place_1)
@@ -498,7 +499,7 @@ def _constants(settings: GroupingSettings) -> Constants:
         "is_thing": things.astype(np.int32),
         "thing_votes": things.astype(np.int64),
         "stuff_votes": (~things).astype(np.int64),
-        "min_area": np.array([max(settings.min_stuff_area, 1)]),
+        "min_stuff_area": np.array([settings.min_stuff_area]),
         "slot_count": np.array([(settings.top_k + 1) * C]),
         "count_table_shape": np.array([-1, settings.top_k + 1, C]),
         "table_length": np.array([M + 1]),

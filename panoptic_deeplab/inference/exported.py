@@ -5,12 +5,19 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 
 import numpy as np
 
 from panoptic_deeplab.batching import map_by_shape
-from panoptic_deeplab.deployment import FILE, METADATA_KEY, Deployment, read_deployment
+from panoptic_deeplab.deployment import (
+    FILE,
+    METADATA_KEY,
+    SETTINGS,
+    Deployment,
+    read_deployment,
+)
 from panoptic_deeplab.errors import DataError, UsageError, reason_of
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.fusion.tile_joining import join_tiles
@@ -29,6 +36,9 @@ class ExportedModel:
         runtime: `onnxruntime`, `openvino`, or `auto` for the first of these that is installed.
         device: `cpu`, `gpu`, or `auto` for a GPU where the runtime can use one.
 
+    Attributes:
+        settings: what is given to a file that takes settings beside the image, by name.
+
     Raises:
         DataError: the file is corrupt, of another kind, or has no description.
         UsageError: the runtime is not installed.
@@ -39,14 +49,22 @@ class ExportedModel:
         open_file(self.path).close()
         self.session = _open(self.path, _installed(runtime), device)
         self.deployment = _description(self.path, self.session)
-        expected = (["image"], list(self.deployment.output_names))
+        grouping, names = self.deployment.grouping, self.deployment.input_names[1:]
+        self.settings = {name: getattr(grouping, name) for name in names}
+        expected = (list(self.deployment.input_names), list(self.deployment.output_names))
         found = (self.session.input_names, self.session.output_names)
         if found != expected:
             raise DataError(
-                f"{self.path}: expected the outputs {', '.join(expected[1])} of 'image', as its "
-                f"deploy.yaml says; it gives {', '.join(found[1])[:200]} of "
-                f"{', '.join(found[0])[:100]}"
+                f"{self.path}: expected the outputs {', '.join(expected[1])} of "
+                f"{', '.join(expected[0])}, as its deploy.yaml says; it gives "
+                f"{', '.join(found[1])[:200]} of {', '.join(found[0])[:100]}"
             )
+
+    def with_settings(self, settings: Mapping[str, float]) -> ExportedModel:
+        """The same file, to be given these in place of those of `settings`."""
+        changed = copy(self)
+        changed.settings = self.settings | settings
+        return changed
 
     def run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
         """Run the file on a batch and return its outputs by name.
@@ -78,8 +96,9 @@ class ExportedModel:
         return {name: value[:count] for name, value in outputs.items()}
 
     def _run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
+        settings = {k: np.array([v], SETTINGS[k]) for k, v in self.settings.items()}
         try:
-            values = self.session.run(image)
+            values = self.session.run({"image": image} | settings)
         except MemoryError:
             raise
         except Exception as error:  # each runtime has exceptions of its own
@@ -104,6 +123,15 @@ class ExportedPredictor:
         self._tiling = tiling
         self.info = exported.deployment.info
         self.watch = Stopwatch()
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """What `with_settings` can change, by name."""
+        return self._exported.settings
+
+    def with_settings(self, settings: Mapping[str, float]) -> ExportedPredictor:
+        """A predictor by the same file that groups by other settings."""
+        return ExportedPredictor(self._exported.with_settings(settings), self._tiling)
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Predict images in their own pixels; those of equal size go together.

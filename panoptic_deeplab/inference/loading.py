@@ -68,12 +68,12 @@ def _load_export(files: ModelFiles, options: LoadOptions) -> Predictor | Exporte
     _refuse_changes(exported, options)
     if distributed.world_size() > 1:
         distributed.start("cpu")  # Paddle connects the processes, although it does not compute
-    return ExportedPredictor(exported, options.tiling)
+    return ExportedPredictor(exported.with_settings(options.grouping), options.tiling)
 
 
 def _refuse_changes(exported: ExportedModel, options: LoadOptions) -> None:
     """Refuse what cannot change a file that holds everything from the image to the ids."""
-    flags = [f"--{name}" for name in options.grouping]
+    flags = [f"--{name}" for name in options.grouping if name not in exported.settings]
     flags += ["--aug_eval"] if options.views is not None else []
     flags += ["--opts"] if options.opts else []
     if flags:

@@ -30,8 +30,8 @@ class Session(Protocol):
     input_names: list[str]
     output_names: list[str]
 
-    def run(self, image: np.ndarray) -> list[np.ndarray]:
-        """Run the file on a batch; return all outputs, in order."""
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Run the file on its inputs, by name; return all outputs, in order."""
 
 
 class OnnxRuntimeSession:
@@ -60,8 +60,8 @@ class OnnxRuntimeSession:
         self.input_names = [value.name for value in self._session.get_inputs()]
         self.output_names = [value.name for value in self._session.get_outputs()]
 
-    def run(self, image: np.ndarray) -> list[np.ndarray]:
-        return self._session.run(None, {self.input_names[0]: image})
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        return self._session.run(None, dict(inputs))
 
 
 def _on_gpu(available: Sequence[str]) -> list[str]:
@@ -92,8 +92,8 @@ class OpenVinoSession:
         self.input_names = [value.any_name for value in model.inputs]
         self.output_names = [value.any_name for value in model.outputs]
 
-    def run(self, image: np.ndarray) -> list[np.ndarray]:
-        results = self._model({self.input_names[0]: image})
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        results = self._model(dict(inputs))
         return [results[value] for value in self._model.outputs]
 
 

@@ -7,6 +7,8 @@ pixel to the center nearest to where its offset points, give each group its majo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import paddle
@@ -46,6 +48,8 @@ class CenterGrouping:
     """What `oracle` can replace."""
     outputs_are_maps = True
     """Those of the tiles of an image can be stitched; all else happens after."""
+    changeable_settings = ("threshold", "min_stuff_area")
+    """What `with_settings` changes."""
 
     def __init__(
         self,
@@ -66,6 +70,12 @@ class CenterGrouping:
             min_stuff_area,
             align_corners,
         )
+
+    def with_settings(self, settings: Mapping[str, float]) -> CenterGrouping:
+        """The same grouping with other settings, by name."""
+        changed = copy(self)
+        changed.settings = replace(self.settings, **settings)
+        return changed
 
     def export_settings(self) -> GroupingSettings:
         """What a graph that groups as this does needs to know."""
