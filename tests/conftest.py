@@ -116,11 +116,12 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright  # takes a second
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program)
+        browser = playwright.chromium.launch(executable_path=program, args=_FAKE_CAMERA)
         yield browser
         browser.close()
 
 
+_FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 

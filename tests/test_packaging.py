@@ -33,6 +33,7 @@ EXTRAS = {
     "export": ["deploy"],
     "inference": ["deploy"],
     "cli": ["deploy"],
+    "serving": ["serve"],
     "result.py": ["supervision"],
     "ros": ["ros"],
 }

@@ -181,7 +181,11 @@ MAY_IMPORT = {
         "preprocess",
         "progress",
         "structures",
+        "web_page",
+        "weights",
     },
+    "web_page": {"structures", "viewer"},
+    "serving": {"errors", "files", "formats", "structures", "web_page"},
     "inference": {
         "batching",
         "config",

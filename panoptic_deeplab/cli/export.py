@@ -20,7 +20,7 @@ from panoptic_deeplab.export.plan import CALIBRATION_IMAGES, DEFAULT_OPSET, FORM
 
 _log = logging.getLogger(__name__)
 
-SUMMARY = "write a model as one file for other runtimes"
+SUMMARY = "write a model as one file for other runtimes, or as a page that runs it"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +35,8 @@ def add_arguments(parser: Parser) -> None:
         "--save_dir gets deploy.yaml and inference.json with inference.pdiparams (Paddle) or "
         "model.onnx (ONNX). With --with_postprocess the file maps uint8 images to panoptic ids, a "
         "segment table and a semantic map. The export is compared with the model on a sample and "
-        "put in place only if both agree. All is computed on the CPU: a GPU rounds to TF32.",
+        "put in place only if both agree. All is computed on the CPU: a GPU rounds to TF32. "
+        "--format web writes the ONNX file with a page that runs it in the browser.",
         "panoptic-deeplab export --model_path output/demo/model --save_dir output/demo/onnx "
         "--format onnx --with_postprocess",
     )
@@ -55,7 +56,8 @@ def add_arguments(parser: Parser) -> None:
         "--format",
         choices=FORMATS,
         default=FORMATS[0],
-        help="what to write (default: %(default)s)",
+        help="what to write; web: a folder for any web server, with the grouping "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--with_postprocess", action="store_true", help="images in, ids and segments out"
@@ -83,7 +85,16 @@ def add_arguments(parser: Parser) -> None:
         help=f"images like those to come; {CALIBRATION_IMAGES} of them are used",
     )
     parser.add_argument(
-        "--image", type=Path, help="the sample for that comparison (default: a generated image)"
+        "--image",
+        type=Path,
+        help="the sample for that comparison, and of the page (default: a generated image)",
+    )
+    parser.add_argument(
+        "--ort_web",
+        type=Path,
+        metavar="FILE",
+        help="for --format web, the npm package of ONNX Runtime Web as a file, where npm's "
+        "registry cannot be reached",
     )
     parser.add_argument(
         "--repeats",
@@ -102,13 +113,14 @@ def run(arguments: argparse.Namespace) -> None:
 
     plan = ExportPlan(
         arguments.format,
-        arguments.with_postprocess,
+        arguments.with_postprocess or arguments.format == "web",
         arguments.opset,
         arguments.int8,
         arguments.calibration,
         arguments.image,
         arguments.repeats,
         tuple(arguments.input_shape) if arguments.input_shape else None,
+        arguments.ort_web,
     )
     check_target(arguments.save_dir)
     files = locate_model(arguments.model_path, arguments.config)

@@ -14,7 +14,10 @@ from panoptic_deeplab import __version__
 from panoptic_deeplab.cli.command_line import run
 from panoptic_deeplab.cli.parser import Parser
 
-VERBS = ("train", "val", "predict", "export", "convert", "check", "evaluate", "weights", "ros")
+VERBS = (
+    *("train", "val", "predict", "export", "serve", "ros"),
+    *("convert", "check", "evaluate", "weights"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,9 +14,11 @@ import panoptic_deeplab
 from panoptic_deeplab.deployment import FILE, MODEL, Deployment
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.export.ort_web import find_package
 from panoptic_deeplab.export.plan import CALIBRATION_IMAGES, ExportPlan, check_target
 from panoptic_deeplab.export.program import NetworkProgram, PanopticProgram, save_program
-from panoptic_deeplab.export.trial import compare
+from panoptic_deeplab.export.trial import compare, sample_of
+from panoptic_deeplab.export.web import write_page
 from panoptic_deeplab.files import replacing_folder
 from panoptic_deeplab.folder_lock import sole_writer
 from panoptic_deeplab.formats.images import read_image
@@ -41,18 +43,22 @@ def export_model(
         the files, sorted.
 
     Raises:
-        DataError: the file does not agree with the model on the sample; nothing is written then.
+        DataError: the file does not agree with the model on the sample, or the page's runtime
+            cannot be fetched; nothing is written then.
         UsageError: a part has no form in an export, `save_dir` holds something else, or another
             process exports there.
     """
     check_target(save_dir)
     deployment = describe(predictor, plan, config)
+    package = find_package(plan.ort_web) if plan.is_web else None
     with sole_writer(save_dir, "export"), replacing_folder(save_dir) as folder:
         write_program(folder, predictor, deployment, plan)
         if plan.is_onnx:
             write_onnx(folder, predictor, deployment, plan)
         (folder / FILE).write_text(deployment.to_yaml(), "utf-8")
         compare(folder, save_dir, predictor, deployment, plan)
+        if package is not None:
+            write_page(folder, package, deployment, sample_of(plan, deployment))
     return sorted(save_dir.iterdir())
 
 
@@ -80,6 +86,7 @@ def describe(predictor: Predictor, plan: ExportPlan, config: str) -> Deployment:
         predictor.postprocessor.export_settings(),
         _versions(plan) | {"config": config},
         plan.input_shape,
+        plan.is_web,
     )
 
 

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.web_page.files import (
+    DESCRIPTION_FILE,
+    PAGE_FILES,
+    RUNTIME_FILES,
+    RUNTIME_LICENSES,
+    SAMPLE_FILE,
+)
 
-FORMATS = ("paddle", "onnx")
+FORMATS = ("paddle", "onnx", "web")
 OPSETS = range(11, 22)
 DEFAULT_OPSET = 17
 _GROUPING_OPSET = 16  # the first with a scattered sum, which counts pixels
@@ -17,7 +24,13 @@ REPEATS = 3
 CALIBRATION_IMAGES = 32
 SMALLEST_SIDE = 32
 
-EXPORT_FILES = ("deploy.yaml", "model.onnx", "inference.json", "inference.pdiparams")
+EXPORT_FILES = frozenset(
+    {
+        *("deploy.yaml", "model.onnx", "inference.json", "inference.pdiparams"),
+        *(*PAGE_FILES, DESCRIPTION_FILE, SAMPLE_FILE),
+        *(*RUNTIME_FILES.values(), *RUNTIME_LICENSES.values()),
+    }
+)
 """All that an export writes into its folder."""
 
 _ONNX_PACKAGES = ("onnx", "paddle2onnx", "onnxruntime")
@@ -28,7 +41,7 @@ class ExportPlan:
     """The settings of one export.
 
     Attributes:
-        format: `paddle` or `onnx`.
+        format: `paddle`, `onnx`, or `web`: ONNX, the page that runs it, and the page's runtime.
         with_postprocess: images in, ids and segments out; else normalized input in, outputs out.
         opset: version of ONNX's operators.
         int8: the network computes with 8-bit numbers (ONNX alone).
@@ -36,6 +49,7 @@ class ExportPlan:
         image: the sample that the export is tried on; None for one that is made.
         repeats: runs whose median time is printed.
         input_shape: (N, 3, H, W), all that the file takes; None for any batch, height and width.
+        ort_web: the npm package of ONNX Runtime Web; None to fetch it.
 
     Raises:
         UsageError: the settings contradict each other, or a package is missing.
@@ -49,17 +63,28 @@ class ExportPlan:
     image: Path | None = None
     repeats: int = REPEATS
     input_shape: tuple[int, int, int, int] | None = None
+    ort_web: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.is_web:
+            self._check_web()
         if self.is_onnx:
             _need_packages(*_ONNX_PACKAGES)
             self._check_opset()
+        if self.ort_web is not None and not self.is_web:
+            raise UsageError("--ort_web does nothing without --format web; add it")
         if self.input_shape is not None:
             self._check_input_shape()
         if self.int8 and not (self.is_onnx and self.calibration):
             raise UsageError("--int8 needs --format onnx and --calibration DIR with images")
         if self.calibration and not self.int8:
             raise UsageError("--calibration does nothing without --int8; add it")
+
+    def _check_web(self) -> None:
+        if not self.with_postprocess:
+            raise UsageError("--format web needs --with_postprocess: the page shows ids")
+        if self.input_shape is not None:
+            raise UsageError("--format web takes images of any size; leave out --input_shape")
 
     def _check_opset(self) -> None:
         if self.opset not in OPSETS:
@@ -99,7 +124,12 @@ class ExportPlan:
     @property
     def is_onnx(self) -> bool:
         """Whether the file is ONNX."""
-        return self.format == "onnx"
+        return self.format != "paddle"
+
+    @property
+    def is_web(self) -> bool:
+        """Whether the page is written too."""
+        return self.format == "web"
 
 
 def check_target(folder: Path) -> None:

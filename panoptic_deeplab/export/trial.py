@@ -45,7 +45,7 @@ def compare(
     Raises:
         DataError: they differ by more than rounding; the message names `save_dir`.
     """
-    image = read_image(plan.image) if plan.image else sample_image(deployment)
+    image = sample_of(plan, deployment)
     if deployment.input_shape is not None and image.shape[:2] != deployment.input_shape[2:]:
         raise UsageError(
             f"{plan.image}: is {image.shape[1]} x {image.shape[0]} pixels; --input_shape needs a "
@@ -66,6 +66,11 @@ def compare(
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     print(f"peak memory of the export: {own:.0f} MB (converter {children:.0f} MB)")
+
+
+def sample_of(plan: ExportPlan, deployment: Deployment) -> np.ndarray:
+    """The sample [H, W, 3] uint8 RGB on which the export is tried."""
+    return read_image(plan.image) if plan.image else sample_image(deployment)
 
 
 def sample_image(deployment: Deployment) -> np.ndarray:
@@ -182,7 +187,7 @@ class WrittenProgram:
         return {}
 
 
-WRITTEN = {"onnx": WrittenOnnx, "paddle": WrittenProgram}
+WRITTEN = {"onnx": WrittenOnnx, "web": WrittenOnnx, "paddle": WrittenProgram}
 
 
 def median_seconds(call: Callable[[], Any], repeats: int) -> float:

@@ -107,6 +107,16 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
     return _read(io.BytesIO(content), name).pixels
 
 
+def encoded_size(content: bytes, name: str) -> tuple[int, int]:
+    """(height, width) of an image file's bytes as stored, from its header; `name` is for errors.
+
+    Raises:
+        DataError: they are no image.
+    """
+    with opened(io.BytesIO(content), name) as image:
+        return image.height, image.width
+
+
 def to_rgb(image: Image.Image) -> np.ndarray:
     """Convert a Pillow image to [H, W, 3] uint8 RGB, turned upright as its EXIF tag says.
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import paddle
 import pytest
-from conftest import TINY_CONFIG
+from drawn_checkpoint import SAMPLE, drawn_image, write_checkpoint
 from PIL import Image
 from same_predictions import assert_equal
 
@@ -31,7 +31,6 @@ from panoptic_deeplab.inference.sessions import usable_threads
 from panoptic_deeplab.normalization import Normalization
 from panoptic_deeplab.tiles import Tiling
 from panoptic_deeplab.transforms import Padding
-from panoptic_deeplab.weights import INFO_FILE
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -48,29 +47,15 @@ from panoptic_deeplab.inference.exported import (  # noqa: E402
 )
 
 RUNNER = Path(__file__).parents[2] / "tools" / "deploy" / "run_onnx.py"
-SAMPLE = "sample.png"
 SIZES = [(64, 128), (80, 150), (49, 33)]
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A configuration and weights drawn so that there are centers, things and stuff.
-
-    Its data set is nowhere: an export needs none.
-    """
+    """A configuration, and the folder with the weights."""
     folder = tmp_path_factory.mktemp("export") / "checkpoint"
     folder.mkdir()
-    config_path = folder / "config.yml"
-    config_path.write_text(TINY_CONFIG.format(root=folder / "nowhere"))
-    paddle.seed(4)
-    config = Config(config_path)
-    config.model.center_head.predict.weight.set_value(
-        config.model.center_head.predict.weight * 30.0
-    )
-    paddle.save(config.model.state_dict(), str(folder / "model.pdparams"))
-    (folder / INFO_FILE).write_text(json.dumps(config.info.to_dict()))
-    write_image(folder / SAMPLE, drawn_image((75, 130)))
-    return config_path, folder
+    return write_checkpoint(folder), folder
 
 
 def run_export(checkpoint: tuple[Path, Path], target: Path, *more: str) -> int:
@@ -110,11 +95,6 @@ def predictor(checkpoint: tuple[Path, Path]) -> Predictor:
     config.model.set_state_dict(paddle.load(str(checkpoint[1] / "model.pdparams")))
     parts = (config.preprocess, config.val_transforms, config.postprocessor, config.info)
     return Predictor(config.model, *parts)
-
-
-def drawn_image(size: tuple[int, int], seed: int = 0) -> np.ndarray:
-    coarse = np.random.default_rng(seed).integers(0, 256, (size[0] // 8 + 1, size[1] // 8 + 1, 3))
-    return np.kron(coarse, np.ones((8, 8, 1)))[: size[0], : size[1]].astype(np.uint8)
 
 
 # --- files -----------------------------------------------------------------------------------

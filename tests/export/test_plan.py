@@ -77,6 +77,12 @@ REFUSED = {
         {"input_shape": (1, 512, 1024, 3)},
         "--input_shape: expected N 3 HEIGHT WIDTH .* as 1 3 512 1024, got 1 512 1024 3",
     ),
+    "web of a fixed shape": (
+        {"format": "web", "with_postprocess": True, "input_shape": (1, 3, 64, 64)},
+        "--format web takes images of any size; leave out --input_shape",
+    ),
+    "web without ids": ({"format": "web"}, "--format web needs --with_postprocess"),
+    "runtime": ({"ort_web": Path("x.tgz")}, "--ort_web does nothing without --format web"),
     "small": ({"input_shape": (1, 3, 16, 64)}, "sides of at least 32"),
     "int8 of a fixed shape": (
         {"input_shape": (1, 3, 64, 64), "int8": True, "calibration": "images"},
@@ -91,7 +97,7 @@ def test_plans_that_contradict_themselves(name: str) -> None:
         pytest.importorskip(package)
     settings, message = REFUSED[name]
     with pytest.raises(UsageError, match=message):
-        ExportPlan(format="onnx", **settings)
+        ExportPlan(**{"format": "onnx"} | settings)
 
 
 def test_a_fixed_shape_is_what_images_are_padded_to() -> None:
