@@ -17,7 +17,7 @@ from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import read_json, usable_folder, write_json
 from panoptic_deeplab.formats.coco import bounding_boxes, segments_info
 from panoptic_deeplab.formats.images import ids_to_rgb, write_image
-from panoptic_deeplab.structures import DatasetInfo, Prediction, Segment
+from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction, Segment
 from panoptic_deeplab.text_table import align
 from panoptic_deeplab.visualization import draw_panoptic
 
@@ -80,6 +80,7 @@ class Result:
         info: the model's classes.
         path: the image's file, None for an image from memory.
         frame_index: its place in a video, None for a single image.
+        ground_truth: its annotation, of the image's size, for forms that show it beside.
 
     Attributes:
         ids: [H, W] int32, 0 void, else the id of a segment.
@@ -92,12 +93,14 @@ class Result:
         info: DatasetInfo,
         path: str | Path | None = None,
         frame_index: int | None = None,
+        ground_truth: PanopticMap | None = None,
     ) -> None:
         self.image = image
         self.prediction = prediction
         self.info = info
         self.path = None if path is None else Path(path)
         self.frame_index = frame_index
+        self.ground_truth = ground_truth
 
     @property
     def ids(self) -> np.ndarray:

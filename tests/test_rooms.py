@@ -104,10 +104,12 @@ MAY_IMPORT = {
         "file_names",
         "files",
         "formats",
+        "id_maps",
         "progress",
         "result",
         "stopwatch",
         "structures",
+        "viewer",
         "visualization",
     },
     "weights": {

@@ -20,6 +20,7 @@ from panoptic_deeplab.results.bdd100k import Bdd100k
 from panoptic_deeplab.results.cityscapes import Cityscapes
 from panoptic_deeplab.results.coco import Coco
 from panoptic_deeplab.results.crops import Crops
+from panoptic_deeplab.results.html import Html
 from panoptic_deeplab.results.images import Images
 from panoptic_deeplab.results.journal import (
     NAME,
@@ -41,6 +42,7 @@ FORMS: dict[str, type[ResultFormat]] = {
     "cityscapes": Cityscapes,
     "bdd100k": Bdd100k,
     "kitti": Kitti,
+    "html": Html,
     "csv": Table,
     "crops": Crops,
 }

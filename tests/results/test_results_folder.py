@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,9 @@ INFO = DatasetInfo(
 )
 SIZE = (24, 32)
 IMAGE = np.zeros((*SIZE, 3), np.uint8)
-LISTED = ("images", "coco", "cityscapes", "bdd100k", "csv")
+WITHOUT_JOURNAL = ("images", "coco", "cityscapes", "bdd100k", "csv")
+"""Forms that versions without a journal wrote."""
+LISTED = (*WITHOUT_JOURNAL, "html")
 
 
 def road_with(cars: int) -> Prediction:
@@ -62,11 +65,21 @@ def all_files(folder: Path) -> dict[str, bytes]:
     }
 
 
+def page_data(text: str) -> dict[str, Any]:
+    """Return what a page lists of its images."""
+    found = re.search(r'<script type="application/json" id="page">(.*?)</script>', text)
+    assert found is not None
+    return json.loads(found[1])
+
+
 def listed(folder: Path, kind: str) -> list[str]:
     """Read the images that a form's list names."""
     if kind == "csv":
         rows = (folder / "segments.csv").read_text().splitlines()[1:]
         return list(dict.fromkeys(row.split(",")[0] for row in rows))
+    if kind == "html":
+        page = page_data((folder / "html" / "index.html").read_text())
+        return [Path(image["title"]).stem for image in page["images"]]
     paths = {"images": "panoptic.json", "bdd100k": "bdd100k/pan_seg.json"}
     content = json.loads((folder / paths.get(kind, f"{kind}/panoptic.json")).read_text())
     if kind == "bdd100k":
@@ -88,6 +101,8 @@ FOREIGN = {
     "a mask": ("cityscapes", "cityscapes/instance/masks/a/3.png"),
     "a zip": ("cityscapes", "cityscapes/pixel.zip"),
     "a bitmask": ("bdd100k", "bdd100k/bitmasks/a.png"),
+    "an image of a page": ("html", "html/images/a.js"),
+    "a page": ("html", "html/index.html"),
     "a KITTI PNG": ("kitti", "kitti/a.png"),
     "a crop": ("crops", "crops/a/car_9.png"),
     "a crop in capitals": ("crops", "crops/b/c/X.PNG"),
@@ -100,7 +115,7 @@ def test_files_of_others_are_refused_before_the_work(
     kind: str, has_journal: bool, tmp_path: Path
 ) -> None:
     form, file = FOREIGN[kind]
-    if has_journal and not file.endswith(".zip"):
+    if has_journal and not file.endswith((".zip", ".html")):
         predict(tmp_path, {"other": 1}, [form])
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text("mine")
@@ -263,7 +278,7 @@ def test_lists_that_cannot_be_finished_are_told_and_made_up_for(
 # --- results of versions without a journal ---
 
 
-@pytest.mark.parametrize("kind", LISTED)
+@pytest.mark.parametrize("kind", WITHOUT_JOURNAL)
 def test_lists_without_a_journal_are_added_to(kind: str, tmp_path: Path) -> None:
     predict(tmp_path, {"a": 1, "b": 2}, [kind])
     (tmp_path / "results.jsonl").unlink()
@@ -302,7 +317,7 @@ def test_a_list_of_files_elsewhere_is_refused(tmp_path: Path) -> None:
         predict(tmp_path, {"b": 1})
 
 
-@pytest.mark.parametrize("kind", ["images", "coco", "cityscapes"])
+@pytest.mark.parametrize("kind", ["images", "coco", "cityscapes", "html"])
 @pytest.mark.parametrize("entry", [1, "a", [2], {"image": {}}])
 def test_an_entry_that_no_prediction_wrote_is_told(
     kind: str, entry: object, tmp_path: Path
