@@ -178,11 +178,9 @@ def convert(
     _check_numbers({name: entries[name] for name in fit.loaded}, path)
     epsilons = _epsilons(part) if origin.has_in_place_norms else {}
     order = _class_order(origin, config.info, published.class_names, path, partial, hint)
+    loaded = set(fit.loaded)
     weights = {}
-    fitting = set(fit.loaded)
-    for name, source in source_of.items():
-        if source not in fitting:
-            continue
+    for name, source in {n: s for n, s in source_of.items() if s in loaded}.items():
         array = _finite(entries[source], source, path)
         if source not in report.filled:
             report.mapped[source] = name

@@ -121,7 +121,8 @@ def load_first_weights(config: Any, partial: bool = False) -> None:
 
 def _load_published(config: Any, name: str, source: str, path: Path, partial: bool) -> None:
     """Convert the weights of the whole network ('') or a part and put them there."""
-    weights, origin, _, fit = _converted(config, path, partial, f", or {PARTIAL_HINT}")
+    hint = "" if partial else f", or {PARTIAL_HINT}"
+    weights, origin, _, fit = _converted(config, path, partial, hint)
     if origin.part != name:
         kind = f"the {origin.part}" if origin.part else "a whole network"
         raise DataError(
