@@ -168,7 +168,7 @@ class Trainer:
                 losses, norm = self._step(network, batches, image_ids)
                 self._count_step()
                 with self.watch.timing("logging"):
-                    log.end_step(self.position.iteration, losses, self.schedule.get_lr(), norm)
+                    log.end_step(self.position.iteration, losses, self.schedule(), norm)
                     self.schedule.step()
                     bar.update()
                 with self.watch.timing("keeping"):

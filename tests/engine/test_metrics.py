@@ -66,3 +66,13 @@ def test_a_training_writes_losses_and_scores(tiny_config: Path, tmp_path: Path) 
     assert first["loss"] == pytest.approx(sum(first["losses"].values()))
     (scores,) = read_metrics(run, "eval")
     assert {"pq", "sq", "rq"} <= set(scores["results"]["All"])
+
+
+def test_the_learning_rate_of_each_step_is_written(tiny_config: Path, tmp_path: Path) -> None:
+    """Half a cosine over four steps, which Paddle computes from the rate of the step before."""
+    run = tmp_path / "run"
+    cosine = "lr_scheduler={type: CosineAnnealingDecay, learning_rate: 0.001}"
+    flags = ["--save_dir", str(run), "--iters", "4", "--log_iters", "1", "--num_workers", "0"]
+    assert train.main(["--config", str(tiny_config), *flags, "--opts", cosine]) == 0
+    rates = [row["lr"] for row in read_metrics(run, "train")]
+    assert rates == pytest.approx([0.001, 0.00085355, 0.0005, 0.00014645], abs=1e-7)
