@@ -6,6 +6,7 @@ from panoptic_deeplab.datasets.cityscapes import CityscapesPanoptic
 from panoptic_deeplab.datasets.coco import CocoPanoptic
 from panoptic_deeplab.datasets.idd import IddPanoptic
 from panoptic_deeplab.datasets.kitti import KittiPanoptic
+from panoptic_deeplab.datasets.opendr import OpenDrPanoptic
 
 __all__ = [
     "Bdd100kPanoptic",
@@ -13,6 +14,7 @@ __all__ = [
     "CocoPanoptic",
     "IddPanoptic",
     "KittiPanoptic",
+    "OpenDrPanoptic",
     "PanopticDataset",
     "Record",
 ]

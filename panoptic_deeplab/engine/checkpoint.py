@@ -54,7 +54,9 @@ RUN_FILE = "run.json"
 _STATE_FILE = "model.pdopt"
 _MAX_ITERATIONS = 1 << 40
 _MAX_SCORE_BYTES = 1 << 20
-_OWN_FILES = {"model.pdparams", _STATE_FILE, AVERAGE_FILE, INFO_FILE, "config.yml", SCORE_FILE}
+MODEL_FILES = {"model.pdparams", INFO_FILE, "config.yml"}
+"""What `write_model` writes."""
+_OWN_FILES = {*MODEL_FILES, _STATE_FILE, AVERAGE_FILE, SCORE_FILE}
 _ITERATION_FOLDER = re.compile(r"iter_(\d+)")
 
 
@@ -100,7 +102,7 @@ def save_best(
 ) -> None:
     """Write what evaluation, prediction and export need, and the score, as `folder`."""
     with replacing_folder(folder, _OWN_FILES) as temporary:
-        _write_model(temporary, weights, info, config_yaml)
+        write_model(temporary, weights, info, config_yaml)
         write_score(temporary, pq)
 
 
@@ -137,7 +139,7 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint that training can resume from, replacing `folder`."""
     with replacing_folder(folder, _OWN_FILES) as temporary:
-        _write_model(temporary, state.weights(), info, config_yaml)
+        write_model(temporary, state.weights(), info, config_yaml)
         content = {
             "position": asdict(position),
             "lr_scheduler": state.optimizer.state_dict().get("LR_Scheduler", {}),
@@ -369,9 +371,10 @@ def changed_sections(folder: str | Path, config_yaml: str) -> list[str]:
     return sorted(str(key) for key in {*before, *now} if before.get(key) != now.get(key))
 
 
-def _write_model(
+def write_model(
     folder: Path, weights: dict[str, paddle.Tensor], info: DatasetInfo, config_yaml: str
 ) -> None:
+    """Write what evaluation, prediction and export need into a folder."""
     paddle.save(weights, str(folder / "model.pdparams"))
     write_json(folder / INFO_FILE, info.to_dict(), indent=2)
     (folder / "config.yml").write_text(config_yaml, "utf-8")

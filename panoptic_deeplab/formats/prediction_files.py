@@ -50,7 +50,10 @@ class CocoPredictions:
         folder = self.json_path.with_suffix("")
         self.folder = folder if folder.is_dir() else self.json_path.parent
         self.info = info
-        entries, categories = _read(self.json_path)
+        self._index(*_read(self.json_path))
+
+    def _index(self, entries: Sequence[_Entry], categories: Sequence[Mapping[str, Any]]) -> None:
+        """Index the entries of images, and know their classes."""
         with error_context(self.json_path):
             names = {whole_number(c, "id"): str(c.get("name")) for c in categories}
         self._class_of_id = self.classes_by_name(names) if names else self.classes_by_id()
@@ -111,6 +114,27 @@ class CityscapesPredictions(CocoPredictions):
 
     def classes_by_id(self) -> Mapping[int, int]:
         return {label_named(name).id: index for name, index in self.info.index_of_name.items()}
+
+
+class SingleImagePredictions(CityscapesPredictions):
+    """Predictions as EfficientPS and OpenDR write them: one JSON an image, label ids.
+
+    Args:
+        json_folder: the folder of the JSONs.
+        png_folder: the folder of the PNGs.
+        info: the classes of the data set, Cityscapes' by their names.
+
+    Raises:
+        DataError: there is no JSON, or one has another form or an unknown class.
+    """
+
+    def __init__(self, json_folder: str | Path, png_folder: str | Path, info: DatasetInfo) -> None:
+        self.json_path, self.folder, self.info = Path(json_folder), Path(png_folder), info
+        contents = [_read(path) for path in files_below(json_folder, ".json")]
+        if not contents:
+            raise DataError(f"{json_folder}: no *.json lies below")
+        entries = [entry for listed, _ in contents for entry in listed]
+        self._index(entries, [category for _, listed in contents for category in listed])
 
 
 class Bdd100kPredictions:

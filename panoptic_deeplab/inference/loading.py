@@ -34,7 +34,7 @@ def load_predictor(files: ModelFiles, options: LoadOptions) -> Predictor | Expor
 
 def _load_checkpoint(files: ModelFiles, options: LoadOptions) -> Predictor:
     """Load the configuration's model with the weights and the classes of a checkpoint."""
-    _import_paddle()
+    import_paddle()
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine.predictor import Predictor
     from panoptic_deeplab.weights import load_network, read_info_beside
@@ -61,7 +61,7 @@ def _load_export(files: ModelFiles, options: LoadOptions) -> Predictor | Exporte
 
     exported = ExportedModel(files.weights, options.runtime, options.device)
     if not exported.deployment.with_postprocess:
-        _import_paddle()
+        import_paddle()
         from panoptic_deeplab.inference.exported_network import network_predictor
 
         return network_predictor(exported, files.config, options)
@@ -83,7 +83,7 @@ def _refuse_changes(exported: ExportedModel, options: LoadOptions) -> None:
         )
 
 
-def _import_paddle() -> None:
+def import_paddle() -> None:
     """Import Paddle without its warnings, after a check that it can work."""
     check_environment()
     with warnings.catch_warnings():

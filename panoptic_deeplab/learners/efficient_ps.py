@@ -1,0 +1,97 @@
+"""OpenDR's EfficientPsLearner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+from panoptic_deeplab.learners.base import TEMP_PATH, PanopticLearner
+
+_LR_SCHEDULE = {
+    "policy": "step",
+    "warmup": "linear",
+    "warmup_iters": 500,
+    "warmup_ratio": 1 / 3,
+    "step": [120, 144],
+}
+_OPTIMIZER_CONFIG = {"grad_clip": {"max_norm": 35, "norm_type": 2}}
+_OLD_ORDER = (
+    "lr",
+    "iters",
+    "batch_size",
+    "optimizer",
+    "lr_schedule",
+    "momentum",
+    "weight_decay",
+    "optimizer_config",
+    "checkpoint_after_iter",
+    "temp_path",
+    "device",
+    "num_workers",
+    "seed",
+    "config_file",
+)
+
+
+def _taking_the_old_order(init: Callable[..., None]) -> Callable[..., None]:
+    """Take arguments by position as OpenDR 1 has them too: the learning rate first."""
+
+    @wraps(init)
+    def either(self: Any, *args: Any, **kwargs: Any) -> None:
+        if args and isinstance(args[0], float):
+            args, kwargs = (), {**dict(zip(_OLD_ORDER, args, strict=False)), **kwargs}
+        init(self, *args, **kwargs)
+
+    return either
+
+
+class EfficientPsLearner(PanopticLearner):
+    """EfficientPS (https://arxiv.org/abs/2004.02307) with OpenDR's arguments and defaults.
+
+    With `config_file="efficientps_solov2_b5_cityscapes"` its instance head is SOLOv2, whose
+    learning rate is a seventh. KITTI's configuration is `efficientps_b5_kitti`.
+
+    Args: see `PanopticLearner`; what is not given is as in OpenDR, and `lr_schedule` and
+        `optimizer_config` that are None are EfficientPS's own, whatever the configuration says.
+    """
+
+    method = "efficient_ps"
+    default_config = "efficientps_b5_cityscapes"
+    default_epochs = 160
+    published = {"cityscapes": "efficientps_b5_cityscapes", "kitti": "efficientps_b5_kitti"}
+
+    @_taking_the_old_order
+    def __init__(
+        self,
+        config_file: str = default_config,
+        lr: float = 0.07,
+        iters: int = 160,
+        batch_size: int = 1,
+        optimizer: str = "SGD",
+        lr_schedule: Mapping[str, Any] | None = None,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0001,
+        optimizer_config: Mapping[str, Any] | None = None,
+        checkpoint_after_iter: int = 1,
+        temp_path: str = TEMP_PATH,
+        device: str = "cuda:0",
+        num_workers: int = 1,
+        seed: float | None = None,
+    ) -> None:
+        super().__init__(
+            config_file,
+            lr,
+            iters,
+            batch_size,
+            optimizer,
+            _LR_SCHEDULE if lr_schedule is None else lr_schedule,
+            momentum,
+            weight_decay,
+            _OPTIMIZER_CONFIG if optimizer_config is None else optimizer_config,
+            checkpoint_after_iter,
+            temp_path,
+            device,
+            num_workers,
+            seed,
+        )
