@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from panoptic_deeplab.cli.command_line import end_quietly_when_terminated, run_script, start_log
 from panoptic_deeplab.cli.flags import (
@@ -18,7 +20,15 @@ from panoptic_deeplab.cli.flags import (
     grouping_settings,
 )
 from panoptic_deeplab.cli.parser import Parser, not_negative, positive
+from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.results import FORMATS
+
+if TYPE_CHECKING:
+    from panoptic_deeplab.formats.ground_truth_files import GroundTruthFiles
+    from panoptic_deeplab.inference.sources import ImageFile
+    from panoptic_deeplab.structures import DatasetInfo
+
+_log = logging.getLogger(__name__)
 
 _FORMER_NAMES = {"pictures": "images"}
 """Of forms, still taken."""
@@ -86,6 +96,12 @@ def add_arguments(parser: Parser) -> None:
         default=1,
         help="threads that read, and as many that write, beside the network (default: %(default)s)",
     )
+    parser.add_argument(
+        "--ground_truth",
+        metavar="JSON",
+        help="show the ground truth beside each image in the page of --format html: a COCO "
+        "panoptic JSON with its PNGs, as Cityscapes' gtFine/cityscapes_panoptic_val.json",
+    )
     add_profile_argument(parser)
     add_grouping_arguments(parser)
     add_view_arguments(parser)
@@ -103,6 +119,8 @@ def described(formats: Mapping[str, str]) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     """Predict all images with the model that the command line names."""
+    if arguments.ground_truth is not None and "html" not in arguments.format:
+        raise UsageError("--ground_truth is shown by the page alone; add --format html")
     from panoptic_deeplab.files import usable_folder
     from panoptic_deeplab.inference.loading import load_predictor
     from panoptic_deeplab.inference.location import locate_model
@@ -124,6 +142,7 @@ def run(arguments: argparse.Namespace) -> None:
         tiling,
     )
     predictor = load_predictor(locate_model(arguments.model_path, arguments.config), options)
+    ground_truth = _ground_truth(arguments.ground_truth, predictor.info, images)
     end_quietly_when_terminated()
     predict_images(
         predictor,
@@ -132,5 +151,21 @@ def run(arguments: argparse.Namespace) -> None:
         list(dict.fromkeys(arguments.format)),
         arguments.num_workers,
         arguments.batch_size,
+        ground_truth=ground_truth,
         profile=arguments.profile,
     )
+
+
+def _ground_truth(
+    path: str | None, info: DatasetInfo, images: Sequence[ImageFile]
+) -> GroundTruthFiles | None:
+    """Find the ground truth that the command line names, and tell how many images have it."""
+    from panoptic_deeplab.formats.ground_truth_files import GroundTruthFiles
+
+    if path is None:
+        return None
+    found = GroundTruthFiles(path, info)
+    count = found.count([image.path for image in images])
+    if count < len(images):
+        _log.info("%s: ground truth of %d of %d images", path, count, len(images))
+    return found

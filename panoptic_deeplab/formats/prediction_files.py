@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,17 +16,26 @@ from panoptic_deeplab.formats.bdd100k import BDD100K, read_bitmask
 from panoptic_deeplab.formats.cityscapes import label_named
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
-from panoptic_deeplab.formats.panoptic_json import PanopticEntry, number, whole_number
+from panoptic_deeplab.formats.panoptic_json import PanopticEntry, flag, number, whole_number
 from panoptic_deeplab.structures import VOID_ID, DatasetInfo, PanopticMap, Prediction, Segment
+
+
+class ListedSegment(NamedTuple):
+    """What a JSON says of one segment; the score is None where it has none."""
+
+    id: int
+    category_id: int
+    score: float | None
+    iscrowd: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What the JSON says of one image; segments as (id, category id, score or None)."""
+    """What the JSON says of one image."""
 
     image_id: str
     file_name: str
-    segments: tuple[tuple[int, int, float | None], ...]
+    segments: tuple[ListedSegment, ...]
 
 
 class CocoPredictions:
@@ -90,23 +99,21 @@ class CocoPredictions:
         entry = self._entry(image_id, image_path)
         place = f"{self.json_path}: image {entry.image_id}"
         png = inside(self.folder, entry.file_name, self.folder, place)
-        segments = [self._segment(*values, place) for values in entry.segments]
+        segments = [self._segment(listed, place) for listed in entry.segments]
         return Prediction(read_ids(png), segments)
 
     def _entry(self, image_id: str, image_path: Path) -> _Entry | None:
         by_name = self._by_name.get(image_id) or self._by_name.get(image_path.stem)
         return self._by_id.get(image_id) or by_name
 
-    def _segment(
-        self, segment_id: int, category_id: int, score: float | None, place: str
-    ) -> Segment:
-        category = self._class_of_id.get(category_id)
+    def _segment(self, listed: ListedSegment, place: str) -> Segment:
+        category = self._class_of_id.get(listed.category_id)
         if category is None:
             raise DataError(
-                f"{place}: segment {segment_id} has category_id {category_id!r}, which is no class "
-                f"of {self.info.name}"
+                f"{place}: segment {listed.id} has category_id {listed.category_id!r}, which is no "
+                f"class of {self.info.name}"
             )
-        return Segment(segment_id, category, score=score)
+        return Segment(listed.id, category, score=listed.score)
 
 
 class CityscapesPredictions(CocoPredictions):
@@ -216,7 +223,12 @@ def _read(path: Path) -> tuple[list[_Entry], list[Mapping[str, Any]]]:
 def _entry(entry: PanopticEntry, path: Path) -> _Entry:
     with error_context(f"{path}: image {entry.image_id}"):
         segments = tuple(
-            (whole_number(segment, "id"), whole_number(segment, "category_id"), _score(segment))
+            ListedSegment(
+                whole_number(segment, "id"),
+                whole_number(segment, "category_id"),
+                _score(segment),
+                bool(flag(segment, "iscrowd")),
+            )
             for segment in entry.segments
         )
     return _Entry(entry.image_id, entry.file_name, segments)

@@ -19,6 +19,7 @@ from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.interruption import Interruption, StoppedError
 from panoptic_deeplab.errors import DataError, UserError, error_context, reason_of
 from panoptic_deeplab.folder_lock import claimed
+from panoptic_deeplab.formats.ground_truth_files import GroundTruthFiles
 from panoptic_deeplab.formats.images import read_image
 from panoptic_deeplab.inference.memory import error_for_lack_of_memory
 from panoptic_deeplab.inference.model import Predictor
@@ -29,7 +30,7 @@ from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.folder import make_forms, prepared
 from panoptic_deeplab.results.writer import ResultWriter
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
-from panoptic_deeplab.structures import DatasetInfo
+from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 LOCK_FILE = ".results.lock"
 
@@ -37,10 +38,11 @@ _log = logging.getLogger(__name__)
 
 
 class _Read(NamedTuple):
-    """An image's position among all, and its pixels or the error of reading it."""
+    """An image's position among all, its pixels or the error of reading it, its ground truth."""
 
     index: int
     pixels: np.ndarray | DataError
+    ground_truth: PanopticMap | None = None
 
 
 class _Predicted(NamedTuple):
@@ -74,6 +76,7 @@ def predict_images(
     num_workers: int = 1,
     batch_size: int = 1,
     *,
+    ground_truth: GroundTruthFiles | None = None,
     profile: bool = False,
 ) -> None:
     """Predict image files and write their results; the processes share them.
@@ -90,6 +93,7 @@ def predict_images(
         num_workers: threads that read ahead, and as many that write.
         batch_size: images that are predicted at a time; those of equal size go through the network
             together.
+        ground_truth: for forms that show it beside the prediction.
         profile: log the times as a table at the end.
 
     Raises:
@@ -102,7 +106,7 @@ def predict_images(
         # each process may have found other images in a folder that grows
         images = distributed.gather_patiently(images, interruption.is_asked)[0]
         with _prepared(save_dir, predictor.info, kinds, images, interruption) as writer:
-            read = _read_images(images, num_workers, watch, interruption)
+            read = _read_images(images, ground_truth, num_workers, watch, interruption)
             batches = (_predict_batch(predictor, b, images) for b in batched(read, batch_size))
             predicted = chain.from_iterable(batches)
             shares = _write_share(predicted, images, writer, num_workers, interruption)
@@ -139,20 +143,31 @@ def _prepared(
 
 
 def _read_images(
-    images: Sequence[ImageFile], num_workers: int, watch: Stopwatch, interruption: Interruption
+    images: Sequence[ImageFile],
+    ground_truth: GroundTruthFiles | None,
+    num_workers: int,
+    watch: Stopwatch,
+    interruption: Interruption,
 ) -> Iterator[_Read]:
     """Read this process's images until a signal comes."""
+
+    def read(index: int) -> _Read:
+        with watch.timing("reading"):
+            return _read(index, images[index].path, ground_truth)
+
     mine = range(distributed.rank(), len(images), distributed.world_size())
-    read = read_ahead(lambda i: _Read(i, _pixels_of(images[i], watch)), mine, num_workers)
-    return takewhile(lambda _: not interruption.is_asked(), read)
+    return takewhile(lambda _: not interruption.is_asked(), read_ahead(read, mine, num_workers))
 
 
-def _pixels_of(image: ImageFile, watch: Stopwatch) -> np.ndarray | DataError:
+def _read(index: int, path: Path, ground_truth: GroundTruthFiles | None) -> _Read:
     try:
-        with error_for_lack_of_memory(f"{image.path}: reading"), watch.timing("reading"):
-            return read_image(image.path)
+        with error_for_lack_of_memory(f"{path}: reading"):
+            pixels = read_image(path)
+            if ground_truth is None:
+                return _Read(index, pixels)
+            return _Read(index, pixels, ground_truth.of_image(path, pixels.shape[:2]))
     except DataError as error:
-        return error
+        return _Read(index, error)
 
 
 def _predict_batch(
@@ -180,7 +195,7 @@ def _predict_readable(
             return [error]
     else:
         return [
-            Result(one.pixels, prediction, predictor.info, path)
+            Result(one.pixels, prediction, predictor.info, path, ground_truth=one.ground_truth)
             for one, prediction, path in zip(batch, predictions, paths, strict=True)
         ]
     return [result for one in batch for result in _predict_readable(predictor, [one], images)]

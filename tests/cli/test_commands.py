@@ -183,15 +183,26 @@ def test_prediction_leaves_the_forms_that_are_asked_for(
     tiny_config: Path, tmp_path: Path, trained: Path, scenes: Path
 ) -> None:
     results, images = tmp_path / "results", scenes / "leftImg8bit" / "val"
-    forms = ["coco", "cityscapes", "bdd100k", "kitti", "csv", "crops"]
-    assert run_predict(tiny_config, trained, images, results, "--format", *forms) == 0
+    forms = ["coco", "cityscapes", "bdd100k", "kitti", "html", "csv", "crops"]
+    truth = next((scenes / "gtFine").glob("*_val_*.json"))
+    more = ["--format", *forms, "--ground_truth", str(truth)]
+    assert run_predict(tiny_config, trained, images, results, *more) == 0
     left = {path.name for path in results.iterdir()}
     lists = {"segments.csv", "results.jsonl"}
-    assert left - {"crops"} == {"coco", "cityscapes", "bdd100k", "kitti", *lists}
+    assert left - {"crops"} == {"coco", "cityscapes", "bdd100k", "kitti", "html", *lists}
+    assert (results / "html" / "index.html").read_text().count('"groundTruth": {') == 3
     names = {path.stem for path in images.rglob("*.png")}
     assert {path.stem for path in (results / "kitti").rglob("*.png")} == names
     bases = {name.removesuffix("_leftImg8bit") for name in names}
     assert {path.stem for path in (results / "cityscapes" / "pixel").iterdir()} == bases
+
+
+def test_ground_truth_without_a_page_is_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--model_path", "m", "--image_path", str(tmp_path), "--ground_truth", "a.json"]
+    assert predict.main(words) == 2
+    assert "--ground_truth is shown by the page alone; add --format html" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("pattern", ["a/same.png", "*/*.jpg", "**/*.png"])

@@ -19,6 +19,8 @@ from PIL import Image
 from panoptic_deeplab.cli import predict
 from panoptic_deeplab.cli.parser import Parser
 from panoptic_deeplab.errors import DataError, UsageError, UserError
+from panoptic_deeplab.formats.ground_truth_files import GroundTruthFiles
+from panoptic_deeplab.formats.images import write_ids
 from panoptic_deeplab.inference import run
 from panoptic_deeplab.inference.run import predict_images
 from panoptic_deeplab.inference.sources import ImageFile, find_images
@@ -292,3 +294,26 @@ def test_a_name_that_is_not_utf8_is_in_every_list(tmp_path: Path) -> None:
         content = json.loads((tmp_path / source).read_bytes().decode("utf-8"))
         assert [image["file_name"] for image in content["images"]] == ["a.png", "b%FF.png"]
         assert (tmp_path / source).with_suffix("").joinpath("b%FF.png").is_file()
+
+
+def test_ground_truth_reaches_the_page_and_one_that_does_not_fit_costs_its_image_alone(
+    images: list[ImageFile], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = [
+        {"image_id": i, "file_name": f"{i}.png", "segments_info": [{"id": 5, "category_id": 1}]}
+        for i in (0, 1)
+    ]
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps({"annotations": entries}))
+    write_ids(tmp_path / "truth" / "0.png", np.full(SIZE, 5))
+    write_ids(tmp_path / "truth" / "1.png", np.full((3, 3), 5))
+    with pytest.raises(DataError, match=r"1 of 3 images failed; the first: .*1\.png is"):
+        predict_images(
+            FakePredictor(),
+            images[:3],
+            tmp_path,
+            ["html"],
+            ground_truth=GroundTruthFiles(path, INFO),
+        )
+    page = (tmp_path / "html" / "index.html").read_text("utf-8")
+    assert page.count('"groundTruth": {') == page.count('"groundTruth": null') == 1
