@@ -188,7 +188,7 @@ MAY_IMPORT = {
         "weights",
     },
     "web_page": {"structures", "viewer"},
-    "serving": {"errors", "files", "formats", "structures", "web_page"},
+    "serving": {"errors", "files", "formats", "inference.memory", "structures", "web_page"},
     "inference": {
         "batching",
         "config",

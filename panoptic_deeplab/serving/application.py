@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import panoptic_deeplab
 from panoptic_deeplab.errors import UserError
+from panoptic_deeplab.inference.memory import error_for_lack_of_memory
 from panoptic_deeplab.serving.protocol import (
     LENGTH_HEADER,
     MAX_BYTES,
@@ -143,10 +144,11 @@ async def _infer(request: Request, predictor: Any, turns: Turns) -> Response:
 
 
 def _answer(predictor: Any, body: bytes, length: str | None) -> tuple[bytes, int | None]:
-    request = read_request(body, length, predictor.settings)
-    chosen = predictor.with_settings(request.settings) if request.settings else predictor
-    (prediction,) = chosen.predict([request.image])
-    return write_response(prediction, request)
+    with error_for_lack_of_memory("the image"):
+        request = read_request(body, length, predictor.settings)
+        chosen = predictor.with_settings(request.settings) if request.settings else predictor
+        (prediction,) = chosen.predict([request.image])
+        return write_response(prediction, request)
 
 
 async def _read_body(request: Request) -> bytes:

@@ -50,6 +50,8 @@ class Halves:
             raise DataError("the network takes no image so thin")
         if image.shape[1] == 2:
             raise ZeroDivisionError("a defect")
+        if image.shape[1] == 4:
+            raise MemoryError("all is full")
         ids = np.ones(image.shape[:2], np.int32)
         segments = [Segment(1, 0, score=1.0)]
         if self.settings["threshold"] < 1:
@@ -127,6 +129,9 @@ def test_what_cannot_be_predicted_is_one_line(
         {"error": "the prediction failed; the server's log says why"},
     )
     assert "a prediction failed: a defect" in caplog.text
+    answer = client.post(INFER, json=request(4))
+    assert answer.status_code == 400
+    assert "the image needs more memory than there is" in answer.json()["error"]
     assert client.post(INFER, json=request()).status_code == 200
 
 
