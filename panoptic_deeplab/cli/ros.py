@@ -94,8 +94,8 @@ def run(arguments: argparse.Namespace) -> None:
     if (arguments.bag is None) != (arguments.save_dir is None):
         raise UsageError("--bag and --save_dir go together: the bag to read and the one to make")
     from panoptic_deeplab.inference.model import load_model
-    from panoptic_deeplab.ros.bag import predict_bag
-    from panoptic_deeplab.ros.node import spin
+    from panoptic_deeplab.ros.bag import predict_bag, refuse_useless
+    from panoptic_deeplab.ros.node import refuse_no_ros, spin
     from panoptic_deeplab.ros.topics import drawn_topics
     from panoptic_deeplab.ros.tracked import TrackedModel
 
@@ -108,6 +108,10 @@ def run(arguments: argparse.Namespace) -> None:
     )
     if not drawn:
         raise UsageError("-oh none and -ov none leave nothing to publish; give one a topic")
+    if arguments.bag is None:
+        refuse_no_ros()
+    else:
+        refuse_useless(arguments.bag, arguments.save_dir)
     model_path = OPENDR_CHECKPOINTS.get(arguments.model_path, arguments.model_path)
     model = load_model(model_path, arguments.device, arguments.config)
     if arguments.track:

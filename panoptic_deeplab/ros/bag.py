@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +62,7 @@ def predict_bag(
         DataError: the bag cannot be read; or at the end, if some of its messages were passed over.
         StoppedError: a signal came.
     """
-    if target.exists():
-        raise UsageError(f"{target}: is there already; choose another folder for the new bag")
+    refuse_useless(bag, target)
     with Interruption() as interruption, _opened(bag) as reader:
         connections = _image_connections(reader, bag, input_topic)
         total = sum(connection.msgcount for connection in connections)
@@ -82,6 +82,21 @@ def predict_bag(
     if work.failures:
         raise DataError(f"{bag}: {told}{work.first_failure()}")
     _log.info(told)
+
+
+def refuse_useless(bag: Path, target: Path) -> None:
+    """Refuse what cannot become a new bag, before a model is loaded for it.
+
+    Raises:
+        UsageError: rosbags is not installed, or `target` exists.
+        DataError: `bag` does not.
+    """
+    if find_spec("rosbags") is None:
+        raise UsageError("bags need rosbags; pip install 'panoptic-deeplab[ros]'")
+    if target.exists():
+        raise UsageError(f"{target}: is there already; choose another folder for the new bag")
+    if not bag.exists():
+        raise DataError(f"{bag}: no such bag; expected a folder of ROS 2 or a .bag file of ROS 1")
 
 
 @dataclass
@@ -151,15 +166,9 @@ class _Work:
 
 @contextmanager
 def _opened(bag: Path) -> Iterator[AnyReader]:
-    try:
-        from rosbags.highlevel import AnyReader
-        from rosbags.typesys import Stores, get_typestore
-    except ImportError as error:
-        raise UsageError(
-            "bags need rosbags; pip install 'panoptic-deeplab[ros]' (its Python has to be this one)"
-        ) from error
-    if not bag.exists():
-        raise DataError(f"{bag}: no such bag; expected a folder of ROS 2 or a .bag file of ROS 1")
+    from rosbags.highlevel import AnyReader
+    from rosbags.typesys import Stores, get_typestore
+
     try:
         reader = AnyReader([bag], default_typestore=get_typestore(Stores.ROS2_HUMBLE))
         reader.open()

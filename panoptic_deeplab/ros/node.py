@@ -1,7 +1,7 @@
 """A node of ROS 2: images of one topic in, their panoptic segmentation out.
 
-rclpy and sensor_msgs come with a ROS 2 installation, not from PyPI, and are imported by `spin`
-alone; all else takes a node by its methods.
+rclpy and sensor_msgs come with a ROS 2 installation, not from PyPI, and are imported by `spin`;
+`PanopticNode` takes a node by its methods.
 """
 
 from __future__ import annotations
@@ -86,6 +86,22 @@ class PanopticNode:
         return message
 
 
+def refuse_no_ros() -> None:
+    """Refuse a Python without ROS 2.
+
+    Raises:
+        UsageError: rclpy or sensor_msgs cannot be imported.
+    """
+    try:
+        import rclpy  # noqa: F401
+        import sensor_msgs.msg  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"ROS 2 is not there ({error}); source /opt/ros/DISTRO/setup.bash first and use the "
+            "Python that it was built for, or predict a bag, which needs no ROS: --bag"
+        ) from error
+
+
 def spin(
     model: Callable[[np.ndarray], Result],
     input_topic: str,
@@ -103,16 +119,12 @@ def spin(
     Raises:
         UsageError: this Python has no ROS 2.
     """
-    try:
-        import rclpy
-        from rclpy.executors import ExternalShutdownException
-        from rclpy.qos import QoSProfile, ReliabilityPolicy
-        from sensor_msgs.msg import CompressedImage, Image
-    except ImportError as error:
-        raise UsageError(
-            f"ROS 2 is not there ({error}); source /opt/ros/DISTRO/setup.bash first and use the "
-            "Python that it was built for, or predict a bag, which needs no ROS: --bag"
-        ) from error
+    refuse_no_ros()
+    import rclpy
+    from rclpy.executors import ExternalShutdownException
+    from rclpy.qos import QoSProfile, ReliabilityPolicy
+    from sensor_msgs.msg import CompressedImage, Image
+
     rclpy.init(args=words)
     try:
         node = rclpy.create_node(NODE_NAME)

@@ -225,6 +225,12 @@ def test_what_is_no_bag(tmp_path: Path, kind: str) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_bags_need_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("panoptic_deeplab.ros.bag.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'panoptic-deeplab\[ros\]'"):
+        predict_bag(find_toys, tmp_path / "drive", tmp_path / "out", None, DRAWN)
+
+
 def test_results_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(UsageError, match="out: is there already"):
