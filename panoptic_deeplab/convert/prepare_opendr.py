@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
+import numpy as np
 
 from panoptic_deeplab.convert.run import AnnotatedImage, Source
 from panoptic_deeplab.convert.sources import open_cityscapes, open_kitti
@@ -185,13 +186,14 @@ def _copy(source: Path, target: Path, image: AnnotatedImage) -> None:
 def _instances(panoptic: PanopticMap) -> list[dict[str, Any]]:
     """The things as entries of COCO instances, by train id."""
     things = [s for s in panoptic.segments if CITYSCAPES.categories[s.category].is_thing]
+    by_columns = np.asfortranarray(panoptic.ids)  # as RLE runs: once, not for each mask
     return [
         {
             "category_id": segment.category,
             "iscrowd": int(segment.iscrowd),
             "area": entry["area"],
             "bbox": entry["bbox"],
-            "segmentation": encode_rle(panoptic.ids == segment.id),
+            "segmentation": encode_rle(by_columns == segment.id),
         }
         for segment, entry in zip(
             things, segments_info(panoptic.ids, things, CITYSCAPES), strict=True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image as PillowImage
 
+from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.errors import UsageError, UserError
 from panoptic_deeplab.files import as_json, replacing_folder, usable_folder, write_json
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES
@@ -174,7 +175,8 @@ class PanopticLearner:
 
         if val_dataset is not None:
             val_dataset.samples()  # to tell now, not after the first epoch, what it lacks
-        order = TrainingOrder(len(dataset), self.batch_size, self._seed, 0, 0)
+        processes = distributed.world_size()
+        order = TrainingOrder(len(dataset), self.batch_size, self._seed, 0, 0, 0, processes)
         length = recipe.Length(self.iters, order.steps_per_epoch)
         config = self._training_config(dataset, val_dataset, length)
         interval = self.checkpoint_after_iter * length.steps_per_epoch
@@ -191,7 +193,10 @@ class PanopticLearner:
         with told(silent):
             train(config, plan)
         self._cfg, self._is_model_trained = config, True
-        return training_history(plan.save_dir, length.steps_per_epoch, plan.do_eval)
+        history = distributed.is_main() and training_history(
+            plan.save_dir, length.steps_per_epoch, plan.do_eval
+        )
+        return distributed.gather(history)[0]
 
     def eval(self, dataset: PreparedDataset, print_results: bool = False) -> dict[str, Any]:
         """Evaluate on a data set.
@@ -390,7 +395,7 @@ class PanopticLearner:
             "train_dataset": dataset.section(dataset.pipeline),
             "val_dataset": validation.section(tree["val_dataset"].get("transforms", [])),
             "batch_size": self.batch_size,
-            "recipe_batch_size": self.batch_size,  # the learning rate is for this one
+            "recipe_batch_size": self.batch_size * distributed.world_size(),  # what `lr` is for
             "iters": length.steps,
             **self._training_sections(length),
         }

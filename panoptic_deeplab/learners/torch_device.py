@@ -23,7 +23,7 @@ def start(device: str) -> None:
     from panoptic_deeplab.engine import distributed
 
     distributed.start("cpu" if kind == "cpu" else "auto")
-    if number and on_gpu():
+    if number and on_gpu() and distributed.world_size() == 1:  # else the launcher chooses
         paddle.set_device(f"gpu:{number}")
     if kind != "cpu" and not on_gpu():
         _log.info("device %s: Paddle sees no GPU, so the CPU computes", device)

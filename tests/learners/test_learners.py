@@ -18,6 +18,7 @@ import pytest
 from conftest import TINY_CONFIG, TINY_PANOPTIC_FPN_CONFIG
 from PIL import Image as PillowImage
 from small_learners import CONFIGS, write_raw_scenes, write_small_config
+from small_trees import write_kitti
 from torch_files import write_pth
 
 import panoptic_deeplab as pdl
@@ -27,6 +28,7 @@ from panoptic_deeplab.learners import (
     EfficientPsLearner,
     Heatmap,
     Image,
+    KittiDataset,
     PanopticDeepLabLearner,
     PanopticFpnLearner,
     PanopticLearner,
@@ -569,6 +571,15 @@ def test_all_methods_have_one_face(
     other = learner_class(learner.config.path, device="cpu")
     assert other.load(tmp_path)
     assert (other.infer(image).instance.data == learner.infer(image).instance.data).all()
+
+
+def test_kitti_is_trained_and_scored_at_its_size(small_config: str, tmp_path: Path) -> None:
+    KittiDataset.prepare_data(write_kitti(tmp_path / "raw"), tmp_path / "kitti")
+    train, val = (KittiDataset(tmp_path / "kitti" / name) for name in ("train", "val"))
+    learner = small_learner(small_config, lr=0.001)
+    history = learner.fit(train, val, logging_path=str(tmp_path / "log"), silent=True)
+    assert history["val"][0]["All"]["n"] >= 4
+    assert learner.infer(val[0][0]).instance.data.shape == (320, 1248)  # of the image itself
 
 
 def test_what_is_not_given_follows_the_configuration(tmp_path: Path) -> None:
