@@ -21,6 +21,7 @@ export class Viewer {
   #hiddenClasses = new Set();
   #sorting = { column: COLUMNS[4], isDescending: true };
   #selected = null; // id of a segment of the prediction
+  #pointed = null; // the pane that the pointer is in, and its last event
 
   /** Fills `root`, an empty element. */
   constructor(root, categories) {
@@ -48,10 +49,12 @@ export class Viewer {
     this.#groundTruth.show(image, ...size, truth.ids, this.#described(truth.segments), name);
     this.#parts.minScoreSetting.hidden = segments.every((segment) => segment.score === null);
     this.#selected = segments.some((segment) => segment.id === this.#selected) ? this.#selected : null;
-    this.#parts.tip.hidden = true;
     this.#listClasses();
     this.#zoom();
     this.#refresh();
+    if (this.#pointed) {
+      this.#hover(this.#pointed.pane, this.#pointed.event);
+    }
   }
 
   get #panes() {
@@ -99,13 +102,23 @@ export class Viewer {
     for (const pane of this.#panes) {
       pane.layers.addEventListener("pointermove", (event) => this.#hover(pane, event));
       pane.layers.addEventListener("pointerdown", (event) => this.#hover(pane, event));
-      pane.layers.addEventListener("pointerleave", (event) => this.#leave(event));
+      pane.layers.addEventListener("pointerleave", (event) => {
+        if (event.pointerType === "mouse") { // a finger leaves at once
+          this.#forgetPointer();
+        }
+      });
       pane.layers.addEventListener("click", (event) => this.#choose(pane.pixelAt(event)));
     }
+    document.addEventListener("pointerdown", (event) => {
+      if (!stage.contains(event.target)) {
+        this.#forgetPointer();
+      }
+    });
     return stage;
   }
 
   #hover(pane, event) {
+    this.#pointed = { pane, event };
     const pixel = pane.pixelAt(event);
     const given = this.#panes.filter((one) => !one.root.hidden);
     for (const one of given) {
@@ -128,11 +141,10 @@ export class Viewer {
     tip.style.top = `${top}px`;
   }
 
-  #leave(event) {
-    if (event.pointerType === "mouse") {
-      this.#parts.tip.hidden = true;
-      this.#markSelected();
-    }
+  #forgetPointer() {
+    this.#pointed = null;
+    this.#parts.tip.hidden = true;
+    this.#markSelected();
   }
 
   #choose(pixel) {
@@ -344,18 +356,18 @@ class Pane {
     this.#index = indexMap(ids, segments);
     this.#boxes = boundingBoxes(this.#index, width, segments.length);
     this.#marked = null;
-    this.layers.setAttribute("aria-label", `${this.title} of ${name}: ${summary(segments)}`);
+    this.layers.setAttribute("aria-label", `${this.title}${name && ` of ${name}`}: ${summary(segments)}`);
   }
 
-  /** Draws the segments for which `isShown`. */
+  /** Draws the segments for which `isShown`, and outlines of the things among them. */
   draw(isShown, hasOutlines) {
     const shown = this.segments.map(isShown);
     const colors = this.segments.map((segment, i) => (shown[i] ? packed(segment.color) : 0));
     this.#paint(this.#fill, (pixels) => fillColors(pixels, this.#index, [0, ...colors]));
-    const visible = hasOutlines ? shown : shown.map(() => false);
+    const outlined = this.segments.map(({ kind }, i) => hasOutlines && shown[i] && kind === "thing");
     const thickness = Math.max(1, Math.round(Math.min(this.width, this.height) / 700));
     this.#paint(this.#lines, (pixels) =>
-      drawOutlines(pixels, this.#index, this.width, this.height, [false, ...visible], thickness));
+      drawOutlines(pixels, this.#index, this.width, this.height, [false, ...outlined], thickness));
   }
 
   #paint(canvas, draw) {
@@ -466,12 +478,12 @@ function fillColors(pixels, index, colors) {
   }
 }
 
-/** Draws a light line inside the border of each visible segment, and a dark one inside of that. */
-function drawOutlines(pixels, index, width, height, isVisible, thickness) {
-  const visible = Uint8Array.from(isVisible);
+/** Draws a light line inside the border of each outlined segment, and a dark one inside of that. */
+function drawOutlines(pixels, index, width, height, isOutlined, thickness) {
+  const outlined = Uint8Array.from(isOutlined);
   for (let y = 0, i = 0; y < height; y++) {
     for (let x = 0; x < width; x++, i++) {
-      if (!visible[index[i]]) {
+      if (!outlined[index[i]]) {
         continue;
       }
       if (differs(index, i, x, y, width, height, thickness)) {

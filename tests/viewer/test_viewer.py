@@ -116,6 +116,27 @@ def test_the_tip_tells_what_is_under_the_pointer(viewer: Page) -> None:
     assert viewer.locator(".viewer-tip").is_hidden()
 
 
+def test_the_tip_follows_the_images_of_a_camera(viewer: Page) -> None:
+    point_at(viewer, 1, 1)
+    show(viewer, {**SCENE, "ids": [4] * 32})
+    tip = viewer.locator(".viewer-tip")
+    assert tip.inner_text() == f"{HOSTILE} 4 px, id 4"
+    viewer.mouse.move(1, viewer.viewport_size["height"] - 1)
+    show(viewer, SCENE)
+    assert tip.is_hidden()
+
+
+def test_a_finger_on_a_segment_and_beside_the_image(viewer: Page) -> None:
+    tip, layers = viewer.locator(".viewer-tip"), viewer.locator(".viewer-layers").first
+    box = layers.bounding_box()
+    at = {"pointerType": "touch", "clientX": box["x"] + 2, "clientY": box["y"] + box["height"] - 2}
+    for event in ("pointerdown", "pointerup", "pointerleave"):
+        layers.dispatch_event(event, {**at, "bubbles": True})
+    assert tip.inner_text() == "car score 0.400, 4 px, id 3"
+    viewer.get_by_label("Filter").dispatch_event("pointerdown", {"bubbles": True})
+    assert tip.is_hidden()
+
+
 def test_segments_have_the_colors_of_the_overlays(viewer: Page) -> None:
     places = {(7, 0): INFO.categories[0].color, (0, 1): instance_color(1, 0, INFO)}
     places |= {(0, 3): instance_color(1, 1, INFO), (5, 1): instance_color(2, 0, INFO)}
@@ -177,6 +198,7 @@ def test_classes_go_off_and_stay_off_in_the_next_image(viewer: Page) -> None:
 
 def test_outlines_opacity_and_zoom(viewer: Page) -> None:
     assert color_at(viewer, 2, 1, layer=2) == [255, 255, 255, 255]
+    assert color_at(viewer, 3, 1, layer=2) == [0, 0, 0, 0]  # the road beside it has none
     viewer.get_by_label("Outlines").uncheck()
     assert color_at(viewer, 2, 1, layer=2) == [0, 0, 0, 0]
     viewer.get_by_label("Opacity").fill("20")
@@ -199,7 +221,7 @@ def test_the_keyboard_reaches_the_segments(viewer: Page) -> None:
     viewer.keyboard.press("Tab")
     assert color_at(viewer, 1, 3, layer=3)[3] > 0
     assert viewer.locator(".viewer-layers").first.get_attribute("aria-label") == (
-        f"Prediction of : 1 road, 2 car, 1 {HOSTILE}"
+        f"Prediction: 1 road, 2 car, 1 {HOSTILE}"
     )
 
 
