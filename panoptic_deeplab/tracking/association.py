@@ -8,10 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.tracking.instances import Instances
 
+_MAX_PAIRS = 1 << 25
 
-def mask_iou(instances: Instances, masks: Sequence[np.ndarray]) -> np.ndarray:
+
+def mask_iou(
+    instances: Instances, masks: Sequence[np.ndarray], shifts: Sequence[np.ndarray]
+) -> np.ndarray:
     """The IoU of N instances with M remembered masks: [N, M] float64.
 
     All shared pixels are counted at once, however many masks there are; masks of different ages
@@ -19,17 +24,41 @@ def mask_iou(instances: Instances, masks: Sequence[np.ndarray]) -> np.ndarray:
 
     Args:
         instances: of this frame.
-        masks: pixels of each in the flattened map.
+        masks: pixels of each in the flattened map, int32.
+        shifts: (y, x) by which each has moved since; what leaves the frame does not count.
+
+    Raises:
+        DataError: there are too many to compare.
     """
-    sizes = np.array([mask.size for mask in masks], np.int64)
-    if not sizes.size:
+    count, columns = len(masks), len(instances) + 1
+    if count * columns > _MAX_PAIRS:
+        raise DataError(
+            f"{len(instances)} instances cannot be compared with {count} remembered ones (up to "
+            f"{_MAX_PAIRS} pairs); predict fewer, for example by a higher threshold of scores"
+        )
+    if not count:
         return np.zeros((len(instances), 0))
-    columns = len(instances) + 1
-    rows = np.repeat(np.arange(sizes.size) * columns, sizes)
-    keys = rows + instances.index.ravel()[np.concatenate(masks)]
-    counts = np.bincount(keys, minlength=sizes.size * columns).reshape(-1, columns)
+    owners = np.repeat(np.arange(count), [mask.size for mask in masks])
+    pixels = np.concatenate(masks)
+    moved = np.rint(np.stack(shifts)).astype(np.int32)
+    if moved.any():
+        owners, pixels = _moved(owners, pixels, moved, instances.size)
+    sizes = np.bincount(owners, minlength=count)
+    keys = owners * columns + instances.index.ravel()[pixels]
+    counts = np.bincount(keys, minlength=count * columns).reshape(count, columns)
     shared = counts[:, 1:].T
     return shared / (instances.areas[:, np.newaxis] + sizes - shared)
+
+
+def _moved(
+    owners: np.ndarray, pixels: np.ndarray, shifts: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels at their new places, without those that are now outside."""
+    height, width = size
+    rows, columns = np.divmod(pixels, width)
+    rows, columns = rows + shifts[owners, 0], columns + shifts[owners, 1]
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    return owners[inside], (rows * width + columns)[inside]
 
 
 @dataclass(frozen=True)
@@ -38,12 +67,12 @@ class Assignment:
 
     Attributes:
         pairs: [K, 2] an instance and the track that it continues, ascending.
-        new: [N - K] the others, in the order in which they get ids: first those that the
-            assignment left out, then those whose pair was refused, both ascending.
+        left: [N - K] the others: first those that the assignment left out, then those whose pair
+            was refused, both ascending.
     """
 
     pairs: np.ndarray
-    new: np.ndarray
+    left: np.ndarray
 
 
 def assign(similarity: np.ndarray, threshold: float) -> Assignment:

@@ -21,22 +21,26 @@ class Instances:
         index: [H, W] int32, 0 where there is none, n on the pixels of the n-th.
         categories: [N] class indices.
         ids: [N] the id of each in the map that they come from.
+        scores: [N] 0..1, how much each counts in a vote on the class of its track.
     """
 
     index: np.ndarray
     categories: np.ndarray
     ids: np.ndarray
+    scores: np.ndarray
 
     @classmethod
     def of(cls, panoptic: PanopticMap, classes: Collection[int]) -> Instances:
-        """The segments of some classes, crowds left out."""
+        """The segments of some classes, crowds left out; those without a score count fully."""
         known = {s.id: s for s in panoptic.segments if s.category in classes and not s.iscrowd}
-        order = sorted(known, key=lambda number: (known[number].category, number))
-        table = np.zeros(int(panoptic.ids.max(initial=0)) + 1, np.int32)
-        present = [number for number in order if number < len(table)]
-        table[present] = np.arange(1, len(present) + 1)
-        categories = np.array([known[number].category for number in present], np.int64)
-        return cls(table[panoptic.ids], categories, np.array(present, np.int64))
+        largest = int(panoptic.ids.max(initial=0))
+        order = sorted((s.category, s.id) for s in known.values() if s.id <= largest)
+        ids = np.array([number for _, number in order], np.int64)
+        table = np.zeros(largest + 1, np.int32)
+        table[ids] = np.arange(1, len(ids) + 1)
+        scores = [1.0 if known[i].score is None else known[i].score for _, i in order]
+        categories = np.array([category for category, _ in order], np.int64)
+        return cls(table[panoptic.ids], categories, ids, np.array(scores))
 
     @classmethod
     def from_maps(
@@ -48,7 +52,8 @@ class Instances:
         values, numbers = np.unique(keys, return_inverse=True)
         index = np.zeros(semantic.shape, np.int32)
         index[is_instance] = numbers + 1
-        return cls(index, values >> _ID_BITS, values & ((1 << _ID_BITS) - 1))
+        ids = values & ((1 << _ID_BITS) - 1)
+        return cls(index, values >> _ID_BITS, ids, np.ones(len(ids)))
 
     @property
     def size(self) -> tuple[int, int]:
