@@ -419,18 +419,19 @@ class PanopticLearner:
         return {"optimizer": self._optimizer_section(), "lr_scheduler": schedule}
 
     def _optimizer_section(self) -> dict[str, Any]:
+        """Describe the optimizer by its name, or the configuration's with what is given."""
         momentum, weight_decay = self._momentum, self._weight_decay
+        optimizer_config = self._optimizer_config or {}
         if self.optimizer != self._configured_optimizer:
             return recipe.optimizer_section(
                 self.optimizer,
                 0.9 if momentum is None else momentum,
                 0.0 if weight_decay is None else weight_decay,
-                self._optimizer_config or {},
+                optimizer_config,
             )
         given = {"momentum": momentum, "weight_decay": weight_decay}
-        return self._cfg.tree["optimizer"] | {
-            key: value for key, value in given.items() if value is not None
-        }
+        changed = {key: value for key, value in given.items() if value is not None}
+        return self._cfg.tree["optimizer"] | changed | recipe.clipping(optimizer_config)
 
     def _refuse_other_classes(self) -> None:
         """Refuse the data sets' classes where the model is of others."""

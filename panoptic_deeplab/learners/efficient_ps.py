@@ -52,8 +52,8 @@ class EfficientPsLearner(PanopticLearner):
     With `config_file="efficientps_solov2_b5_cityscapes"` its instance head is SOLOv2, whose
     learning rate is a seventh. KITTI's configuration is `efficientps_b5_kitti`.
 
-    Args: see `PanopticLearner`; what is not given is as in OpenDR, and `lr_schedule` and
-        `optimizer_config` that are None are EfficientPS's own, whatever the configuration says.
+    `PanopticLearner` tells the arguments. Here what is not given is as in OpenDR, whatever the
+    configuration says; so are `lr_schedule` and `optimizer_config` that are None.
     """
 
     method = "efficient_ps"

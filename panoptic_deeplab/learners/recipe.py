@@ -23,22 +23,32 @@ def optimizer_section(
         name: SGD, Adam or AdamW.
         momentum: of SGD.
         weight_decay: of all.
-        optimizer_config: `grad_clip`, None or `{max_norm, norm_type: 2}`.
+        optimizer_config: see `clipping`.
 
     Raises:
         UsageError: there is no such optimizer, or gradients are to be clipped by another norm.
     """
     kind = _known(name, _OPTIMIZERS, "optimizer")
-    section: Section = {"type": kind, "weight_decay": weight_decay}
-    if kind == "Momentum":
-        section["momentum"] = momentum
+    own = {"momentum": momentum} if kind == "Momentum" else {}
+    return {"type": kind, "weight_decay": weight_decay} | own | clipping(optimizer_config)
+
+
+def clipping(optimizer_config: Mapping[str, Any]) -> Section:
+    """Describe how an optimizer clips gradients; empty where it does not.
+
+    Args:
+        optimizer_config: `grad_clip`, None or `{max_norm, norm_type: 2}`.
+
+    Raises:
+        UsageError: they are to be clipped by another norm.
+    """
     clip = optimizer_config.get("grad_clip")
-    if clip is not None:
-        if clip.get("norm_type", 2) != 2 or "max_norm" not in clip:
-            raise UsageError(f"grad_clip: expected max_norm and norm_type 2, got {clip!r:.100}")
-        norm = float(clip["max_norm"])
-        section["grad_clip_cfg"] = {"name": "ClipGradByGlobalNorm", "clip_norm": norm}
-    return section
+    if clip is None:
+        return {}
+    if clip.get("norm_type", 2) != 2 or "max_norm" not in clip:
+        raise UsageError(f"grad_clip: expected max_norm and norm_type 2, got {clip!r:.100}")
+    norm = float(clip["max_norm"])
+    return {"grad_clip_cfg": {"name": "ClipGradByGlobalNorm", "clip_norm": norm}}
 
 
 @dataclass(frozen=True)

@@ -588,6 +588,24 @@ def test_what_is_not_given_follows_the_configuration(tmp_path: Path) -> None:
     assert (learner.iters, learner.lr_schedule) == (242, None)
 
 
+def test_what_is_given_changes_the_configurations_optimizer(tmp_path: Path, prepared: Path) -> None:
+    clip = {"grad_clip": {"max_norm": 1, "norm_type": 2}}
+    learner = PanopticDeepLabLearner(
+        deeplab_config(tmp_path),
+        iters=1,
+        weight_decay=0.5,
+        optimizer_config=clip,
+        device="cpu",
+        num_workers=0,
+    )
+    learner.fit(CityscapesDataset(prepared / "train"), logging_path=str(tmp_path), silent=True)
+    assert learner.config.tree["optimizer"] == {
+        "type": "Adam",
+        "weight_decay": 0.5,
+        "grad_clip_cfg": {"name": "ClipGradByGlobalNorm", "clip_norm": 1.0},
+    }
+
+
 def test_other_classes_than_the_data_sets_are_refused(tmp_path: Path, prepared: Path) -> None:
     config = tmp_path / "other.yml"
     categories = "categories: [{id: 1, name: road, isthing: 0, color: [1, 2, 3]}]\n"
