@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 for package in ("onnx", "onnxruntime", "paddle2onnx", "playwright"):
     pytest.importorskip(package)
 
+pytestmark = pytest.mark.timeout(300)  # the export comes with the first test
+
 from web_export import static_server, write_web_export  # noqa: E402
 
 DONE = re.compile(r"\d+ segments, \d+\.\d\d s")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 for package in ("onnx", "onnxruntime", "paddle2onnx", "playwright", "starlette", "uvicorn"):
     pytest.importorskip(package)
 
+pytestmark = pytest.mark.timeout(300)  # the export comes with the first test
+
 from web_export import write_web_export  # noqa: E402
 
 from panoptic_deeplab.cli import serve as serve_tool  # noqa: E402
