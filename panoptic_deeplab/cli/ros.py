@@ -13,11 +13,6 @@ from panoptic_deeplab.errors import UsageError
 
 SUMMARY = "a node of ROS 2, or a bag in and a bag out"
 LIVE_TOPIC = "/image_raw"
-OPENDR_CHECKPOINTS = {
-    "cityscapes": "efficientps_b5_cityscapes",
-    "kitti": "efficientps_b5_kitti",
-}
-"""OpenDR's names of EfficientPS's weights -> their names in the zoo."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,6 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
     if (arguments.bag is None) != (arguments.save_dir is None):
         raise UsageError("--bag and --save_dir go together: the bag to read and the one to make")
     from panoptic_deeplab.inference.model import load_model
+    from panoptic_deeplab.learners.efficient_ps import EfficientPsLearner
     from panoptic_deeplab.ros.bag import predict_bag, refuse_useless
     from panoptic_deeplab.ros.node import refuse_no_ros, spin
     from panoptic_deeplab.ros.topics import drawn_topics
@@ -112,7 +108,8 @@ def run(arguments: argparse.Namespace) -> None:
         refuse_no_ros()
     else:
         refuse_useless(arguments.bag, arguments.save_dir)
-    model_path = OPENDR_CHECKPOINTS.get(arguments.model_path, arguments.model_path)
+    of_opendr = EfficientPsLearner.published
+    model_path = of_opendr.get(arguments.model_path, arguments.model_path)
     model = load_model(model_path, arguments.device, arguments.config)
     if arguments.track:
         model = TrackedModel(model, model.info)
