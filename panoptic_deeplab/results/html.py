@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import cv2
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from zlib_ng import zlib_ng
 
 from panoptic_deeplab import viewer
+from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import as_json, replacing
 from panoptic_deeplab.formats.images import encode_image
 from panoptic_deeplab.id_maps import measure_ids
@@ -25,6 +27,9 @@ from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 MAX_EMBEDDED_BYTES = 64_000_000
 """Up to this size of all images the page holds them; else it reads the files beside it."""
+
+MAX_SIDE = 4096
+"""Pixels; of a larger image the page shows every second pixel, or every third and so on."""
 
 _JPEG_QUALITY = 85
 _CALL = b"receiveImage(", b");\n"
@@ -55,22 +60,21 @@ class Html(ResultFormat):
         )
 
     def write_lists(self, records: Mapping[str, Record]) -> None:
-        is_embedded = (
-            sum(record.entry["bytes"] for record in records.values()) <= MAX_EMBEDDED_BYTES
-        )
-        paths = [self.folder / path for key in records for path in self.files(key)]
+        size = sum(record.entry["bytes"] for record in records.values())
+        files = [self._file(record) for record in records.values()]
+        paths = [self.folder / file for file in files]
         page = {
             "categories": self.categories,
             "images": [
-                {"title": record.entry["title"], "file": quote(f"images/{key}.js")}
-                for key, record in records.items()
+                {"title": record.entry["title"], "file": quote(file.removeprefix("html/"))}
+                for file, record in zip(files, records.values(), strict=True)
             ],
         }
         pieces = _template().generate(
             name=self.info.name,
             count=len(records),
             page=_in_script(page),
-            images=_contents(paths) if is_embedded else [],
+            images=_contents(paths) if size <= MAX_EMBEDDED_BYTES else [],
         )
         with (
             replacing(self.folder / self.lists[0]) as temporary,
@@ -78,30 +82,45 @@ class Html(ResultFormat):
         ):
             file.writelines(pieces)
 
+    def _file(self, record: Record) -> str:
+        """Return an image's file, by the journal, which knows of none outside the folder."""
+        if len(record.files) != 1:
+            raise DataError(
+                f"{self.folder}: the journal is damaged (expected one file of an image, got "
+                f"{record.files!r:.100}); move it away or choose another --save_dir"
+            )
+        return record.files[0]
+
 
 def _shown(result: Result) -> dict[str, Any]:
     """What the page shows of an image, in plain types."""
-    height, width = result.ids.shape
-    jpeg = encode_image(result.image, ".jpg", _JPEG_QUALITY)
+    step = -(-max(result.ids.shape) // MAX_SIDE)
+    height, width = result.ids[::step, ::step].shape
+    image = cv2.resize(
+        np.ascontiguousarray(result.image),  # OpenCV takes no mirrored views
+        (width, height),
+        interpolation=cv2.INTER_AREA,
+    )
     truth = result.ground_truth
     return {
         "width": width,
         "height": height,
-        "image": f"data:image/jpeg;base64,{_base64(jpeg)}",
-        **_map(result.prediction),
-        "groundTruth": None if truth is None else _map(truth),
+        "image": f"data:image/jpeg;base64,{_base64(encode_image(image, '.jpg', _JPEG_QUALITY))}",
+        **_map(result.prediction, step),
+        "groundTruth": None if truth is None else _map(truth, step),
     }
 
 
-def _map(panoptic: PanopticMap) -> dict[str, Any]:
-    """The ids and the segments that have pixels.
+def _map(panoptic: PanopticMap, step: int) -> dict[str, Any]:
+    """Every `step`-th id, and the segments that have pixels, measured in all ids.
 
     The ids are 32-bit, least byte first, each row the exclusive or of itself and the row above,
     deflated: smaller than a PNG, written five times as fast, and read by a browser without a
     canvas, whose pixels some browsers blur for privacy.
     """
-    rows = panoptic.ids.astype("<u4")
-    rows[1:] ^= panoptic.ids[:-1].astype("<u4")
+    rows = np.ascontiguousarray(panoptic.ids[::step, ::step], "<u4")
+    changes = rows.copy()
+    changes[1:] ^= rows[:-1]
     measures = measure_ids(panoptic.ids)
     areas = dict(zip(measures.ids.tolist(), measures.areas.tolist(), strict=True))
     segments = [
@@ -116,7 +135,7 @@ def _map(panoptic: PanopticMap) -> dict[str, Any]:
         for segment in panoptic.segments
         if segment.id in areas
     ]
-    return {"ids": _base64(zlib_ng.compress(np.ascontiguousarray(rows))), "segments": segments}
+    return {"ids": _base64(zlib_ng.compress(changes)), "segments": segments}
 
 
 def _base64(content: bytes) -> str:

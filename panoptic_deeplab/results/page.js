@@ -43,8 +43,13 @@ function fromFile(file) {
     script.src = file;
     script.onload = () => {
       script.remove();
-      resolve(received);
+      const image = received;
       received = null;
+      if (image) {
+        resolve(image);
+      } else {
+        reject(new Error(`${decodeURI(file)} holds no image`));
+      }
     };
     script.onerror = () => {
       script.remove();

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.results import html as html_module
 from panoptic_deeplab.results.folder import make_forms, prepared
@@ -190,6 +190,25 @@ def test_large_sets_lie_beside_the_page(tmp_path: Path, monkeypatch: pytest.Monk
     ]
 
 
+def test_the_journal_names_one_file_of_each_image(tmp_path: Path) -> None:
+    write(tmp_path, {"a": street()})
+    line = {"form": "html", "key": "../../b", "files": [], "entry": {"title": "b", "bytes": 1}}
+    with (tmp_path / "results.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    with pytest.raises(DataError, match=r"damaged \(expected one file of an image, got \(\)\)"):
+        write(tmp_path, {"a": street()})
+
+
+def test_a_huge_image_is_shown_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html_module, "MAX_SIDE", 30)
+    (image,) = read(write(tmp_path, {"a": street()}))[1]
+    assert (image["width"], image["height"]) == (22, 11)
+    np.testing.assert_array_equal(decoded(image["ids"], 11, 22), IDS[::3, ::3])
+    assert [segment["area"] for segment in image["segments"]] == [AREAS[1], 128, 128]
+    jpeg = base64.b64decode(image["image"].split(",")[1])
+    assert Image.open(io.BytesIO(jpeg)).size == (22, 11)
+
+
 # --- in a browser ---
 
 
@@ -311,5 +330,9 @@ def test_a_missing_file_and_an_empty_page_are_told(
     page.get_by_text(
         "a.jpg cannot be shown: images/a.js is not beside this page", exact=True
     ).wait_for()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.js").write_text("")
+    page.reload()
+    page.get_by_text("a.jpg cannot be shown: images/a.js holds no image").wait_for()
     page.goto(write(tmp_path / "empty", {}).as_uri())
     assert page.locator("#message").inner_text() == "No image has been predicted yet."
