@@ -18,12 +18,12 @@ class PanopticDeepLabLearner(PanopticLearner):
 
 
 class PanopticFpnLearner(PanopticLearner):
-    """Panoptic FPN (https://arxiv.org/abs/1901.02446), by default the model of BDD100K.
+    """Panoptic FPN (https://arxiv.org/abs/1901.02446), by default on Cityscapes.
 
-    To train it on Cityscapes or KITTI give a configuration of their classes.
+    The published models need their configurations, such as `panoptic_fpn_r50_1x_bdd100k`.
     """
 
     method = "panoptic_fpn"
-    default_config = "panoptic_fpn_r50_1x_bdd100k"
-    default_epochs = 12
+    default_config = "panoptic_fpn_r50_cityscapes"
+    default_epochs = 699  # 65000 steps of 32 of 2975 images
     published = {"bdd100k": "panoptic_fpn_r50_1x_bdd100k", "coco": "panoptic_fpn_r50_1x_coco"}

@@ -52,13 +52,20 @@ def test_cocos_rate_falls_after_the_published_steps(
     assert config.tree["model"]["backbone"]["depth"] == int(name[1:-3])
 
 
-def check_rates(config: Config, warmup: int, falls: list[int]) -> None:
+def test_cityscapes_rate_falls_after_the_papers_steps() -> None:
+    config = Config(FOLDER / "panoptic_fpn_r50_cityscapes.yml")
+    assert config.iters == 65000
+    check_rates(config, 1000, [40000, 55000], 0.01)
+    assert config.info.num_classes == 19
+
+
+def check_rates(config: Config, warmup: int, falls: list[int], rate: float = 0.02) -> None:
     """It rises from a thousandth, then falls tenfold twice."""
     rates = learning_rates(config)
-    assert rates[0] == pytest.approx(0.02 / 1000)
-    assert rates[warmup] == pytest.approx(0.02)
+    assert rates[0] == pytest.approx(rate / 1000)
+    assert rates[warmup] == pytest.approx(rate)
     assert (np.flatnonzero(np.diff(rates[warmup:]) < 0) + warmup + 1).tolist() == falls
-    assert rates[-1] == pytest.approx(0.0002)
+    assert rates[-1] == pytest.approx(rate / 100)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from small_trees import write_kitti
 from torch_files import write_pth
 
 import panoptic_deeplab as pdl
+from panoptic_deeplab.config import Config
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.learners import (
     CityscapesDataset,
@@ -33,6 +34,7 @@ from panoptic_deeplab.learners import (
     PanopticFpnLearner,
     PanopticLearner,
 )
+from panoptic_deeplab.weights import zoo
 from panoptic_deeplab.weights.download import CACHE_VARIABLE
 
 CLASSES = 19
@@ -580,6 +582,16 @@ def test_kitti_is_trained_and_scored_at_its_size(small_config: str, tmp_path: Pa
     history = learner.fit(train, val, logging_path=str(tmp_path / "log"), silent=True)
     assert history["val"][0]["All"]["n"] >= 4
     assert learner.infer(val[0][0]).instance.data.shape == (320, 1248)  # of the image itself
+
+
+@pytest.mark.parametrize(
+    "learner_class", [EfficientPsLearner, PanopticDeepLabLearner, PanopticFpnLearner]
+)
+def test_what_a_learner_names_is_there(learner_class: type[PanopticLearner]) -> None:
+    """By default it learns the classes that the data sets here have."""
+    config = Config(learner_class.default_config)
+    assert config.info.name == "Cityscapes"
+    assert set(learner_class.published.values()) <= set(zoo())
 
 
 def test_what_is_not_given_follows_the_configuration(tmp_path: Path) -> None:
