@@ -44,7 +44,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--model_path",
         required=True,
-        help="a checkpoint folder, a weights file, or an https URL of weights",
+        help="a checkpoint folder, a weights file, an https URL of weights, or a name of the zoo",
     )
     parser.add_argument(
         "--save_dir",

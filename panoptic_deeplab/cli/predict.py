@@ -56,8 +56,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--model_path",
         required=True,
-        help="a checkpoint folder, a weights file, an exported model.onnx or its folder, or an "
-        "https URL of weights",
+        help="a checkpoint folder, a weights file, an exported model.onnx or its folder, an "
+        "https URL of weights, or a name of the zoo (`weights list`)",
     )
     parser.add_argument(
         "--runtime",

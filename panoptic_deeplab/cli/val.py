@@ -63,8 +63,8 @@ def add_arguments(parser: Parser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--model_path",
-        help="a checkpoint (its folder, a weights file, or a URL), or an exported model.onnx or "
-        "its folder",
+        help="a checkpoint (its folder, a weights file, a URL, or a name of the zoo), or an "
+        "exported model.onnx or its folder",
     )
     source.add_argument(
         "--predictions",

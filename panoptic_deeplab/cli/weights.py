@@ -17,7 +17,8 @@ EXAMPLE = (
     "efficientps_b5_cityscapes --save_dir weights/efficientps"
 )
 CONVERSION = """
-Make published weights (EfficientPS, Panoptic FPN, EfficientNets, ResNets) this project's own.
+Make published weights (EfficientPS, Panoptic FPN, Panoptic-DeepLab, EfficientNets, ResNets) this
+project's own.
 
 The file (.pth, .pkl or .pdparams; nothing in it is run, PyTorch is not needed) is read,
 each entry becomes what the configured network has in its place, and a folder is written: the
@@ -25,9 +26,9 @@ weights (model.pdparams), the classes where they are known (dataset_info.json), 
 (config.yml) and what became of each entry, with the license (conversion.json). An entry that is
 unknown or missing is an error. Whose weights they are is told by their names.
 
-EfficientPS's and Panoptic FPN's folders are checkpoints: --model_path of val and predict. Those of
-networks for ImageNet (of PaddleClas, torchvision and detectron2) are backbones: --opts
-model.backbone.pretrained=FOLDER/model.pdparams of train.
+The folders of whole networks are checkpoints: --model_path of val and predict. Those of networks
+for ImageNet (of PaddleClas, torchvision and detectron2) are backbones: --opts
+model.backbone.pretrained=FOLDER of train.
 """
 
 

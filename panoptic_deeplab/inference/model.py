@@ -118,8 +118,8 @@ def load_model(
     """Load a trained model.
 
     Args:
-        model_path: the folder of a checkpoint or an export, a file of weights, an ONNX file, or an
-            https URL of weights.
+        model_path: the folder of a checkpoint or an export, a file of weights, an ONNX file, an
+            https URL of weights, or a name of the zoo.
         device: `auto` (a GPU if Paddle sees one), `cpu` or `gpu`.
         config: path or name of the configuration, needed where none lies beside the weights.
         tile: (height, width) of the tiles that larger images are cut into, so that the network
