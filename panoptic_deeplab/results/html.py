@@ -16,6 +16,7 @@ from zlib_ng import zlib_ng
 
 from panoptic_deeplab import viewer
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.file_names import readable
 from panoptic_deeplab.files import as_json, replacing
 from panoptic_deeplab.formats.images import encode_image
 from panoptic_deeplab.id_maps import measure_ids
@@ -71,7 +72,7 @@ class Html(ResultFormat):
             ],
         }
         pieces = _template().generate(
-            name=self.info.name,
+            name=readable(self.info.name),
             count=len(records),
             page=_in_script(page),
             images=_contents(paths) if size <= MAX_EMBEDDED_BYTES else [],
