@@ -12,10 +12,8 @@ import uvicorn
 from starlette.applications import Starlette
 
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.files import read_json
 from panoptic_deeplab.serving.application import application
 from panoptic_deeplab.web_page.files import (
-    DESCRIPTION_FILE,
     PAGE_FILES,
     RUNTIME_FILES,
     RUNTIME_LICENSES,
@@ -26,7 +24,12 @@ from panoptic_deeplab.web_page.files import (
 
 ADDRESS = "127.0.0.1"
 MAX_CONNECTIONS = 32
-_IN_BROWSER = ("model.onnx", *RUNTIME_FILES.values(), *RUNTIME_LICENSES.values())
+_IN_BROWSER = (
+    *("model.onnx", SAMPLE_FILE),
+    *RUNTIME_FILES.values(),
+    *RUNTIME_LICENSES.values(),
+)
+"""What lies in an export for the web beside the page's own files."""
 _STOP_SECONDS = 5
 """How long responses that are under way may take when the server is stopped."""
 
@@ -74,13 +77,17 @@ class LocalServer(uvicorn.Server):
 def page_of(predictor: Any, folder: Path) -> tuple[dict[str, Path], Mapping[str, Any]]:
     """The page's files by name, and the description that it reads."""
     files = {name: page_file(name) for name in PAGE_FILES}
-    if not all((folder / name).is_file() for name in (*_IN_BROWSER, DESCRIPTION_FILE)):
-        page = describe(predictor.info, predictor.settings, in_browser=False, on_server=True)
-        return files, page
-    files |= {name: folder / name for name in _IN_BROWSER}
-    page = {**read_json(folder / DESCRIPTION_FILE), "runs_on_server": True}
-    if (folder / SAMPLE_FILE).is_file():
-        files[SAMPLE_FILE] = folder / SAMPLE_FILE
+    beside = {name: folder / name for name in _IN_BROWSER}
+    in_browser = all(path.is_file() for path in beside.values())
+    if in_browser:
+        files |= beside
+    page = describe(
+        predictor.info,
+        predictor.settings,
+        in_browser=in_browser,
+        on_server=True,
+        sample=SAMPLE_FILE if in_browser else None,
+    )
     return files, page
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -24,6 +25,7 @@ class Turns:
     def __init__(self, max_waiting: int) -> None:
         self._limit = max_waiting + 1
         self._count = 0
+        self._counting = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "prediction")
 
     def check_free(self) -> None:
@@ -39,18 +41,17 @@ class Turns:
             TimeoutError: it is not done after so many seconds. If it still waits, it never runs.
         """
         self.check_free()
-        self._count += 1
+        self._add(1)
         work = self._thread.submit(call)
-        waiting = asyncio.wrap_future(work)
-        loop = asyncio.get_running_loop()
-        work.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
+        work.add_done_callback(lambda _: self._add(-1))
         try:
-            return await asyncio.wait_for(waiting, seconds)
+            return await asyncio.wait_for(asyncio.wrap_future(work), seconds)
         except asyncio.TimeoutError as error:  # of Python 3.10, no TimeoutError yet
             raise TimeoutError from error
 
-    def _leave(self) -> None:
-        self._count -= 1
+    def _add(self, calls: int) -> None:
+        with self._counting:
+            self._count += calls
 
     def close(self) -> None:
         """Let no waiting call begin."""

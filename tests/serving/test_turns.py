@@ -64,6 +64,26 @@ def test_what_takes_too_long_is_given_up_and_what_waited_behind_it_never_runs(
     assert ran == []
 
 
+def test_a_call_that_outlives_the_loop_ends_quietly(
+    turns: Turns, caplog: pytest.LogCaptureFixture
+) -> None:
+    free, ended = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        free.wait(10)
+        ended.set()
+
+    async def client() -> None:
+        with pytest.raises(TimeoutError):
+            await turns.run(slow, 0.05)
+
+    asyncio.run(client())
+    free.set()
+    assert ended.wait(10)
+    turns.close()
+    assert caplog.text == ""
+
+
 def test_an_error_comes_back_and_the_next_call_runs(turns: Turns) -> None:
     def fail() -> None:
         raise ValueError("no")
