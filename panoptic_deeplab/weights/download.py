@@ -137,7 +137,8 @@ def _describing_failures(source: str, hint: str) -> Iterator[None]:
         yield
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = one_line(str(getattr(error, "reason", error))) or type(error).__name__
-        raise DataError(f"{source}: cannot be downloaded ({reason}); {hint}") from error
+        url = source.partition("#")[0]
+        raise DataError(f"{url}: cannot be downloaded ({reason}); {hint}") from error
 
 
 def _fetch(source: str) -> Path:
