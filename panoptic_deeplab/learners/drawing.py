@@ -11,7 +11,7 @@ from panoptic_deeplab.inference.sources import read_source
 from panoptic_deeplab.learners.heatmap import result_of
 from panoptic_deeplab.learners.images import rgb_pixels
 from panoptic_deeplab.result import Result
-from panoptic_deeplab.visualization import draw_instances, draw_semantic
+from panoptic_deeplab.visualization import draw_panels
 
 
 def draw(image: Any, pair: tuple[Any, Any], figure_size: tuple[float, float] | None) -> np.ndarray:
@@ -32,22 +32,16 @@ def draw(image: Any, pair: tuple[Any, Any], figure_size: tuple[float, float] | N
 
 
 def _overview(result: Result, figure_size: tuple[float, float]) -> np.ndarray:
-    """Draw image, panoptic, semantic and instance map beside each other."""
+    """Draw the image and its panoptic, semantic and instance map in two rows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # here, for it takes its time
     from matplotlib.figure import Figure
 
-    semantic = result.prediction.semantic(result.info.ignore_index)
-    parts = {
-        "input image": result.image,
-        "panoptic map": result.plot(),
-        "semantic map": draw_semantic(semantic, result.info),
-        "instance map": draw_instances(result.prediction, result.info),
-    }
+    panels = draw_panels(result.image, result.prediction, result.info)
     figure = Figure(figsize=figure_size, dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    for place, (title, part) in enumerate(parts.items(), 1):
+    for place, title in enumerate(("image", "panoptic", "semantic", "instance"), 1):
         axes = figure.add_subplot(2, 2, place)
-        axes.imshow(part)
+        axes.imshow(panels[title])
         axes.set_title(title)
         axes.axis("off")
     canvas.draw()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from panoptic_deeplab.result import Result
-from panoptic_deeplab.visualization import draw_instances, draw_semantic, side_by_side
+from panoptic_deeplab.visualization import draw_panels, side_by_side
 
 Draw = Callable[[Result], np.ndarray]
 
@@ -61,10 +61,5 @@ def class_indices(result: Result) -> np.ndarray:
 
 def overview(result: Result) -> np.ndarray:
     """[H', W', 3] uint8 RGB: image, classes, instances and overlay."""
-    images = (
-        result.image,
-        draw_semantic(class_indices(result), result.info),
-        draw_instances(result.prediction, result.info),
-        result.plot(),
-    )
-    return side_by_side(images, ("image", "semantic", "instance", "panoptic"))
+    panels = draw_panels(result.image, result.prediction, result.info)
+    return side_by_side(list(panels.values()), list(panels))

@@ -7,7 +7,7 @@ images of one result agree in every color.
 from panoptic_deeplab.visualization.fields import draw_field, draw_heatmap, draw_offsets
 from panoptic_deeplab.visualization.maps import draw_instances, draw_semantic
 from panoptic_deeplab.visualization.palette import instance_color
-from panoptic_deeplab.visualization.panoptic import draw_panoptic
+from panoptic_deeplab.visualization.panoptic import draw_panels, draw_panoptic
 from panoptic_deeplab.visualization.sheet import side_by_side
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "draw_heatmap",
     "draw_instances",
     "draw_offsets",
+    "draw_panels",
     "draw_panoptic",
     "draw_semantic",
     "instance_color",

@@ -9,6 +9,7 @@ from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 from panoptic_deeplab.visualization.labels import draw_labels, place_labels
 from panoptic_deeplab.visualization.legend import PAPER, draw_legend, legend_entries
+from panoptic_deeplab.visualization.maps import draw_instances, draw_semantic
 from panoptic_deeplab.visualization.regions import RegionMap, thing_outlines
 from panoptic_deeplab.visualization.text import MIN_FONT_SIZE
 
@@ -56,6 +57,27 @@ def draw_panoptic(image: np.ndarray, prediction: PanopticMap, info: DatasetInfo)
     font_size = _font_size(height, width)
     overlay = draw_labels(overlay, place_labels(region_map, font_size))
     return _with_legend(overlay, region_map, font_size)
+
+
+def draw_panels(
+    image: np.ndarray, prediction: PanopticMap, info: DatasetInfo
+) -> dict[str, np.ndarray]:
+    """Draw what an overview of a prediction shows: title -> [H', W', 3] uint8 RGB.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        prediction: of that image.
+        info: the classes.
+
+    Raises:
+        DataError: as `draw_panoptic`.
+    """
+    return {
+        "image": image,
+        "semantic": draw_semantic(prediction.semantic(info.ignore_index), info),
+        "instance": draw_instances(prediction, info),
+        "panoptic": draw_panoptic(image, prediction, info),
+    }
 
 
 def _check_image(image: np.ndarray, map_size: tuple[int, ...]) -> None:
