@@ -207,10 +207,12 @@ class PanopticMap:
     Attributes:
         ids: [H, W] int32, 0 for void, else the id of one of `segments`.
         segments: one for each id, in any order.
+        sequence: the video that this is a frame of, by its name; None for a single image.
     """
 
     ids: np.ndarray
     segments: Sequence[Segment]
+    sequence: str | None = field(default=None, kw_only=True)
 
     def semantic(self, ignore_index: int) -> np.ndarray:
         """[H, W] uint8 class indices (int32 if they need it), `ignore_index` where void."""

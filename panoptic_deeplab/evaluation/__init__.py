@@ -8,17 +8,23 @@ score the files of any program with the same evaluators.
 from panoptic_deeplab.evaluation.bdd100k import Bdd100kPanopticQuality, evaluate_bdd100k_files
 from panoptic_deeplab.evaluation.instance_ap import InstanceAP
 from panoptic_deeplab.evaluation.instance_files import evaluate_instance_files
+from panoptic_deeplab.evaluation.label_pairs import LabelSpace
 from panoptic_deeplab.evaluation.panoptic_files import evaluate_panoptic_files
 from panoptic_deeplab.evaluation.panoptic_quality import PanopticQuality
 from panoptic_deeplab.evaluation.pixel_files import evaluate_pixel_files
 from panoptic_deeplab.evaluation.report import format_table, merge_results
 from panoptic_deeplab.evaluation.semantic_iou import SemanticIoU
+from panoptic_deeplab.evaluation.tracking_quality import SegmentationTrackingQuality
+from panoptic_deeplab.evaluation.video_panoptic_quality import VideoPanopticQuality
 
 __all__ = [
     "Bdd100kPanopticQuality",
     "InstanceAP",
+    "LabelSpace",
     "PanopticQuality",
+    "SegmentationTrackingQuality",
     "SemanticIoU",
+    "VideoPanopticQuality",
     "evaluate_bdd100k_files",
     "evaluate_instance_files",
     "evaluate_panoptic_files",
