@@ -34,6 +34,7 @@ SUBJECTS = {
     "fusion": "outputs of EfficientPS to the panoptic map",
     "targets": "annotations to training targets",
     "train_step": "one step of a training",
+    "solo": "duplicates among masks of SOLOv2; memory of its step",
     "loader": "waiting for samples in a training from disk",
     "evaluation": "scores against cityscapesscripts",
 }

@@ -324,7 +324,7 @@ def test_predictions_of_the_measured_weights_are_those_of_the_plain_statement(
 
 
 @pytest.mark.parametrize(
-    ("subject", "comparisons"), [("postprocess", 5), ("targets", 2), ("train_step", 3)]
+    ("subject", "comparisons"), [("postprocess", 5), ("targets", 2), ("train_step", 3), ("solo", 3)]
 )
 def test_quick_runs(subject: str, comparisons: int, tmp_path: Path, capfd) -> None:
     """Every comparison's check passes; what is written can be read."""

@@ -85,9 +85,11 @@ def test_limits() -> None:
     assert len(found(many, own, final_threshold=0.9)[0]) == 2
 
 
-def test_matrix_nms_is_the_plain_loop() -> None:
+@pytest.mark.parametrize("locations", [200, 2500])
+def test_matrix_nms_is_the_plain_loop(locations: int) -> None:
     rng = np.random.default_rng(0)
-    masks = (rng.random((30, 200)) < 0.4).astype(np.float32)
+    masks = (rng.random((30, locations)) < 0.4).astype(np.float32)
+    masks[::3, 100:] = 0  # some have nothing beyond the first part
     labels, scores = rng.integers(0, 3, 30), np.sort(rng.random(30))[::-1].astype(np.float32)
     expected = []
     iou = np.zeros((30, 30))
