@@ -72,7 +72,13 @@ function offerSettings(settings) {
 
 function chosenSettings() {
   const offered = SETTINGS.filter((name) => !element(`${name}_label`).hidden);
-  return Object.fromEntries(offered.map((name) => [name, Number(element(name).value)]));
+  return Object.fromEntries(offered.map((name) => [name, numberIn(element(name))]));
+}
+
+// What an input holds, as its own limits want it.
+function numberIn({ type, value, min, max }) {
+  const number = Math.min(Math.max(Number(value) || 0, Number(min)), Number(max));
+  return type === "number" ? Math.round(number) : number;
 }
 
 function listenForImages(sample) {

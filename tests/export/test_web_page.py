@@ -105,7 +105,7 @@ def test_the_ids_of_three_images_are_those_of_python_and_no_request_leaves(
         write_image(image, np.dstack([pixels, *alpha]))
         choose(page, image)
         assert_same(saved_ids(page, tmp_path), python_ids(web, image))
-    page.fill("#min_stuff_area", "100000")
+    page.fill("#min_stuff_area", "100000.4")
     page.fill("#threshold", "0.9")
     page.dispatch_event("#threshold", "change")
     status(page, DONE)
