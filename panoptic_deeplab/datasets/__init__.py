@@ -6,6 +6,7 @@ from panoptic_deeplab.datasets.cityscapes import CityscapesPanoptic
 from panoptic_deeplab.datasets.coco import CocoPanoptic
 from panoptic_deeplab.datasets.idd import IddPanoptic
 from panoptic_deeplab.datasets.kitti import KittiPanoptic
+from panoptic_deeplab.datasets.kitti_step import KittiStep, MotChallengeStep
 from panoptic_deeplab.datasets.opendr import OpenDrPanoptic
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "CocoPanoptic",
     "IddPanoptic",
     "KittiPanoptic",
+    "KittiStep",
+    "MotChallengeStep",
     "OpenDrPanoptic",
     "PanopticDataset",
     "Record",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,13 @@ Transform = Callable[[Sample, np.random.Generator], Sample]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Where one image and its annotation lie."""
+    """Where one image and its annotation lie; `sequence` is the video that it is a frame of."""
 
     image_id: str
     image_path: Path
     label_path: Path | None = None
     segments: tuple[Segment, ...] = ()
+    sequence: str | None = None
 
 
 class PanopticDataset:
@@ -117,7 +118,7 @@ class PanopticDataset:
                 f"{record.image_path}: has no annotation; this split of {self.name} is for "
                 "prediction only"
             )
-        return self.read_truth(record)
+        return replace(self.read_truth(record), sequence=record.sequence)
 
     def read_image(self, record: Record) -> OrientedImage:
         """Read the image; overridden where it is not used as it is."""

@@ -9,6 +9,8 @@ FORMATS = {
     "cityscapes": "panoptic, pixel and instance results, zipped as its server takes them",
     "bdd100k": "RGBA bitmasks, and pan_seg.json in Scalabel form",
     "kitti": "KITTI panoptic PNGs",
+    "kitti_step": "KITTI-STEP PNGs of class and id, by sequence; with --track ids last",
+    "motchallenge_step": "the same with MOTChallenge-STEP's classes",
     "html": "html/index.html, one page for a browser: hover, opacity, classes, a table",
     "csv": "segments.csv, one line per segment",
     "crops": "each thing cut out, the rest transparent",

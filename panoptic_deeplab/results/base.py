@@ -94,7 +94,7 @@ class ResultFormat:
         """Pack the files of these images, once all are there, if the form does so."""
 
 
-def matched_classes(info: DatasetInfo, official: DatasetInfo, option: str) -> tuple[int, ...]:
+def named_classes(info: DatasetInfo, official: DatasetInfo, option: str) -> tuple[int, ...]:
     """Find the class of `official` that has the name of each class of `info`.
 
     Args:
@@ -103,7 +103,7 @@ def matched_classes(info: DatasetInfo, official: DatasetInfo, option: str) -> tu
         option: the flag that asked for the form, for the message.
 
     Raises:
-        UsageError: a class is missing, or is stuff in one and a thing in the other.
+        UsageError: a class is missing.
     """
     index = official.index_of_name
     missing = [c.name for c in info.categories if c.name not in index]
@@ -112,7 +112,16 @@ def matched_classes(info: DatasetInfo, official: DatasetInfo, option: str) -> tu
             f"{option}: {official.name} has no class {listed(missing)}, which this model "
             f"({info.name}) knows; choose another form"
         )
-    found = tuple(index[category.name] for category in info.categories)
+    return tuple(index[category.name] for category in info.categories)
+
+
+def matched_classes(info: DatasetInfo, official: DatasetInfo, option: str) -> tuple[int, ...]:
+    """As `named_classes`, and things have to be things in both.
+
+    Raises:
+        UsageError: a class is missing, or is stuff in one and a thing in the other.
+    """
+    found = named_classes(info, official, option)
     swapped = [
         category.name
         for category, i in zip(info.categories, found, strict=True)

@@ -31,6 +31,7 @@ from panoptic_deeplab.results.journal import (
     write_journal,
 )
 from panoptic_deeplab.results.kitti import Kitti
+from panoptic_deeplab.results.kitti_step import KittiStep, MotChallengeStep
 from panoptic_deeplab.results.table import Table
 from panoptic_deeplab.structures import DatasetInfo
 
@@ -42,6 +43,8 @@ FORMS: dict[str, type[ResultFormat]] = {
     "cityscapes": Cityscapes,
     "bdd100k": Bdd100k,
     "kitti": Kitti,
+    "kitti_step": KittiStep,
+    "motchallenge_step": MotChallengeStep,
     "html": Html,
     "csv": Table,
     "crops": Crops,
