@@ -95,7 +95,7 @@ MAY_IMPORT = {
         "structures",
         "text_table",
     },
-    "tracking": {"errors", "structures"},
+    "tracking": {"errors", "id_maps", "structures"},
     "visualization": {"errors", "id_maps", "structures"},
     "viewer": set(),
     "result": {"errors", "files", "formats", "structures", "text_table", "visualization"},

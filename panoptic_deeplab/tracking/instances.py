@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from panoptic_deeplab.id_maps import Runs
 from panoptic_deeplab.structures import PanopticMap
 
 _ID_BITS = 32
@@ -64,15 +65,21 @@ class Instances:
         return len(self.categories)
 
     @cached_property
+    def _runs(self) -> Runs:
+        return Runs.of(self.index)
+
+    @cached_property
     def areas(self) -> np.ndarray:
         """[N] pixels."""
-        return np.bincount(self.index.ravel(), minlength=len(self) + 1)[1:]
+        counts = np.bincount(self._runs.values, self._runs.lengths, len(self) + 1)
+        return counts[1:].astype(np.int64)
 
     @cached_property
     def pixels(self) -> list[np.ndarray]:
         """N arrays: the pixels of each in the flattened map, ascending, int32."""
-        flat = self.index.ravel()
-        covered = np.flatnonzero(flat).astype(np.int32)
-        numbers = flat[covered].astype(np.min_scalar_type(len(self)))  # narrow ones sort faster
-        order = covered[np.argsort(numbers, kind="stable")]
-        return np.split(order, np.cumsum(self.areas)[:-1]) if len(self) else []
+        order = np.argsort(self._runs.values, kind="stable")
+        order = order[np.count_nonzero(self._runs.values == 0) :]
+        starts, lengths = self._runs.starts[order], self._runs.lengths[order]
+        skipped = starts - (np.cumsum(lengths) - lengths)
+        pixels = np.repeat(skipped, lengths) + np.arange(lengths.sum())
+        return np.split(pixels.astype(np.int32), np.cumsum(self.areas)[:-1]) if len(self) else []
