@@ -12,14 +12,19 @@ from tqdm import tqdm
 
 
 def progress_bar(
-    items: Iterable[Any] | None = None, *, title: str, total: int, unit: str, hidden: bool = False
+    items: Iterable[Any] | None = None,
+    *,
+    title: str,
+    total: int | None,
+    unit: str,
+    hidden: bool = False,
 ) -> tqdm:
     """Return a tqdm bar over `items` on standard error.
 
     Args:
         items: an iterable, or None to call `update` by hand.
         title: name of the work.
-        total: number of items.
+        total: number of items, None where it is not known.
         unit: name of the items.
         hidden: show nothing (on all ranks but one).
     """

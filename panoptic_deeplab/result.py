@@ -81,6 +81,7 @@ class Result:
         path: the image's file, None for an image from memory.
         frame_index: its place in a video, None for a single image.
         ground_truth: its annotation, of the image's size, for forms that show it beside.
+        time: seconds since the first frame of its video, None for a single image.
 
     Attributes:
         ids: [H, W] int32, 0 void, else the id of a segment.
@@ -94,6 +95,7 @@ class Result:
         path: str | Path | None = None,
         frame_index: int | None = None,
         ground_truth: PanopticMap | None = None,
+        time: float | None = None,
     ) -> None:
         self.image = image
         self.prediction = prediction
@@ -101,6 +103,7 @@ class Result:
         self.path = None if path is None else Path(path)
         self.frame_index = frame_index
         self.ground_truth = ground_truth
+        self.time = time
 
     @property
     def ids(self) -> np.ndarray:
@@ -116,8 +119,8 @@ class Result:
     @property
     def name(self) -> str:
         """Name of this result's files: the image file's stem and, for a frame, its number."""
-        stem = "image" if self.path is None else self.path.stem
-        return stem if self.frame_index is None else f"{stem}_{self.frame_index:06d}"
+        path = self.path or Path("image")
+        return path.stem if self.frame_index is None else frame_name(path, self.frame_index)
 
     @property
     def file_name(self) -> str:
@@ -213,6 +216,7 @@ class Result:
         content = {
             "image": None if self.path is None else str(self.path),
             "frame_index": self.frame_index,
+            "time": self.time,
             "height": height,
             "width": width,
             "segments": [
@@ -260,6 +264,11 @@ class Result:
             tracker_id=np.array(tracks) if any(t != _UNTRACKED for t in tracks) else None,
             data={"class_name": np.array([s.label for s in self])},
         )
+
+
+def frame_name(path: Path, index: int) -> str:
+    """Name of the results of a frame of the video `path`, such as `drive_000012`."""
+    return f"{path.stem}_{index:06d}"
 
 
 def _refuse_foreign(path: Path) -> None:

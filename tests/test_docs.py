@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from drawn_videos import write_video
 
 from panoptic_deeplab.cli import predict, train, val
 from panoptic_deeplab.cli.main import build_parser, main
@@ -56,7 +57,7 @@ def test_the_chinese_readme_has_the_same_commands() -> None:
 def test_readme_and_the_page_on_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The chapters first: they train the model that the first screen predicts with."""
     monkeypatch.chdir(tmp_path)
-    first, *chapters = (
+    first, video, *chapters = (
         words for words in commands(ROOT / "README.md") if words[0] not in ("make", "source")
     )
     chapters.remove(["panoptic-deeplab", "--help"])
@@ -67,7 +68,9 @@ def test_readme_and_the_page_on_python_run(tmp_path: Path, monkeypatch: pytest.M
     for words in chapters:
         run(words)
     shutil.copytree("output/scenes/best_model", "output/demo/model")
-    run(first)
+    write_video(tmp_path / "drive.mp4", 2)
+    for words in (first, video):
+        run(words)
     for page in (ROOT / "README.md", ROOT / "docs" / "python.md"):
         exec(compile("\n".join(code_blocks(page, "python")), str(page), "exec"), {})
     assert {"street_overlay.png", "street.json"} <= {

@@ -36,6 +36,7 @@ EXTRAS = {
     "serving": ["serve"],
     "result.py": ["supervision"],
     "ros": ["ros"],
+    "video": ["video"],
 }
 # Part of an installation of ROS 2, on no index.
 FROM_ROS = {"rclpy", "sensor_msgs"}

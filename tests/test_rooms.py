@@ -16,6 +16,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "panoptic_deeplab"
 
 MAY_IMPORT = {
+    "addresses": set(),
     "errors": set(),
     "id_maps": set(),
     "file_kinds": set(),
@@ -112,7 +113,9 @@ MAY_IMPORT = {
         "viewer",
         "visualization",
     },
+    "video": {"addresses", "errors"},
     "weights": {
+        "addresses",
         "errors",
         "file_kinds",
         "files",
@@ -190,6 +193,7 @@ MAY_IMPORT = {
     "web_page": {"structures", "viewer"},
     "serving": {"errors", "files", "formats", "inference.memory", "structures", "web_page"},
     "inference": {
+        "addresses",
         "batching",
         "config",
         "deployment",
@@ -212,9 +216,12 @@ MAY_IMPORT = {
         "stopwatch",
         "structures",
         "tiles",
+        "tracking",
         "transforms",
-        "weights",
+        "video",
         "views",
+        "visualization",
+        "weights",
     },
     "ros": {
         "engine.interruption",

@@ -24,8 +24,7 @@ from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.results import FORMATS
 
 if TYPE_CHECKING:
-    from panoptic_deeplab.formats.ground_truth_files import GroundTruthFiles
-    from panoptic_deeplab.inference.sources import ImageFile
+    from panoptic_deeplab.inference.sources import Source
     from panoptic_deeplab.structures import DatasetInfo
 
 _log = logging.getLogger(__name__)
@@ -66,7 +65,30 @@ def add_arguments(parser: Parser) -> None:
         help="what runs a model.onnx; auto takes the first that is installed",
     )
     parser.add_argument(
-        "--image_path", required=True, help="an image, a folder of images, or a quoted pattern"
+        "--image_path",
+        "--source",
+        required=True,
+        metavar="SOURCE",
+        help="an image, a folder of images, a quoted pattern, a .txt with a path on each line, an "
+        "https URL, a video, the number of a camera, or an rtsp:// address",
+    )
+    parser.add_argument(
+        "--every", type=positive, default=1, metavar="N", help="take every N-th image or frame"
+    )
+    parser.add_argument(
+        "--max_frames", type=positive, metavar="N", help="end after N images or frames"
+    )
+    parser.add_argument(
+        "--track",
+        action="store_true",
+        help="let things keep their ids and colors from image to image",
+    )
+    parser.add_argument(
+        "--save_video",
+        type=Path,
+        metavar="FILE.mp4",
+        help="also write the overlays as a video that browsers play; it replaces a file of that "
+        "name",
     )
     parser.add_argument(
         "--save_dir",
@@ -125,13 +147,18 @@ def run(arguments: argparse.Namespace) -> None:
     from panoptic_deeplab.inference.loading import load_predictor
     from panoptic_deeplab.inference.location import locate_model
     from panoptic_deeplab.inference.options import LoadOptions
-    from panoptic_deeplab.inference.run import predict_images
-    from panoptic_deeplab.inference.sources import find_images
+    from panoptic_deeplab.inference.run import predict_source
+    from panoptic_deeplab.inference.sources import open_source
     from panoptic_deeplab.results.journal import known_files
 
     start_log()
     views, tiling = chosen_views(arguments), chosen_tiling(arguments)
-    images = find_images(arguments.image_path, left_out=known_files(arguments.save_dir))
+    source = open_source(
+        arguments.image_path,
+        known_files(arguments.save_dir),
+        arguments.every,
+        arguments.max_frames,
+    )
     usable_folder(arguments.save_dir)
     options = LoadOptions(
         arguments.device,
@@ -142,30 +169,31 @@ def run(arguments: argparse.Namespace) -> None:
         tiling,
     )
     predictor = load_predictor(locate_model(arguments.model_path, arguments.config), options)
-    ground_truth = _ground_truth(arguments.ground_truth, predictor.info, images)
+    if arguments.ground_truth is not None:
+        source = _with_ground_truth(source, arguments.ground_truth, predictor.info)
     end_quietly_when_terminated()
-    predict_images(
+    predict_source(
         predictor,
-        images,
+        source,
         arguments.save_dir,
         list(dict.fromkeys(arguments.format)),
         arguments.num_workers,
         arguments.batch_size,
-        ground_truth=ground_truth,
         profile=arguments.profile,
+        track=arguments.track,
+        video=arguments.save_video,
     )
 
 
-def _ground_truth(
-    path: str | None, info: DatasetInfo, images: Sequence[ImageFile]
-) -> GroundTruthFiles | None:
+def _with_ground_truth(source: Source, path: str, info: DatasetInfo) -> Source:
     """Find the ground truth that the command line names, and tell how many images have it."""
     from panoptic_deeplab.formats.ground_truth_files import GroundTruthFiles
+    from panoptic_deeplab.inference.sources import ImageList
 
-    if path is None:
-        return None
+    if not isinstance(source, ImageList):
+        raise UsageError("--ground_truth is of images; a video's frames have none")
     found = GroundTruthFiles(path, info)
-    count = found.count([image.path for image in images])
-    if count < len(images):
-        _log.info("%s: ground truth of %d of %d images", path, count, len(images))
-    return found
+    count = found.count(source.files)
+    if count < source.count:
+        _log.info("%s: ground truth of %d of %d images", path, count, source.count)
+    return ImageList(source.images, found)

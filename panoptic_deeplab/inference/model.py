@@ -13,10 +13,12 @@ from panoptic_deeplab.inference.loading import load_predictor
 from panoptic_deeplab.inference.location import locate_model
 from panoptic_deeplab.inference.options import LoadOptions
 from panoptic_deeplab.inference.sources import SourceImage, iterate_source, read_source
+from panoptic_deeplab.inference.tracked import with_tracks
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, Prediction
 from panoptic_deeplab.tiles import DEFAULT_OVERLAP, Tiling
+from panoptic_deeplab.tracking import Tracker
 
 LIST_BATCH_SIZE = 8
 """Maximum number of images of a list that are predicted at a time."""
@@ -73,23 +75,35 @@ class Model:
         (result,) = self._results([read_source(source, color)])
         return result
 
-    def predict(self, source: Any, batch_size: int = 1, color: str = "rgb") -> Iterator[Result]:
+    def predict(
+        self, source: Any, batch_size: int = 1, color: str = "rgb", track: bool = False
+    ) -> Iterator[Result]:
         """Predict the images of a source one after the other; nothing is read before it is needed.
 
+        Of a camera or another live stream it is the newest frame each time. A broken frame of a
+        video is logged and passed over.
+
         Args:
-            source: an image file, a folder, a pattern, an https URL, or an iterable of what the
-                call takes.
+            source: an image file, a folder, a pattern, a text file of paths, an https URL, a video
+                file, the number of a camera, an `rtsp://` address, or an iterable of what the call
+                takes.
             batch_size: images that are predicted at a time; those of equal size go through the
                 network together.
             color: order of an array's channels, `rgb` or `bgr`.
+            track: let things keep a `track_id` from one image to the next.
 
         Raises:
             DataError: there is no image, or one cannot be read; those before it come first.
-            UsageError: the batch size is below 1, or there is no such order of colors.
+            UsageError: the batch size is below 1, there is no such order of colors, or a package is
+                missing.
         """
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {batch_size}")
-        return self._iterate(iterate_source(source, color), batch_size)
+        results = self._iterate(iterate_source(source, color), batch_size)
+        if not track:
+            return results
+        tracker = Tracker(self.info)
+        return (with_tracks(result, tracker) for result in results)
 
     def _iterate(self, images: Iterator[SourceImage], batch_size: int) -> Iterator[Result]:
         while True:
@@ -103,7 +117,9 @@ class Model:
     def _results(self, images: Sequence[SourceImage]) -> list[Result]:
         predictions = self.predictor.predict([image.pixels for image in images])
         return [
-            Result(image.pixels, prediction, self.info, image.path, image.frame_index)
+            Result(
+                image.pixels, prediction, self.info, image.path, image.frame_index, time=image.time
+            )
             for image, prediction in zip(images, predictions, strict=True)
         ]
 

@@ -1,4 +1,4 @@
-"""From image files to files of results: reading, prediction and writing beside each other."""
+"""From images to files of results: reading, prediction and writing beside each other."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import errno
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain, takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -17,39 +18,48 @@ import numpy as np
 from panoptic_deeplab.batching import batched
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.interruption import Interruption, StoppedError
-from panoptic_deeplab.errors import DataError, UserError, error_context, reason_of
+from panoptic_deeplab.errors import DataError, UsageError, UserError, error_context, reason_of
 from panoptic_deeplab.folder_lock import claimed
 from panoptic_deeplab.formats.ground_truth_files import GroundTruthFiles
-from panoptic_deeplab.formats.images import read_image
 from panoptic_deeplab.inference.memory import error_for_lack_of_memory
 from panoptic_deeplab.inference.model import Predictor
-from panoptic_deeplab.inference.sources import ImageFile
+from panoptic_deeplab.inference.sources import ImageFile, ImageList, ReadImage, Source
+from panoptic_deeplab.inference.tracked import with_lasting_ids, with_tracks
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.folder import make_forms, prepared
 from panoptic_deeplab.results.writer import ResultWriter
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
-from panoptic_deeplab.structures import DatasetInfo, PanopticMap
+from panoptic_deeplab.structures import DatasetInfo
+from panoptic_deeplab.tracking import Tracker
+from panoptic_deeplab.video.writing import VideoWriter
+from panoptic_deeplab.visualization import draw_segments
 
 LOCK_FILE = ".results.lock"
 
 _log = logging.getLogger(__name__)
 
 
-class _Read(NamedTuple):
-    """An image's position among all, its pixels or the error of reading it, its ground truth."""
-
-    index: int
-    pixels: np.ndarray | DataError
-    ground_truth: PanopticMap | None = None
-
-
 class _Predicted(NamedTuple):
-    """An image's position among all, and its result or the error that prevents one."""
+    """An image, and its result or the error that prevents one."""
 
-    index: int
+    image: ReadImage
     result: Result | DataError
+
+
+class _Written(NamedTuple):
+    """An image whose results are written, or the error that prevented it.
+
+    Attributes:
+        image: it.
+        failure: the error; None where there is none.
+        overlay: [H, W, 3] uint8 RGB, the image of a video; None where none is asked for.
+    """
+
+    image: ReadImage
+    failure: DataError | None = None
+    overlay: np.ndarray | None = None
 
 
 class _Share(NamedTuple):
@@ -79,42 +89,90 @@ def predict_images(
     ground_truth: GroundTruthFiles | None = None,
     profile: bool = False,
 ) -> None:
-    """Predict image files and write their results; the processes share them.
+    """Predict image files and write their results; see `predict_source`."""
+    source = ImageList(images, ground_truth)
+    predict_source(predictor, source, save_dir, kinds, num_workers, batch_size, profile=profile)
+
+
+def predict_source(
+    predictor: Predictor,
+    source: Source,
+    save_dir: Path,
+    kinds: Sequence[str] = ("images",),
+    num_workers: int = 1,
+    batch_size: int = 1,
+    *,
+    profile: bool = False,
+    track: bool = False,
+    video: Path | None = None,
+) -> None:
+    """Predict the images of a source and write their results; the processes share them.
 
     An image that cannot be read, that needs more memory than there is, or whose results cannot be
     written, is reported and skipped. At Ctrl-C or SIGTERM the current images are finished. However
-    this ends, the lists name all images that are done.
+    this ends, the lists name all images that are done, and the video plays.
 
     Args:
         predictor: the model.
-        images: the files to predict.
+        source: of the images.
         save_dir: the existing folder that the results go to.
         kinds: names of `panoptic_deeplab.results.FORMATS`.
         num_workers: threads that read ahead, and as many that write.
         batch_size: images that are predicted at a time; those of equal size go through the network
             together.
-        ground_truth: for forms that show it beside the prediction.
         profile: log the times as a table at the end.
+        track: let things keep their ids from image to image, in the written maps too.
+        video: an H.264 file of the overlays; None for none.
 
     Raises:
         UserError: the folder cannot take the results; nothing has changed then.
+        UsageError: several processes are to predict what has an order, or the video would replace
+            the one that is read.
         StoppedError: a signal came.
         DataError: at the end, if some images failed.
     """
+    if source.is_in_order or track or video is not None:
+        _refuse_processes()
+    if video is not None and source.is_in_order and video.exists():
+        _refuse_source(video, source.files)
     start, watch = time.perf_counter(), Stopwatch()
     with Interruption() as interruption:
         # each process may have found other images in a folder that grows
-        images = distributed.gather_patiently(images, interruption.is_asked)[0]
-        with _prepared(save_dir, predictor.info, kinds, images, interruption) as writer:
-            read = _read_images(images, ground_truth, num_workers, watch, interruption)
-            batches = (_predict_batch(predictor, b, images) for b in batched(read, batch_size))
+        source = distributed.gather_patiently(source, interruption.is_asked)[0]
+        with ExitStack() as held:
+            writer = held.enter_context(
+                _prepared(save_dir, predictor.info, kinds, source, interruption)
+            )
+            drawn = held.enter_context(VideoWriter(video, source.frame_rate)) if video else None
+            read = takewhile(
+                lambda _: not interruption.is_asked(),
+                source.read(num_workers, watch, interruption.is_asked),
+            )
+            batches = (_predict_batch(predictor, batch) for batch in batched(read, batch_size))
             predicted = chain.from_iterable(batches)
-            shares = _write_share(predicted, images, writer, num_workers, interruption)
+            if track:
+                predicted = _tracked(predicted, predictor.info, watch)
+            write = partial(_write, writer=writer, draws=video is not None)
+            written = read_ahead(write, predicted, num_workers)
+            shares = _finish_share(written, source, drawn, interruption)
     if distributed.is_main():
         seconds = watch.seconds | predictor.watch.seconds | writer.seconds
         tell = _tell_profile if profile else _tell_times
-        tell(seconds, time.perf_counter() - start, shares[0].written)
-    _raise_what_ended(shares, len(images))
+        tell(seconds, time.perf_counter() - start, shares[0].written, source.unit)
+    _raise_what_ended(shares, source)
+
+
+def _refuse_source(video: Path, files: Sequence[Path]) -> None:
+    if any(file.exists() and file.samefile(video) for file in files):
+        raise UsageError(f"--save_video {video}: is the video that is read; choose another name")
+
+
+def _refuse_processes() -> None:
+    if distributed.world_size() > 1:
+        raise UsageError(
+            "videos, --track and --save_video need the frames one after the other: predict with "
+            f"one process in place of {distributed.world_size()}"
+        )
 
 
 @contextmanager
@@ -122,7 +180,7 @@ def _prepared(
     save_dir: Path,
     info: DatasetInfo,
     kinds: Sequence[str],
-    images: Sequence[ImageFile],
+    source: Source,
     interruption: Interruption,
 ) -> Iterator[ResultWriter]:
     """Let the first process hold the folder ready while all write into it; all raise its error."""
@@ -130,10 +188,9 @@ def _prepared(
     error = None
     with ExitStack() as held:
         if distributed.is_main():
-            names, paths = [image.name for image in images], [image.path for image in images]
             try:
                 held.enter_context(claimed(save_dir, "prediction", LOCK_FILE))
-                held.enter_context(prepared(save_dir, forms, names, paths))
+                held.enter_context(prepared(save_dir, forms, source.names, source.files))
             except (UserError, OSError) as problem:
                 error = problem
         error = distributed.gather_patiently(error, interruption.is_asked)[0]
@@ -142,91 +199,105 @@ def _prepared(
         yield ResultWriter(save_dir, forms, distributed.rank())
 
 
-def _read_images(
-    images: Sequence[ImageFile],
-    ground_truth: GroundTruthFiles | None,
-    num_workers: int,
-    watch: Stopwatch,
-    interruption: Interruption,
-) -> Iterator[_Read]:
-    """Read this process's images until a signal comes."""
-
-    def read(index: int) -> _Read:
-        with watch.timing("reading"):
-            return _read(index, images[index].path, ground_truth)
-
-    mine = range(distributed.rank(), len(images), distributed.world_size())
-    return takewhile(lambda _: not interruption.is_asked(), read_ahead(read, mine, num_workers))
-
-
-def _read(index: int, path: Path, ground_truth: GroundTruthFiles | None) -> _Read:
-    try:
-        with error_for_lack_of_memory(f"{path}: reading"):
-            pixels = read_image(path)
-            if ground_truth is None:
-                return _Read(index, pixels)
-            return _Read(index, pixels, ground_truth.of_image(path, pixels.shape[:2]))
-    except DataError as error:
-        return _Read(index, error)
-
-
-def _predict_batch(
-    predictor: Predictor, batch: Sequence[_Read], images: Sequence[ImageFile]
-) -> list[_Predicted]:
+def _predict_batch(predictor: Predictor, batch: Sequence[ReadImage]) -> list[_Predicted]:
     """Predict the readable images of a batch; the others keep their error."""
-    readable = [one for one in batch if not isinstance(one.pixels, DataError)]
-    results = iter(_predict_readable(predictor, readable, images) if readable else [])
+    readable = [image for image in batch if not isinstance(image.pixels, DataError)]
+    results = iter(_predict_readable(predictor, readable) if readable else [])
     return [
-        _Predicted(one.index, one.pixels if isinstance(one.pixels, DataError) else next(results))
-        for one in batch
+        _Predicted(image, image.pixels if isinstance(image.pixels, DataError) else next(results))
+        for image in batch
     ]
 
 
-def _predict_readable(
-    predictor: Predictor, batch: Sequence[_Read], images: Sequence[ImageFile]
-) -> list[Result | DataError]:
+def _predict_readable(predictor: Predictor, batch: Sequence[ReadImage]) -> list[Result | DataError]:
     """Predict a batch together, and one by one where that fails for one image or lack of memory."""
-    paths = [images[one.index].path for one in batch]
     try:
-        with error_context(paths[0]), error_for_lack_of_memory("prediction"):
-            predictions = predictor.predict([one.pixels for one in batch])
+        with error_context(batch[0].origin), error_for_lack_of_memory("prediction"):
+            predictions = predictor.predict([image.pixels for image in batch])
     except DataError as error:
         if len(batch) == 1:
             return [error]
     else:
         return [
-            Result(one.pixels, prediction, predictor.info, path, ground_truth=one.ground_truth)
-            for one, prediction, path in zip(batch, predictions, paths, strict=True)
+            Result(
+                image.pixels,
+                prediction,
+                predictor.info,
+                image.path,
+                image.frame_index,
+                image.ground_truth,
+                image.time,
+            )
+            for image, prediction in zip(batch, predictions, strict=True)
         ]
-    return [result for one in batch for result in _predict_readable(predictor, [one], images)]
+    return [result for image in batch for result in _predict_readable(predictor, [image])]
 
 
-def _write_share(
-    predicted: Iterator[_Predicted],
-    images: Sequence[ImageFile],
-    writer: ResultWriter,
-    num_workers: int,
+def _tracked(
+    predicted: Iterable[_Predicted], info: DatasetInfo, watch: Stopwatch
+) -> Iterator[_Predicted]:
+    """Continue the tracks with each result; an image without one is a gap in them."""
+    tracker = Tracker(info)
+    for image, result in predicted:
+        if not isinstance(result, DataError):
+            with watch.timing("tracking"):
+                result = with_lasting_ids(with_tracks(result, tracker))
+        yield _Predicted(image, result)
+
+
+def _write(predicted: _Predicted, *, writer: ResultWriter, draws: bool) -> _Written:
+    """Write one result, and draw it where a video is made; in threads, beside the network."""
+    image, result = predicted
+    if isinstance(result, DataError):
+        return _Written(image, result)
+    try:
+        with error_for_lack_of_memory("writing"):
+            writer.write(image.name, result)
+            overlay = None
+            if draws:
+                overlay = draw_segments(result.image, result.prediction, result.info)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise  # the next would fare no better
+        return _Written(image, _unwritten(image, error))
+    except DataError as error:
+        return _Written(image, _unwritten(image, error))
+    return _Written(image, overlay=overlay)
+
+
+def _unwritten(image: ReadImage, error: Exception) -> DataError:
+    return DataError(f"{image.origin}: its results cannot be written ({error})")
+
+
+def _finish_share(
+    results: Iterator[_Written],
+    source: Source,
+    video: VideoWriter | None,
     interruption: Interruption,
 ) -> list[_Share]:
-    """Write this process's results and wait for the others; return what became of all shares.
+    """Await this process's results, then the others; return what became of all shares.
 
     Raises:
         Exception: what ended this share.
     """
     failures: list[str] = []
     written = 0
-    total = len(range(distributed.rank(), len(images), distributed.world_size()))
+    total = source.count
+    if total is not None:
+        total = len(range(distributed.rank(), total, distributed.world_size()))
     with progress_bar(
-        title="predicting", total=total, unit="images", hidden=not distributed.is_main()
+        title="predicting", total=total, unit=source.unit, hidden=not distributed.is_main()
     ) as bar:
         ended_by = None
         try:
-            for failure in _write_all(predicted, images, writer, num_workers):
-                if failure is None:
+            for result in results:
+                if result.failure is None:
                     written += 1
                 else:
-                    failures.append(str(failure))
-                    bar.write(f"skipped: {failure}", file=sys.stderr)
+                    failures.append(str(result.failure))
+                    bar.write(f"skipped: {result.failure}", file=sys.stderr)
+                if video is not None and result.overlay is not None:
+                    video.add(result.overlay, result.image.time)
                 bar.update()
         except Exception as error:
             ended_by = error
@@ -238,58 +309,31 @@ def _write_share(
     return shares
 
 
-def _write_all(
-    predicted: Iterator[_Predicted],
-    images: Sequence[ImageFile],
-    writer: ResultWriter,
-    num_workers: int,
-) -> Iterator[DataError | None]:
-    """Write all results; yield the error of each image, None where there is none.
-
-    Threads write what has been predicted while the network is at the next.
-    """
-
-    def write(work: _Predicted) -> DataError | None:
-        index, result = work
-        if isinstance(result, DataError):
-            return result
-        return _write(images[index], result, writer)
-
-    return read_ahead(write, predicted, num_workers)
-
-
-def _write(image: ImageFile, result: Result, writer: ResultWriter) -> DataError | None:
-    """Write one result; return the error that concerns this image alone, if there is one."""
-    try:
-        with error_for_lack_of_memory("writing"):
-            writer.write(image.name, result)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise  # the next would fare no better
-        return DataError(f"{image.path}: its results cannot be written ({error})")
-    except DataError as error:
-        return DataError(f"{image.path}: its results cannot be written ({error})")
-    return None
-
-
-def _tell_times(seconds: dict[str, float], total: float, count: int) -> None:
+def _tell_times(seconds: dict[str, float], total: float, count: int, unit: str) -> None:
     parts = ", ".join(f"{name} {value / max(count, 1):.3f} s" for name, value in seconds.items())
-    _log.info("%d images in %.1f s; for each: %s", count, total, parts)
+    _log.info("%d %s in %.1f s; for each: %s", count, unit, total, parts)
 
 
-def _tell_profile(seconds: dict[str, float], total: float, count: int) -> None:
-    _log.info("%d images:\n%s", count, format_profile(seconds, total, count, "image"))
+def _tell_profile(seconds: dict[str, float], total: float, count: int, unit: str) -> None:
+    one = unit.removesuffix("s")
+    _log.info("%d %s:\n%s", count, unit, format_profile(seconds, total, count, one))
 
 
-def _raise_what_ended(shares: Sequence[_Share], total: int) -> None:
+def _raise_what_ended(shares: Sequence[_Share], source: Source) -> None:
     """Raise what kept an image from being done, in the first place what ended a process."""
     failures = list(chain.from_iterable(share.failures for share in shares))
     written = sum(share.written for share in shares)
+    tried = written + len(failures)
     errors = [share.error for share in shares if share.error]
+    of_all = "" if source.count is None else f" of {source.count}"
+    done = f"{written}{of_all} {source.unit} are done"
     if errors:
-        raise DataError(f"{written} of {total} images are done; a process failed: {errors[0]}")
+        raise DataError(f"{done}; a process failed: {errors[0]}")
     numbers = [share.signal for share in shares if share.signal is not None]
-    if numbers and written + len(failures) < total:
-        raise StoppedError(numbers[0], f"{written} of {total} images are done and listed")
+    if numbers and (source.count is None or tried < source.count):
+        raise StoppedError(numbers[0], f"{done} and listed")
     if failures:
-        raise DataError(f"{len(failures)} of {total} images failed; the first: {failures[0]}")
+        total = source.count or tried
+        raise DataError(
+            f"{len(failures)} of {total} {source.unit} failed; the first: {failures[0]}"
+        )

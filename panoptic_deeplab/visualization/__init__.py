@@ -7,7 +7,7 @@ images of one result agree in every color.
 from panoptic_deeplab.visualization.fields import draw_field, draw_heatmap, draw_offsets
 from panoptic_deeplab.visualization.maps import draw_instances, draw_semantic
 from panoptic_deeplab.visualization.palette import instance_color
-from panoptic_deeplab.visualization.panoptic import draw_panels, draw_panoptic
+from panoptic_deeplab.visualization.panoptic import draw_panels, draw_panoptic, draw_segments
 from panoptic_deeplab.visualization.sheet import side_by_side
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "draw_offsets",
     "draw_panels",
     "draw_panoptic",
+    "draw_segments",
     "draw_semantic",
     "instance_color",
     "side_by_side",

@@ -22,9 +22,7 @@ _OPACITY = 0.5
 def draw_panoptic(image: np.ndarray, prediction: PanopticMap, info: DatasetInfo) -> np.ndarray:
     """Draw the segments over their image: colored, outlined and named, with a legend.
 
-    Stuff has the color of its class, every instance a shade of it (`instance_color`); void is
-    darkened. Small images are enlarged by an integer factor so that names can be read; names stand
-    on segments with room for them; tiny images have neither names nor legend.
+    As `draw_segments`, with a legend below, or beside an image that is tall; tiny images have none.
 
     Args:
         image: [H, W, 3] uint8 RGB.
@@ -32,12 +30,43 @@ def draw_panoptic(image: np.ndarray, prediction: PanopticMap, info: DatasetInfo)
         info: the classes.
 
     Returns:
-        [H', W', 3] uint8 RGB: the image, with the legend below, or beside where it is tall.
+        [H', W', 3] uint8 RGB.
 
     Raises:
         DataError: the image has another shape or type, or another size than the map; or
             `RegionMap.of` refuses the map.
     """
+    overlay, region_map = _draw(image, prediction, info)
+    height, width = overlay.shape[:2]
+    if min(height, width) < _MIN_SIDE_FOR_TEXT:
+        return overlay
+    return _with_legend(overlay, region_map, _font_size(height, width))
+
+
+def draw_segments(image: np.ndarray, prediction: PanopticMap, info: DatasetInfo) -> np.ndarray:
+    """Draw the segments over their image, without a legend: images of one size give one size.
+
+    Stuff has the color of its class, every instance a shade of it (`instance_color`); void is
+    darkened. Small images are enlarged by an integer factor so that names can be read; names stand
+    on segments with room for them; tiny images have none.
+
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        prediction: of that image, or its annotation.
+        info: the classes.
+
+    Returns:
+        [F * H, F * W, 3] uint8 RGB with F >= 1.
+
+    Raises:
+        DataError: as `draw_panoptic`.
+    """
+    return _draw(image, prediction, info)[0]
+
+
+def _draw(
+    image: np.ndarray, prediction: PanopticMap, info: DatasetInfo
+) -> tuple[np.ndarray, RegionMap]:
     _check_image(image, prediction.ids.shape)
     factor = _enlargement(*image.shape[:2])
     region_map = RegionMap.of(prediction, info).enlarged(factor)
@@ -52,11 +81,9 @@ def draw_panoptic(image: np.ndarray, prediction: PanopticMap, info: DatasetInfo)
     )
     side = min(height, width)
     overlay = _with_outlines(overlay, region_map, thickness=max(1, round(side / 700)))
-    if side < _MIN_SIDE_FOR_TEXT:
-        return overlay
-    font_size = _font_size(height, width)
-    overlay = draw_labels(overlay, place_labels(region_map, font_size))
-    return _with_legend(overlay, region_map, font_size)
+    if side >= _MIN_SIDE_FOR_TEXT:
+        overlay = draw_labels(overlay, place_labels(region_map, _font_size(height, width)))
+    return overlay, region_map
 
 
 def draw_panels(

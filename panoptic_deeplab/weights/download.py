@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from panoptic_deeplab.addresses import hide_secrets, split_login, without_secrets
 from panoptic_deeplab.errors import DataError, UsageError, one_line, reason_of
 from panoptic_deeplab.file_kinds import mistaken_for
 from panoptic_deeplab.files import replacing
@@ -99,7 +100,7 @@ def read_url(source: str, hint: str) -> bytes:
     with _describing_failures(source, hint), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "content"
         url, checksum = _parsed(source)
-        _save(Download(_open(url), path, 0), title=source)
+        _save(Download(_open(url), path, 0), title=_title(url))
         _check_checksum(path, checksum)
         if path.stat().st_size > MAX_BYTES_IN_MEMORY:
             raise ValueError(f"larger than {MAX_BYTES_IN_MEMORY >> 20} MB")
@@ -137,8 +138,10 @@ def _describing_failures(source: str, hint: str) -> Iterator[None]:
         yield
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = one_line(str(getattr(error, "reason", error))) or type(error).__name__
-        url = source.partition("#")[0]
-        raise DataError(f"{url}: cannot be downloaded ({reason}); {hint}") from error
+        shown = without_secrets(source.partition("#")[0])
+        raise DataError(
+            f"{shown}: cannot be downloaded ({hide_secrets(reason, source)}); {hint}"
+        ) from None  # its cause would tell what is secret in the address
 
 
 def _fetch(source: str) -> Path:
@@ -261,7 +264,10 @@ def _expected_length(response: http.client.HTTPResponse) -> int:
 
 def _open(url: str, start: int = 0) -> http.client.HTTPResponse:
     headers = {"Range": f"bytes={start}-"} if start else {}
-    request = urllib.request.Request(_mirrored(url), headers=headers)
+    address, authorization = split_login(_mirrored(url))
+    request = urllib.request.Request(address, headers=headers)
+    if authorization:
+        request.add_unredirected_header("Authorization", authorization)
     return _OPENER.open(request, timeout=TIMEOUT_SECONDS)
 
 

@@ -448,7 +448,7 @@ REFUSED: dict[str, tuple[Callable[[list[str]], int], Setup, int, str]] = {
         predict.main,
         lambda c, f, w: ["--model_path", str(w), "--image_path", ""],
         2,
-        "--image_path: expected an image, a folder of images or a pattern, got an empty text",
+        "--image_path: expected an image, a folder of images, a pattern or a video, got an",
     ),
     "a form whose classes are others": (predict.main, _other_classes, 2, "has no class 'cow'"),
     "a best model to resume from": (

@@ -25,10 +25,10 @@ from panoptic_deeplab.config import Config
 from panoptic_deeplab.errors import DataError, UsageError, UserError
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import read_ids
-from panoptic_deeplab.inference import sources
 from panoptic_deeplab.inference.loading import load_predictor
 from panoptic_deeplab.inference.location import locate_model
 from panoptic_deeplab.inference.options import LoadOptions
+from panoptic_deeplab.inference.sources import images as sources
 from panoptic_deeplab.result import Result
 
 ROOT = Path(__file__).parents[2]
@@ -364,7 +364,11 @@ def test_a_broken_image_comes_after_those_before_it(model: pdl.Model, folder: Pa
 # --- what is refused ---
 
 REFUSED: dict[str, tuple[Callable[[pdl.Model, Path], Any], type[UserError], str]] = {
-    "an empty path": (lambda m, f: m(""), UsageError, "an image, a folder of images or a pattern"),
+    "an empty path": (
+        lambda m, f: m(""),
+        UsageError,
+        "an image, a folder of images, a pattern or a video",
+    ),
     "no file": (lambda m, f: m(f / "none.png"), DataError, "none.png: no such file"),
     "a folder for an image": (lambda m, f: m(f), DataError, "expected a file, got a folder"),
     "no image": (lambda m, f: m(f / "notes.txt"), DataError, "notes.txt: not a readable"),
@@ -396,7 +400,7 @@ REFUSED: dict[str, tuple[Callable[[pdl.Model, Path], Any], type[UserError], str]
     "an empty folder": (
         lambda m, f: list(m.predict(f / "below" / "empty")),
         DataError,
-        "empty: holds no image; expected an image, a folder of images or a pattern",
+        "empty: holds no image; expected an image, a folder of images, a pattern",
     ),
     "nothing there": (lambda m, f: list(m.predict(f / "*.jpg")), DataError, "there is nothing"),
 }

@@ -23,7 +23,7 @@ from panoptic_deeplab.formats.ground_truth_files import GroundTruthFiles
 from panoptic_deeplab.formats.images import write_ids
 from panoptic_deeplab.inference import run
 from panoptic_deeplab.inference.run import predict_images
-from panoptic_deeplab.inference.sources import ImageFile, find_images
+from panoptic_deeplab.inference.sources import ImageFile, files, find_images
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.results import FORMATS
 from panoptic_deeplab.results.coco import Coco
@@ -176,9 +176,9 @@ def test_an_image_without_memory_is_skipped(
 ) -> None:
     """The third of nine."""
     if where == "reading":
-        read = run.read_image
+        read = files.read_image
         event = {images[2].path: NO_ROOM[kind]}
-        monkeypatch.setattr(run, "read_image", lambda p: event.get(p, lambda: None)() or read(p))
+        monkeypatch.setattr(files, "read_image", lambda p: event.get(p, lambda: None)() or read(p))
     if where == "writing":
         calls = iter([lambda: None, lambda: None, NO_ROOM[kind], *[lambda: None] * 6])
         render = Coco.render
