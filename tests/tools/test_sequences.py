@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import sys
 from collections.abc import Iterable
@@ -20,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 import make_scenes
 from scenes.camera import CLIP, Camera
 from scenes.drive import make_sequence
-from scenes.files import step_map
+from scenes.files import step_png
 from scenes.scene import Scene, World, make_scene
 
-from panoptic_deeplab.datasets import CityscapesPanoptic
+from panoptic_deeplab.datasets import CityscapesPanoptic, KittiStep
 
 SIZE = ("--height", 64, "--width", 128)
 FRAMES = 10
@@ -146,8 +147,12 @@ def test_kitti_step_layout(made: Path) -> None:
     assert [str(path.relative_to(made / "panoptic_maps")) for path in maps] == names
     assert [str(path.relative_to(made / "images")) for path in images] == names
     stem = made / "gtFine/val/ulmenhof/ulmenhof_000001_000004_gtFine"
-    expected = step_map(read(Path(f"{stem}_instanceIds.png")))
-    np.testing.assert_array_equal(read(made / "panoptic_maps/val/0001/000004.png"), expected)
+    expected = step_png(read(Path(f"{stem}_instanceIds.png")))
+    assert (made / "panoptic_maps/val/0001/000004.png").read_bytes() == expected
+    frame = KittiStep(str(made), "val")[FRAMES + 4]
+    cars = {s.track_id for s in frame["segments"] if s.category == 13 and not s.iscrowd}
+    ids = read(Path(f"{stem}_instanceIds.png"))
+    assert cars == {value % 1000 + 1 for value in ids[ids // 1000 == CAR].tolist()}
     city = made / "leftImg8bit/val/ulmenhof/ulmenhof_000001_000004_leftImg8bit.png"
     np.testing.assert_array_equal(read(made / "images/val/0001/000004.png"), read(city))
 
@@ -155,7 +160,7 @@ def test_kitti_step_layout(made: Path) -> None:
 def test_kitti_step_coding_by_eye() -> None:
     """Class in R, id in 256 G + B; people and cars alone have ids, from 1; void is 255."""
     ids = np.array([[UNLABELED, ROAD, CAR, 26_000, 26_300, 24_001, 28_000, CARAVAN * 1000]])
-    assert step_map(ids)[0].tolist() == [
+    assert np.asarray(Image.open(io.BytesIO(step_png(ids))))[0].tolist() == [
         [255, 0, 0],
         [0, 0, 0],
         [13, 0, 0],  # a group

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from cityscapesscripts.preparation.json2instanceImg import createInstanceImage
 from cityscapesscripts.preparation.json2labelImg import createLabelImage
 from PIL import Image
 
+from panoptic_deeplab.formats.cityscapes import panoptic_of_instance_ids
+from panoptic_deeplab.formats.kitti_step import KITTI_STEP, encode_step_map
+from panoptic_deeplab.structures import PanopticMap
 from scenes.drive import make_sequence
 from scenes.scene import Scene, make_scene
 
@@ -29,9 +33,6 @@ CITIES = {
 
 FRAME = 19
 """Frame number in all file names: Cityscapes annotates the 20th frame of each snippet."""
-
-_STEP_VOID = 255
-_WITH_STEP_IDS = (name2label["person"].id, name2label["car"].id)
 
 _ENCODINGS = {"labelIds": "ids", "labelTrainIds": "trainIds", "color": "color"}
 
@@ -60,7 +61,7 @@ def write_sequence(job: Job, root: Path, frames: int) -> None:
     for frame, scene in enumerate(make_sequence(*job, frames)):
         image, instance_ids = _write_frame(scene, job, frame, root)
         shutil.copyfile(image, images / f"{frame:06}.png")
-        Image.fromarray(step_map(instance_ids)).save(maps / f"{frame:06}.png")
+        (maps / f"{frame:06}.png").write_bytes(step_png(instance_ids))
 
 
 def _write_frame(scene: Scene, job: Job, frame: int, root: Path) -> tuple[Path, np.ndarray]:
@@ -116,20 +117,8 @@ def _lasting(counted: np.ndarray, objects: list[dict[str, Any]]) -> np.ndarray:
     return table[counted]
 
 
-def step_map(instance_ids: np.ndarray) -> np.ndarray:
-    """KITTI-STEP's form of Cityscapes' instance ids [H, W]: [H, W, 3] uint8.
-
-    R is the training id of the class, 256 G + B the id, from 1; 0 for crowds and classes that it
-    does not track.
-    """
-    is_instance = instance_ids >= 1000
-    label_ids = np.where(is_instance, instance_ids // 1000, instance_ids)
-    train_ids = np.array([_step_class(label) for label in range(max(id2label) + 1)], np.uint8)
-    is_tracked = is_instance & np.isin(label_ids, _WITH_STEP_IDS)
-    numbers = np.where(is_tracked, instance_ids % 1000 + 1, 0)
-    return np.stack([train_ids[label_ids], numbers // 256, numbers % 256], axis=2).astype(np.uint8)
-
-
-def _step_class(label_id: int) -> int:
-    train_id = id2label[label_id].trainId
-    return train_id if 0 <= train_id < _STEP_VOID else _STEP_VOID
+def step_png(instance_ids: np.ndarray) -> bytes:
+    """KITTI-STEP's PNG of Cityscapes' instance ids [H, W]; ids are n + 1, of people and cars."""
+    panoptic = panoptic_of_instance_ids(instance_ids, "scene")
+    segments = [replace(s, track_id=s.id % 1000 + 1) for s in panoptic.segments]
+    return encode_step_map(PanopticMap(panoptic.ids, segments), KITTI_STEP)
