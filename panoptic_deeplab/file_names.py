@@ -121,6 +121,12 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _BYTE = 0xDC00  # what Python adds to a byte of a file's name that is not UTF-8
 
 
+def frame_order(name: str) -> list[tuple[int, str]]:
+    """The key that sorts names of frames by the numbers in them: `frame9` before `frame10`."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(int(part) if part.isdecimal() else -1, part) for part in parts]
+
+
 def readable(name: str) -> str:
     """Write bytes of a name that are not UTF-8 as in a URL, `%FF`, so that any list can hold it."""
     return name if name.isascii() else _SURROGATES.sub(_as_in_url, name)

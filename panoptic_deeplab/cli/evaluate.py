@@ -17,8 +17,12 @@ FORMS = {
     "pixel": "folders of Cityscapes label ids, as csEvalPixelLevelSemanticLabeling",
     "instance": "Cityscapes instance ids and instance files, as csEvalInstanceLevel...",
     "bdd100k": "RGBA bitmasks or Scalabel JSON, each by either, as bdd100k.eval.run -t pan_seg",
+    "stq": "SEQUENCE/FRAME.png of class and id, as deeplab2's segmentation and tracking quality",
+    "vpq": "the same PNGs, video panoptic quality over windows of 1 to 4 frames",
 }
 
+_SETTINGS = {"data_set": ("stq", "vpq"), "png": ("stq", "vpq"), "rule": ("vpq",)}
+"""Which forms take a flag."""
 
 SUMMARY = "score prediction files as the official tools do"
 
@@ -48,6 +52,23 @@ def add_arguments(parser: Parser) -> None:
         help="the PNGs of pred, for panoptic (default: pred without .json)",
     )
     parser.add_argument(
+        "--data_set",
+        choices=["kitti_step", "motchallenge_step"],
+        help="whose classes the files have, for stq and vpq (default: kitti_step)",
+    )
+    parser.add_argument(
+        "--png",
+        choices=["three_channel_png", "two_channel_png"],
+        help="form of the predictions, for stq and vpq: R = class and 256 G + B = id, as the "
+        "annotations, or G = id (default: three_channel_png)",
+    )
+    parser.add_argument(
+        "--rule",
+        choices=["coco", "deeplab2"],
+        help="how vpq counts crowds: coco leaves them out, deeplab2 takes them as segments "
+        "(default: coco)",
+    )
+    parser.add_argument(
         "--num_workers",
         type=not_negative,
         default=2,
@@ -60,6 +81,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the official numbers and write all of them to the JSON."""
     from panoptic_deeplab import evaluation
+    from panoptic_deeplab.evaluation import format_sequences
     from panoptic_deeplab.files import write_json
     from panoptic_deeplab.text_table import align
 
@@ -68,7 +90,10 @@ def run(arguments: argparse.Namespace) -> None:
         "pixel": evaluation.evaluate_pixel_files,
         "instance": evaluation.evaluate_instance_files,
         "bdd100k": evaluation.evaluate_bdd100k_files,
+        "stq": evaluation.evaluate_stq_files,
+        "vpq": evaluation.evaluate_vpq_files,
     }
+    settings = _settings(arguments)
     paths = [arguments.gt, arguments.pred]
     if arguments.form == "panoptic":
         folders = arguments.gt_folder, arguments.pred_folder
@@ -80,11 +105,26 @@ def run(arguments: argparse.Namespace) -> None:
     elif arguments.gt_folder or arguments.pred_folder:
         raise UsageError("--gt_folder and --pred_folder are for panoptic alone; leave them out")
     results = evaluate[arguments.form](
-        *paths, num_workers=arguments.num_workers, show_progress=True
+        *paths, num_workers=arguments.num_workers, show_progress=True, **settings
     )
-    print(align([["score", "value"], *_rows(results)]))
+    print(format_sequences(results) or align([["score", "value"], *_rows(results)]))
     if arguments.json:
         write_json(arguments.json, results, indent=2)
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, str]:
+    """The flags of stq and vpq that the command line gives, by the names of the functions.
+
+    Raises:
+        UsageError: the form has no such setting.
+    """
+    given = {name: getattr(arguments, name) for name in ("data_set", "png", "rule")}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    for name in chosen:
+        forms = _SETTINGS[name]
+        if arguments.form not in forms:
+            raise UsageError(f"--{name} is for {' and '.join(forms)} alone; leave it out")
+    return chosen
 
 
 def _rows(results: Mapping[str, Any], above: str = "") -> list[list[str]]:

@@ -74,10 +74,11 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=["coco", "cityscapes", "bdd100k"],
+        choices=["coco", "cityscapes", "bdd100k", "kitti_step"],
         default="coco",
         help="form of --predictions: coco (category ids by the JSON's categories, else the data "
-        "set's), cityscapes (else label ids), bdd100k (RGBA bitmasks) (default: %(default)s)",
+        "set's), cityscapes (else label ids), bdd100k (RGBA bitmasks), kitti_step (PNGs of class "
+        "and id) (default: %(default)s)",
     )
     parser.add_argument(
         "--num_workers",
@@ -110,7 +111,7 @@ def run(arguments: argparse.Namespace) -> None:
     config = load_config(arguments, path=files and files.config)
 
     from panoptic_deeplab.engine import distributed
-    from panoptic_deeplab.evaluation import format_table
+    from panoptic_deeplab.evaluation import format_sequences, format_table
     from panoptic_deeplab.files import write_json
 
     config.info = config.classes_of("val_dataset")  # the training split need not be here
@@ -121,7 +122,8 @@ def run(arguments: argparse.Namespace) -> None:
         score = _score_export if files.is_exported else _score_checkpoint
         results = score(files, views, tiling, arguments, config, watch)
     if distributed.is_main():
-        print(format_table(results, config.info))
+        tables = format_table(results, config.info), format_sequences(results)
+        print(*filter(None, tables), sep="\n\n")
         if arguments.profile:
             total, count = time.perf_counter() - start, len(config.val_dataset)
             print(format_profile(watch.seconds, total, count, "image"))

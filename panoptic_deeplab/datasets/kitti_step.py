@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from panoptic_deeplab.datasets.base import (
     pair,
     unlabeled_records,
 )
-from panoptic_deeplab.file_names import composed, readable
+from panoptic_deeplab.file_names import composed, frame_order, readable
 from panoptic_deeplab.files import files_below
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES
 from panoptic_deeplab.formats.kitti_step import KITTI_STEP, MOTCHALLENGE_STEP, read_step_map
@@ -59,8 +58,8 @@ class KittiStep(PanopticDataset):
         else:
             name += f", which has no folder panoptic_maps/{mode},"
             records = unlabeled_records(images)
-        in_order = sorted(records, key=lambda record: _place_in_order(record.image_id))
-        records = [replace(r, sequence=r.image_id.rpartition("/")[0]) for r in in_order]
+        records = [replace(r, sequence=r.image_id.rpartition("/")[0]) for r in records]
+        records.sort(key=lambda r: (r.sequence, frame_order(r.image_id)))
         super().__init__(records, self.classes, transforms, name)
 
     @classmethod
@@ -87,10 +86,3 @@ def _find_frames(folder: Path) -> dict[str, Path]:
         for path in files_below(folder)
         if path.suffix.lower() in IMAGE_SUFFIXES and path.parent != folder
     }
-
-
-def _place_in_order(image_id: str) -> tuple[str, list[tuple[int, str]]]:
-    """Sort by sequence, and then by the numbers in the frame's name: 9 before 10."""
-    sequence, _, frame = image_id.rpartition("/")
-    parts = re.split(r"([0-9]+)", frame)
-    return sequence, [(int(part) if part.isdecimal() else -1, part) for part in parts]

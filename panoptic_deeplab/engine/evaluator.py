@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction
 from panoptic_deeplab.tiles import Tiling
+from panoptic_deeplab.tracking import Tracker
 from panoptic_deeplab.views import Augmentation
 from panoptic_deeplab.weights import load_network, refuse_difference, refuse_other_classes
 
@@ -41,6 +43,14 @@ class ImagePredictor(Protocol):
 
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Predict images [H, W, 3] uint8 RGB."""
+
+
+class _Predicted(NamedTuple):
+    """An image [H, W, 3] as the data set has it, its prediction and its ground truth."""
+
+    image: np.ndarray
+    prediction: Prediction
+    truth: PanopticMap
 
 
 class PredictionReader(Protocol):
@@ -108,6 +118,7 @@ def evaluate(
     """Score a model on a data set and return the results of all evaluators as one dictionary.
 
     The processes share the images; each image is scored once, and all processes get the result.
+    A sequence stays with one process, and its things are tracked.
 
     Args:
         predictor: the model with preprocessing and grouping; its transforms are not used, because
@@ -125,20 +136,26 @@ def evaluate(
         _log.info("Oracle: the ground truth in place of the network's %s", ", ".join(oracle.names))
     mine, watch = _my_images(dataset), watch or Stopwatch()
 
-    def read(index: int) -> tuple[dict[str, Any], PanopticMap]:
+    def read(index: int) -> tuple[np.ndarray, dict[str, Any], PanopticMap]:
         with watch.timing("reading"):
-            return _sample_and_truth(dataset, oracle, index)
+            loaded = dataset.load(index)
+            truth = _truth(dataset, loaded, index)
+            sample = dataset.transform(loaded, np.random.default_rng((0, 0, index)))
+            return loaded["image"], sample if oracle is None else oracle.add_truth(sample), truth
 
-    samples = read_ahead(read, mine, num_workers)
-
-    def predict(sample: dict[str, Any], truth: PanopticMap) -> tuple[Prediction, PanopticMap]:
+    def predict(sample: dict[str, Any]) -> Prediction:
         images, frames = sample["image"][None], [sample["frame"]]
         if oracle is None:
-            return predictor.predict_batch(images, frames)[0], truth
+            return predictor.predict_batch(images, frames)[0]
         outputs = oracle.correct(predictor.outputs(images, frames), sample)
-        return predictor.group(outputs, frames)[0], truth
+        return predictor.group(outputs, frames)[0]
 
-    results = _score((predict(*pair) for pair in samples), evaluators, len(mine), watch)
+    predicted = (
+        _Predicted(image, predict(sample), truth)
+        for image, sample, truth in read_ahead(read, mine, num_workers)
+    )
+    pairs = _tracked(predicted, dataset.info, watch)
+    results = _score(pairs, evaluators, len(mine), watch)
     watch.seconds |= predictor.watch.seconds
     return results
 
@@ -170,10 +187,11 @@ def evaluate_images(
             sample = dataset.load(index)
             return sample["image"], _truth(dataset, sample, index)
 
-    pairs = (
-        (predictor.predict([image])[0], truth)
+    predicted = (
+        _Predicted(image, predictor.predict([image])[0], truth)
         for image, truth in read_ahead(read, mine, num_workers)
     )
+    pairs = _tracked(predicted, dataset.info, watch)
     results = _score(pairs, evaluators, len(mine), watch)
     watch.seconds |= predictor.watch.seconds
     return results
@@ -225,11 +243,30 @@ def evaluate_predictions(
     return _score(read_ahead(read, mine, num_workers), evaluators, len(mine), watch)
 
 
-def _my_images(dataset: Any) -> range:
-    """Return the indices of the images that this process scores."""
+def _my_images(dataset: Any) -> list[int]:
+    """Return the indices of the images that this process scores: whole sequences in order."""
     if len(dataset) == 0:
         raise DataError(f"{dataset.name}: there is no image to evaluate on")
-    return range(distributed.rank(), len(dataset), distributed.world_size())
+    by_sequence = groupby(
+        range(len(dataset)), lambda index: dataset.records[index].sequence or index
+    )
+    groups = [list(indices) for _, indices in by_sequence]
+    return list(chain.from_iterable(groups[distributed.rank() :: distributed.world_size()]))
+
+
+def _tracked(
+    predicted: Iterable[_Predicted], info: DatasetInfo, watch: Stopwatch
+) -> Iterator[tuple[Prediction, PanopticMap]]:
+    """Yield predictions with their ground truth; the things of sequences get ids that last."""
+    tracker, sequence = Tracker(info), None
+    for image, prediction, truth in predicted:
+        if truth.sequence != sequence:
+            tracker.reset()
+            sequence = truth.sequence
+        if sequence is not None:
+            with watch.timing("tracking"):
+                prediction = tracker.update(prediction, image)
+        yield prediction, truth
 
 
 def _score(
@@ -254,20 +291,11 @@ def _score(
         return merge_results(evaluator.compute() for evaluator in evaluators)
 
 
-def _sample_and_truth(
-    dataset: Any, oracle: Oracle | None, index: int
-) -> tuple[dict[str, Any], PanopticMap]:
-    """Return the transformed sample, with what the oracle needs, and its ground truth."""
-    sample = dataset.load(index)
-    truth = _truth(dataset, sample, index)
-    sample = dataset.transform(sample, np.random.default_rng((0, 0, index)))
-    return sample if oracle is None else oracle.add_truth(sample), truth
-
-
 def _truth(dataset: Any, sample: dict[str, Any], index: int) -> PanopticMap:
     """Return the ground truth of a loaded sample."""
     if "panoptic" in sample:
-        return PanopticMap(sample["panoptic"], sample["segments"])
+        sequence = dataset.records[index].sequence
+        return PanopticMap(sample["panoptic"], sample["segments"], sequence=sequence)
     return dataset.truth(index)
 
 

@@ -12,8 +12,9 @@ from panoptic_deeplab.evaluation.label_pairs import LabelSpace
 from panoptic_deeplab.evaluation.panoptic_files import evaluate_panoptic_files
 from panoptic_deeplab.evaluation.panoptic_quality import PanopticQuality
 from panoptic_deeplab.evaluation.pixel_files import evaluate_pixel_files
-from panoptic_deeplab.evaluation.report import format_table, merge_results
+from panoptic_deeplab.evaluation.report import format_sequences, format_table, merge_results
 from panoptic_deeplab.evaluation.semantic_iou import SemanticIoU
+from panoptic_deeplab.evaluation.sequence_files import evaluate_stq_files, evaluate_vpq_files
 from panoptic_deeplab.evaluation.tracking_quality import SegmentationTrackingQuality
 from panoptic_deeplab.evaluation.video_panoptic_quality import VideoPanopticQuality
 
@@ -29,6 +30,9 @@ __all__ = [
     "evaluate_instance_files",
     "evaluate_panoptic_files",
     "evaluate_pixel_files",
+    "evaluate_stq_files",
+    "evaluate_vpq_files",
+    "format_sequences",
     "format_table",
     "merge_results",
 ]

@@ -16,6 +16,7 @@ from panoptic_deeplab.formats.bdd100k import BDD100K, read_bitmask
 from panoptic_deeplab.formats.cityscapes import label_named
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
+from panoptic_deeplab.formats.kitti_step import read_step_map
 from panoptic_deeplab.formats.panoptic_json import PanopticEntry, flag, number, whole_number
 from panoptic_deeplab.structures import VOID_ID, DatasetInfo, PanopticMap, Prediction, Segment
 
@@ -180,10 +181,46 @@ class Bdd100kPredictions:
         return Prediction(_without_others(bitmask, known), segments)
 
 
+class KittiStepPredictions:
+    """KITTI-STEP's PNGs of class and id, `SEQUENCE/FRAME.png`, named as the images are.
+
+    Args:
+        path: their folder, or one with `kitti_step` or `motchallenge_step` as predict writes it.
+        info: the classes of the data set, whose indices the PNGs have.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+
+    def __init__(self, path: str | Path, info: DatasetInfo) -> None:
+        places = [Path(path, name) for name in ("kitti_step", "motchallenge_step", ".")]
+        folder = next((place for place in places if place.is_dir()), None)
+        if folder is None:
+            raise DataError(f"{path}: no such folder")
+        self.folder, self.info = folder, info
+
+    def missing(self, images: Iterable[tuple[str, Path]]) -> list[str]:
+        """List the ids of the images (id, path) that have no prediction."""
+        return [image_id for image_id, _ in images if not self._path(image_id).is_file()]
+
+    def read(self, image_id: str, image_path: Path) -> Prediction:
+        """Read the prediction of an image that is not missing; things have a `track_id`.
+
+        Raises:
+            DataError: the PNG is unreadable or has a class that is none of the data set.
+        """
+        found = read_step_map(self._path(image_id), self.info)
+        return Prediction(found.ids, found.segments)
+
+    def _path(self, image_id: str) -> Path:
+        return self.folder / f"{image_id}.png"
+
+
 FORMATS = {
     "coco": CocoPredictions,
     "cityscapes": CityscapesPredictions,
     "bdd100k": Bdd100kPredictions,
+    "kitti_step": KittiStepPredictions,
 }
 """How predictions may lie on disk."""
 
