@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 SIZE = (48, 64)
 RED_STEP = 20
@@ -99,3 +104,20 @@ def join(path: Path, *parts: Path) -> Path:
     """Put transport streams one behind the other."""
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     return path
+
+
+def played_to_the_end(page: Page, path: Path) -> float:
+    """Play a file in the browser and return its duration in seconds."""
+    content = base64.b64encode(path.read_bytes()).decode()
+    return page.evaluate(
+        """(source) => new Promise((resolve, reject) => {
+            const video = document.createElement("video")
+            video.muted = true
+            video.playbackRate = 16
+            video.onended = () => resolve(video.duration)
+            video.onerror = () => reject(video.error.message)
+            video.src = source
+            video.play()
+        })""",
+        f"data:video/mp4;base64,{content}",
+    )

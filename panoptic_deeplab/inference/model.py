@@ -13,12 +13,11 @@ from panoptic_deeplab.inference.loading import load_predictor
 from panoptic_deeplab.inference.location import locate_model
 from panoptic_deeplab.inference.options import LoadOptions
 from panoptic_deeplab.inference.sources import SourceImage, iterate_source, read_source
-from panoptic_deeplab.inference.tracked import with_tracks
+from panoptic_deeplab.inference.tracked import ResultTracker
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo, Prediction
 from panoptic_deeplab.tiles import DEFAULT_OVERLAP, Tiling
-from panoptic_deeplab.tracking import Tracker
 
 LIST_BATCH_SIZE = 8
 """Maximum number of images of a list that are predicted at a time."""
@@ -90,7 +89,8 @@ class Model:
             batch_size: images that are predicted at a time; those of equal size go through the
                 network together.
             color: order of an array's channels, `rgb` or `bgr`.
-            track: let things keep a `track_id` from one image to the next.
+            track: let things keep a `track_id` from one image to the next; another folder is
+                another video, whose ids begin anew.
 
         Raises:
             DataError: there is no image, or one cannot be read; those before it come first.
@@ -100,10 +100,7 @@ class Model:
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {batch_size}")
         results = self._iterate(iterate_source(source, color), batch_size)
-        if not track:
-            return results
-        tracker = Tracker(self.info)
-        return (with_tracks(result, tracker) for result in results)
+        return map(ResultTracker(self.info), results) if track else results
 
     def _iterate(self, images: Iterator[SourceImage], batch_size: int) -> Iterator[Result]:
         while True:

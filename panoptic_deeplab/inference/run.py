@@ -24,7 +24,7 @@ from panoptic_deeplab.formats.ground_truth_files import GroundTruthFiles
 from panoptic_deeplab.inference.memory import error_for_lack_of_memory
 from panoptic_deeplab.inference.model import Predictor
 from panoptic_deeplab.inference.sources import ImageFile, ImageList, ReadImage, Source
-from panoptic_deeplab.inference.tracked import with_lasting_ids, with_tracks
+from panoptic_deeplab.inference.tracked import ResultTracker, with_lasting_ids
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.result import Result
@@ -32,7 +32,6 @@ from panoptic_deeplab.results.folder import make_forms, prepared
 from panoptic_deeplab.results.writer import ResultWriter
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 from panoptic_deeplab.structures import DatasetInfo
-from panoptic_deeplab.tracking import Tracker
 from panoptic_deeplab.video.writing import VideoWriter
 from panoptic_deeplab.visualization import draw_segments
 
@@ -237,11 +236,11 @@ def _tracked(
     predicted: Iterable[_Predicted], info: DatasetInfo, watch: Stopwatch
 ) -> Iterator[_Predicted]:
     """Continue the tracks with each result; an image without one is a gap in them."""
-    tracker = Tracker(info)
+    track = ResultTracker(info)
     for image, result in predicted:
         if not isinstance(result, DataError):
             with watch.timing("tracking"):
-                result = with_lasting_ids(with_tracks(result, tracker))
+                result = with_lasting_ids(track(result))
         yield _Predicted(image, result)
 
 

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from panoptic_deeplab.result import Result
-from panoptic_deeplab.structures import Prediction, Segment
+from panoptic_deeplab.structures import DatasetInfo, Prediction, Segment
 from panoptic_deeplab.tracking import Tracker
 
 
-def with_tracks(result: Result, tracker: Tracker) -> Result:
-    """Continue a tracker with the next result; its things have a `track_id`."""
-    return _with_prediction(result, tracker.update(result.prediction, result.image))
+class ResultTracker:
+    """Gives the things of results a `track_id`; images of another folder are another video's.
+
+    Args:
+        info: the classes.
+    """
+
+    def __init__(self, info: DatasetInfo) -> None:
+        self._tracker = Tracker(info)
+        self._folder: Path | None = None
+
+    def __call__(self, result: Result) -> Result:
+        """Continue with the next result."""
+        folder = None if result.path is None else result.path.parent
+        if folder != self._folder:
+            self._tracker.reset()
+            self._folder = folder
+        return _with_prediction(result, self._tracker.update(result.prediction, result.image))
 
 
 def _with_prediction(result: Result, prediction: Prediction) -> Result:

@@ -91,11 +91,14 @@ class LiveFrames:
             if newest.has_ended:
                 return None
             if time.monotonic() > deadline:
-                raise DataError(
-                    f"{self.name}: no frame came for {self._timeout:g} s; check the camera, its "
-                    "address and the network"
-                )
+                raise self._silence()
         return None
+
+    def _silence(self) -> DataError:
+        return DataError(
+            f"{self.name}: no frame came for {self._timeout:g} s; check the camera, its address "
+            "and the network"
+        )
 
     def _read(self, newest: _Newest) -> None:
         """Read frames as fast as they come until told to stop; in a thread of its own."""
@@ -110,6 +113,8 @@ class LiveFrames:
                         break
         except DataError as error:
             newest.end(error)
+        except (load_pyav().error.ExitError, TimeoutError):  # how FFmpeg ends after the limits
+            newest.end(self._silence())
         except Exception as error:  # FFmpeg's own, and what a driver leads to
             newest.end(DataError(f"{self.name}: cannot be read ({self._shown(why(error))})"))
         else:

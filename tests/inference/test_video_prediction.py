@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_videos import cut_off, damage, index_of, write_video
+from drawn_videos import cut_off, damage, index_of, played_to_the_end, write_video
 from PIL import Image
+from playwright.sync_api import Page
 
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.errors import DataError, UsageError, UserError
@@ -138,6 +139,29 @@ def test_a_video_that_is_cut_off_is_predicted_up_to_there(drive: Path, save_dir:
         predict_source(FakePredictor(), open_source(str(cut_off(drive))), save_dir, ["coco"])
     done = listed(save_dir)
     assert list(done) == names(*range(len(done)))
+
+
+def test_ten_seconds_play_in_a_browser(save_dir: Path, tmp_path: Path, page: Page) -> None:
+    drive = write_video(tmp_path / "drive.mp4", 11, ticks=list(range(0, 110, 10)))
+    video = tmp_path / "v.mp4"
+    source = open_source(str(drive))
+    predict_source(FakePredictor(), source, save_dir, ["coco"], track=True, video=video)
+    assert played_to_the_end(page, video) == pytest.approx(10, abs=1.1)
+
+
+def test_another_folder_is_another_video(save_dir: Path, tmp_path: Path) -> None:
+    """As the sequences of KITTI-STEP: ids begin at 1 in each."""
+    for place in ("a/0", "a/1", "b/0"):
+        (tmp_path / "in" / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 48), (80, 0, 0)).save(tmp_path / "in" / f"{place}.png")
+    predict_source(
+        FakePredictor(), open_source(str(tmp_path / "in")), save_dir, ["coco"], track=True
+    )
+    tracks = {
+        name: {segment.get("track_id") for segment in segments}
+        for name, segments in listed(save_dir).items()
+    }
+    assert tracks == {f"{place}.png": {None, 1, 2} for place in ("a/0", "a/1", "b/0")}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

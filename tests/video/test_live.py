@@ -98,6 +98,17 @@ def test_silence_ends_it_in_one_line(path: Path) -> None:
     wait_for_threads()
 
 
+@pytest.mark.parametrize(
+    "error", [av.error.ExitError(0, "Immediate exit requested"), TimeoutError("timed out")]
+)
+def test_silence_that_ffmpeg_notices_is_told_in_the_same_words(error: Exception) -> None:
+    def silent(address: str, **options: Any) -> Any:
+        raise error
+
+    with pytest.raises(DataError, match="no frame came for 5 s"):
+        list(LiveFrames(ADDRESS, 5, silent).frames())
+
+
 def test_it_stops_when_told_and_lets_the_camera_go(path: Path) -> None:
     event, camera = threading.Event(), Camera(path)
     camera._pauses = {3: event}

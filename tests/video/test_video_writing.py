@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from drawn_videos import frame, index_of
+from drawn_videos import frame, index_of, played_to_the_end
 from playwright.sync_api import Page
 
 from panoptic_deeplab.errors import UsageError
@@ -95,23 +94,6 @@ def test_a_killed_writer_leaves_a_video_that_plays(tmp_path: Path, page: Page) -
 
 def test_a_finished_video_plays_in_a_browser(tmp_path: Path, page: Page) -> None:
     assert played_to_the_end(page, write(tmp_path / "a.mp4")) == pytest.approx(1.2, abs=0.11)
-
-
-def played_to_the_end(page: Page, path: Path) -> float:
-    """Play a file and return its duration in seconds."""
-    content = base64.b64encode(path.read_bytes()).decode()
-    return page.evaluate(
-        """(source) => new Promise((resolve, reject) => {
-            const video = document.createElement("video")
-            video.muted = true
-            video.playbackRate = 4
-            video.onended = () => resolve(video.duration)
-            video.onerror = () => reject(video.error.message)
-            video.src = source
-            video.play()
-        })""",
-        f"data:video/mp4;base64,{content}",
-    )
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a", "folder/below.txt"])
