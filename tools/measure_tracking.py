@@ -1,27 +1,24 @@
 """Measure ids that last: the STQ of each step of the tracker, and the time that it takes.
 
 Each frame of the sequences is predicted once; all steps see the same predictions, and their times
-are taken in turns with the network's. Sequences come from make_scenes.py or lie in the same layout:
-Cityscapes', image ids TOWN_SEQUENCE_FRAME, ids of instances that last.
+are taken in turns with the network's. Sequences come from make_scenes.py or lie in the same layout.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from panoptic_deeplab.cli.command_line import run, script_parser
 from panoptic_deeplab.cli.flags import add_debug_argument, add_json_argument
-from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.text_table import align
 
 if TYPE_CHECKING:
-    from panoptic_deeplab.datasets import CityscapesPanoptic
-    from panoptic_deeplab.stopwatch import Stopwatch
+    from panoptic_deeplab.datasets import CityscapesSequences
 
 _BASELINE = {"iou_threshold": 0.3, "class_change_threshold": None, "use_flow": False}
 STEPS: dict[str, dict[str, Any]] = {
@@ -31,6 +28,7 @@ STEPS: dict[str, dict[str, Any]] = {
     "+ scores vote on the class": {},
 }
 """Name of a step -> arguments of its `Tracker`; each adds to the one before."""
+_SCORES = ("stq", "aq", "iou")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,10 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> None:
-    from panoptic_deeplab.datasets import CityscapesPanoptic
+    from panoptic_deeplab.datasets import CityscapesSequences
     from panoptic_deeplab.inference.model import load_model
 
-    dataset = CityscapesPanoptic(arguments.dataset_root, arguments.mode)
+    dataset = CityscapesSequences(arguments.dataset_root, arguments.mode)
     model = load_model(arguments.model_path, arguments.device)
     rows, seconds = measure(dataset, model.predictor)
     print(_table(rows))
@@ -64,7 +62,7 @@ def _measure(arguments: argparse.Namespace) -> None:
 
 
 def measure(
-    dataset: CityscapesPanoptic, predictor: Any
+    dataset: CityscapesSequences, predictor: Any
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """Score all steps on all sequences.
 
@@ -81,15 +79,17 @@ def measure(
     trackers = {name: Tracker(info, **arguments) for name, arguments in STEPS.items()}
     scores = {name: SegmentationTrackingQuality(info) for name in STEPS}
     last = None
-    for sequence, sample in _frames(dataset):
-        image = sample["image"]
+    for index in progress_bar(
+        range(len(dataset)), title="frames", total=len(dataset), unit="frames"
+    ):
+        sample, sequence = dataset[index], dataset.records[index].sequence
         truth = PanopticMap(sample["panoptic"], sample["segments"], sequence=sequence)
-        (prediction,) = predictor.predict([image])
+        (prediction,) = predictor.predict([sample["image"]])
         for name, tracker in trackers.items():
             if sequence != last:
                 tracker.reset()
             with watch.timing(name):
-                tracked = tracker.update(prediction, image)
+                tracked = tracker.update(prediction, sample["image"])
             scores[name].update(tracked, truth)
         last = sequence
     rows = [
@@ -98,29 +98,8 @@ def measure(
         | {"seconds": watch.seconds[name] / len(dataset)}
         for name in STEPS
     ]
-    return rows, _per_frame(predictor.watch, len(dataset))
-
-
-_SCORES = ("stq", "aq", "iou")
-
-
-def _frames(dataset: CityscapesPanoptic) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The samples with the names of their sequences, one sequence after the other."""
-    ids = [record.image_id for record in dataset.records]
-    with progress_bar(title="frames", total=len(ids), unit="frames") as bar:
-        for place in sorted(range(len(ids)), key=lambda i: ids[i]):
-            sequence, _, frame = ids[place].rpartition("_")
-            if not sequence or not frame.isdigit():
-                raise DataError(
-                    f"{ids[place]}: expected an image id TOWN_SEQUENCE_FRAME; make sequences with "
-                    "tools/make_scenes.py --sequences N"
-                )
-            yield sequence, dataset[place]
-            bar.update()
-
-
-def _per_frame(watch: Stopwatch, frames: int) -> dict[str, float]:
-    return {step: seconds / frames for step, seconds in watch.seconds.items()}
+    seconds = predictor.watch.seconds.items()
+    return rows, {step: total / len(dataset) for step, total in seconds}
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

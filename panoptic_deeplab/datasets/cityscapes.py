@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,44 @@ class CityscapesPanoptic(PanopticDataset):
 
     def annotated_boxes(self) -> Mapping[str, np.ndarray]:
         return read_boxes(self._annotation_file) if self._annotation_file.exists() else {}
+
+
+@DATASETS.add_component
+class CityscapesSequences(CityscapesPanoptic):
+    """Sequences in the layout of Cityscapes, whose instances keep their ids from frame to frame.
+
+    Images are named TOWN_SEQUENCE_FRAME; they come in this order. STQ and VPQ score such a data
+    set, which `tools/make_scenes.py --sequences N` makes.
+
+    Args:
+        dataset_root, mode, transforms, info: as for `CityscapesPanoptic`.
+
+    Raises:
+        DataError: as for `CityscapesPanoptic`, or an image has another name.
+    """
+
+    def __init__(
+        self,
+        dataset_root: str,
+        mode: str = "train",
+        transforms: Sequence[Transform] = (),
+        info: DatasetInfo = CITYSCAPES,
+    ) -> None:
+        super().__init__(dataset_root, mode, transforms, info)
+        records = sorted(self.records, key=lambda record: record.image_id)
+        self.records = [replace(r, sequence=_sequence_of(r.image_id)) for r in records]
+
+
+def _sequence_of(image_id: str) -> str:
+    sequence, _, frame = image_id.rpartition("_")
+    if not sequence or not frame.isdigit():
+        raise DataError(
+            f"image {image_id}: expected a frame of a sequence, TOWN_SEQUENCE_FRAME; take "
+            "CityscapesPanoptic for single images",
+            kind="malformed entry",
+            image_id=image_id,
+        )
+    return sequence
 
 
 def _preparation(root: Path) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from panoptic_deeplab.datasets import CityscapesPanoptic
+from panoptic_deeplab.datasets import CityscapesPanoptic, CityscapesSequences
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS
 from panoptic_deeplab.formats.images import read_image
@@ -186,3 +186,21 @@ def test_a_data_set_that_cannot_be_written_to_is_prepared_elsewhere(
     message = r"prepare-cityscapes --dataset_root .* --save_dir DIR, which is then the dataset_root"
     with pytest.raises(DataError, match=message):
         CityscapesPanoptic(str(tmp_path), "train")
+
+
+def test_sequences_are_in_order_and_named(copy: Path) -> None:
+    edit(copy, lambda content: content["annotations"].reverse())
+    records = CityscapesSequences(str(copy), "val").records
+    assert [r.image_id for r in records] == sorted(r.image_id for r in records)
+    assert all(record.image_id == f"{record.sequence}_000019" for record in records)
+    assert {r.sequence for r in CityscapesPanoptic(str(copy), "val").records} == {None}
+
+
+def test_an_image_that_is_no_frame_is_told(copy: Path) -> None:
+    image = next((copy / "leftImg8bit" / "val").rglob("*.png"))
+    old = image.name.removesuffix("_leftImg8bit.png")
+    image.rename(image.with_name("street_leftImg8bit.png"))
+    path = annotation_file(copy)
+    path.write_text(path.read_text().replace(f'"{old}"', '"street"'))
+    with pytest.raises(DataError, match=r"^image street: expected a frame of a sequence, TOWN_SEQ"):
+        CityscapesSequences(str(copy), "val")

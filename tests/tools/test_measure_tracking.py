@@ -14,8 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 import make_scenes
 import measure_tracking
 
-from panoptic_deeplab.datasets import CityscapesPanoptic
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.datasets import CityscapesSequences
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import PanopticMap, Prediction
 
@@ -23,7 +22,7 @@ from panoptic_deeplab.structures import PanopticMap, Prediction
 class Knowing:
     """Predicts what is annotated, with other ids in each frame, and crowds as instances."""
 
-    def __init__(self, dataset: CityscapesPanoptic) -> None:
+    def __init__(self, dataset: CityscapesSequences) -> None:
         self.watch = Stopwatch()
         self._truths = {
             dataset[i]["image"].tobytes(): dataset.truth(i) for i in range(len(dataset))
@@ -45,16 +44,16 @@ def _renumbered(truth: PanopticMap) -> Prediction:
 
 
 @pytest.fixture(scope="module")
-def sequences(tmp_path_factory: pytest.TempPathFactory) -> CityscapesPanoptic:
+def sequences(tmp_path_factory: pytest.TempPathFactory) -> CityscapesSequences:
     root = tmp_path_factory.mktemp("made") / "sequences"
     size = ("--height", "64", "--width", "128", "--num_workers", "1")
     assert (
         make_scenes.main(["--output", str(root), "--sequences", "2", "--frames", "6", *size]) == 0
     )
-    return CityscapesPanoptic(str(root), "val")
+    return CityscapesSequences(str(root), "val")
 
 
-def test_all_steps_are_scored_and_timed(sequences: CityscapesPanoptic) -> None:
+def test_all_steps_are_scored_and_timed(sequences: CityscapesSequences) -> None:
     rows, seconds = measure_tracking.measure(sequences, Knowing(sequences))
     assert [row["name"] for row in rows] == list(measure_tracking.STEPS)
     assert [row["iou"] for row in rows] == pytest.approx([1.0] * len(rows))
@@ -62,12 +61,3 @@ def test_all_steps_are_scored_and_timed(sequences: CityscapesPanoptic) -> None:
     assert 0.4 < baseline < best <= 1.0
     assert list(seconds) == ["network"]
     assert all(row["seconds"] > 0 for row in rows)
-
-
-def test_data_sets_without_sequences_are_told(
-    sequences: CityscapesPanoptic, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    records = [replace(record, image_id="street") for record in sequences.records]
-    monkeypatch.setattr(sequences, "records", records)
-    with pytest.raises(DataError, match=r"^street: expected an image id TOWN_SEQUENCE_FRAME; "):
-        measure_tracking.measure(sequences, Knowing(sequences))

@@ -24,7 +24,7 @@ from scenes.drive import make_sequence
 from scenes.files import step_png
 from scenes.scene import Scene, World, make_scene
 
-from panoptic_deeplab.datasets import CityscapesPanoptic, KittiStep
+from panoptic_deeplab.datasets import CityscapesSequences, KittiStep
 
 SIZE = ("--height", 64, "--width", 128)
 FRAMES = 10
@@ -130,8 +130,10 @@ def test_ids_last_and_all_else_is_what_cityscapesscripts_makes(made: Path) -> No
 
 
 def test_cityscapes_layout(made: Path) -> None:
-    dataset = CityscapesPanoptic(str(made), "val")
+    dataset = CityscapesSequences(str(made), "val")
     assert len(dataset) == 2 * FRAMES
+    names = [record.sequence for record in dataset.records]
+    assert names == ["lindenbach_000000"] * FRAMES + ["ulmenhof_000001"] * FRAMES
     sample = dataset[FRAMES + 1]
     assert sample["image_id"] == "ulmenhof_000001_000001"
     stem = made / "gtFine/val/ulmenhof/ulmenhof_000001_000001_gtFine"
