@@ -41,7 +41,8 @@ def format_table(results: Mapping[str, Any], info: DatasetInfo) -> str:
     """Format merged results as a plain-text table, in percent.
 
     `n/a` marks undefined values (the class never occurred), `-` values that do not apply or were
-    not measured; measures that no evaluator computed have no column.
+    not measured; measures that no evaluator computed have no column, and without any there is no
+    table.
 
     Args:
         results: what `merge_results` returns.
@@ -55,6 +56,8 @@ def format_table(results: Mapping[str, Any], info: DatasetInfo) -> str:
 
     given = {key for row in (*head.values(), *body.values()) for key in row}
     columns = [key for key in COLUMNS if key in given]
+    if not columns:
+        return ""
     rows = [[f"{info.name}, %", *(COLUMNS[key] for key in columns)]]
     rows += [
         [name, *(_percent(row.get(key)) for key in columns)]

@@ -410,6 +410,10 @@ def test_merged_results_keep_every_measure_in_its_place():
     assert "iou" not in results[0]["per_class"]["road"]  # the parts stay as they were
 
 
+def test_without_measures_of_images_there_is_no_table():
+    assert format_table({"stq": 0.5}, INFO) == ""
+
+
 def test_the_table_of_all_measures():
     _, results = all_results()
     # A false positive for cars (PQ 1 / 1.5), a person missed, no instance of 100 pixels for AP.
