@@ -225,15 +225,47 @@ class PanopticMap:
 
 
 @dataclass(frozen=True)
+class Instance:
+    """A predicted instance by itself, whatever others cover.
+
+    Attributes:
+        category: class index.
+        score: 0..1.
+        corner: (y, x) of the upper left pixel of its box.
+        mask: [h, w] bool, its pixels inside its box.
+    """
+
+    category: int
+    score: float
+    corner: tuple[int, int]
+    mask: np.ndarray
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Its box in the image."""
+        (y, x), (height, width) = self.corner, self.mask.shape
+        return slice(y, y + height), slice(x, x + width)
+
+    def in_image(self, size: tuple[int, int]) -> np.ndarray:
+        """The mask [H, W] bool in an image of (height, width)."""
+        whole = np.zeros(size, bool)
+        whole[self.window] = self.mask
+        return whole
+
+
+@dataclass(frozen=True)
 class Prediction(PanopticMap):
     """The prediction of a method for an image, in original pixels.
 
     Attributes:
         labels: [H, W] class indices of the semantic branch alone, before fusion, or None where a
             method (or a file of another program) has none.
+        instances: by descending score, with masks that may overlap; None where a method gives no
+            others than the things of the map.
     """
 
     labels: np.ndarray | None = field(default=None)
+    instances: Sequence[Instance] | None = field(default=None)
 
 
 def smallest_label_type(*labels: int) -> type[np.integer]:

@@ -14,12 +14,10 @@ import numpy as np
 import paddle
 import pytest
 from drawn_networks import drawn_image, drawn_weight
-from paddle import nn
 
 from panoptic_deeplab.losses.solo import category_loss, mask_loss
+from panoptic_deeplab.models import SOLOv2
 from panoptic_deeplab.models.backbones import ResNet
-from panoptic_deeplab.models.necks import FPN
-from panoptic_deeplab.models.solo.head import SoloHead
 from panoptic_deeplab.models.solo.instances import SoloSettings, find_instances
 from panoptic_deeplab.models.solo.matrix_nms import matrix_nms, points_nms
 from panoptic_deeplab.structures import Segment
@@ -49,37 +47,19 @@ def expected() -> dict[str, np.ndarray]:
 # --- the network ---
 
 
-class Network(nn.Layer):
-    def __init__(self) -> None:
-        super().__init__()
-        self.backbone = ResNet(50)
-        self.neck = FPN(self.backbone.feat_channels)
-        self.mask_head = SoloHead(80, 256, 256, 2, GRID.grids, 128)
-
-    def forward(self, images: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
-        return self.mask_head(self.neck(self.backbone(images)))
-
-
 def test_the_network_and_the_instances_it_finds(expected: dict[str, np.ndarray]) -> None:
-    network = Network()
+    network = SOLOv2(range(80), ResNet(50), 256, GRID.grids, 256, 2, 128)
     network.eval()
-    published = {"_mean": "running_mean", "_variance": "running_var"}
     for name, value in network.state_dict().items():
-        path, dot, last = name.rpartition(".")
-        value.set_value(
-            drawn_weight(
-                SEED_OF_NETWORK, path + dot + published.get(last, last), value.shape, FACTORS
-            )
-        )
+        value.set_value(drawn_weight(SEED_OF_NETWORK, name, value.shape, FACTORS))
     image = (drawn_image(SEED_OF_NETWORK, 96, 160) - [123.675, 116.28, 103.53]) / [
         58.395,
         57.12,
         57.375,
     ]
+    tensor = paddle.to_tensor(image.transpose(2, 0, 1)[np.newaxis].astype(np.float32))
     with paddle.no_grad():
-        logits, kernels, features = network(
-            paddle.to_tensor(image.transpose(2, 0, 1)[np.newaxis].astype(np.float32))
-        )
+        logits, kernels, features = network(tensor, targets={})["train"].values()
     stages = {"mask_features": features}
     for level, side in enumerate(GRID.grids):
         part = slice(FIRST[level], FIRST[level + 1])

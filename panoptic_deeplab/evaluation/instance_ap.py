@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from panoptic_deeplab.evaluation.overlaps import (
     measure_overlaps,
 )
 from panoptic_deeplab.registry import EVALUATORS
-from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Prediction, Segment
+from panoptic_deeplab.structures import DatasetInfo, Instance, PanopticMap, Prediction, Segment
 
 OVERLAPS = np.arange(0.5, 1.0, 0.05)  # written as in the official tool: the same bits
 MIN_AREA = 100
@@ -47,12 +47,15 @@ class InstanceAP:
         self._outcomes = [np.zeros((0, len(OVERLAPS)), np.int8)]
 
     def update(self, prediction: Prediction, truth: PanopticMap) -> None:
-        """Match the segments of one image; one without a score has score 1.
+        """Match the instances of one image, or else its segments; one without a score has score 1.
 
         Raises:
             DataError: prediction and annotation cannot be compared (sizes, ids, categories).
         """
-        self._match(measure_overlaps(prediction, truth))
+        if prediction.instances is None:
+            self._match(measure_overlaps(prediction, truth))
+        else:
+            self.update_masks(_masks(prediction.instances, prediction.ids.shape), truth)
 
     def update_masks(self, masks: Iterable[tuple[np.ndarray, Segment]], truth: PanopticMap) -> None:
         """Match predictions that may overlap each other, as in Cityscapes' instance files.
@@ -140,6 +143,14 @@ class InstanceAP:
                 ignored_fractions(overlaps, same_class, crowd),
             )
         )
+
+
+def _masks(
+    instances: Iterable[Instance], size: tuple[int, int]
+) -> Iterator[tuple[np.ndarray, Segment]]:
+    """Yield the masks of instances in an image of (height, width), one at a time."""
+    for number, one in enumerate(instances, 1):
+        yield one.in_image(size), Segment(number, one.category, is_thing=True, score=one.score)
 
 
 def ignored_fractions(overlaps: Overlaps, same_class: np.ndarray, crowd: np.ndarray) -> np.ndarray:

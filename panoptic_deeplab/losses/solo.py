@@ -1,4 +1,4 @@
-"""The losses of EfficientPS with a SOLOv2 head.
+"""The losses of SOLOv2, and of EfficientPS with a SOLOv2 head.
 
 SOLOv2's are those of https://arxiv.org/abs/2003.10152, section 3.3: a focal loss for the category
 of each cell and a Dice loss for the mask of each positive one.
@@ -22,16 +22,64 @@ _SMALL = 1e-3
 _MASKS_AT_ONCE = 32
 
 
-@CRITERIA.add_component
-class EfficientPSSoloLoss:
-    """Semantics, categories of cells, masks; their sum is the loss.
+_SOLO_OUTPUTS = ("train.category_logits", "train.kernels", "train.mask_features")
+_SOLO_TARGETS = ("instances", "categories", "cells", "owners")
 
-    - `semantic_loss`: as `EfficientPSLoss`;
+
+@CRITERIA.add_component
+class SOLOv2Loss:
+    """Categories of cells and masks; their sum is the loss.
+
     - `category_loss`: focal loss of all cells over the number of positive cells + 1;
     - `mask_loss`: Dice losses of all masks over the number of positive cells. Two instances may
       share a cell, which counts once.
 
-    Over several processes all means are those of the whole batch.
+    Over several processes both means are those of the whole batch.
+
+    Args:
+        category_weight: factor of its loss.
+        mask_weight: factor of its loss.
+    """
+
+    needed_outputs = _SOLO_OUTPUTS
+    needed_targets = _SOLO_TARGETS
+
+    def __init__(self, category_weight: float = 1.0, mask_weight: float = 3.0) -> None:
+        self.category_weight = category_weight
+        self.mask_weight = mask_weight
+
+    def __call__(
+        self, outputs: Mapping[str, Any], targets: Mapping[str, paddle.Tensor]
+    ) -> dict[str, paddle.Tensor]:
+        """Return the losses as scalars.
+
+        Args:
+            outputs: `train` of `SOLOv2`.
+            targets: of `SoloGridTargets`.
+
+        Raises:
+            UsageError: the targets are of other grids than the model.
+        """
+        train = outputs["train"]
+        predicted, wanted = train["category_logits"].shape[1], targets["categories"].shape[1]
+        if predicted != wanted:
+            raise UsageError(
+                f"model.grids have {predicted} cells and targets.grids have {wanted}; give both "
+                "the same grids"
+            )
+        return {
+            "category_loss": self.category_weight
+            * category_loss(train["category_logits"], targets["categories"]),
+            "mask_loss": self.mask_weight
+            * mask_loss(train["kernels"], train["mask_features"], targets),
+        }
+
+
+@CRITERIA.add_component
+class EfficientPSSoloLoss:
+    """Semantics, categories of cells, masks; their sum is the loss.
+
+    `semantic_loss` is as `EfficientPSLoss`, the others are as `SOLOv2Loss`.
 
     Args:
         ignore_index: semantic label without a loss.
@@ -42,10 +90,8 @@ class EfficientPSSoloLoss:
         align_corners: as the model's.
     """
 
-    needed_outputs = (
-        *("semantic", "train.category_logits", "train.kernels", "train.mask_features"),
-    )
-    needed_targets = ("semantic", "instances", "categories", "cells", "owners")
+    needed_outputs = ("semantic", *_SOLO_OUTPUTS)
+    needed_targets = ("semantic", *_SOLO_TARGETS)
 
     def __init__(
         self,
@@ -61,9 +107,8 @@ class EfficientPSSoloLoss:
         self.ignore_index = ignore_index
         self.top_k_percent_pixels = top_k_percent_pixels
         self.semantic_weight = semantic_weight
-        self.category_weight = category_weight
-        self.mask_weight = mask_weight
         self.align_corners = align_corners
+        self.instance_losses = SOLOv2Loss(category_weight, mask_weight)
 
     def __call__(
         self, outputs: Mapping[str, Any], targets: Mapping[str, paddle.Tensor]
@@ -77,27 +122,15 @@ class EfficientPSSoloLoss:
         Raises:
             UsageError: the targets are of other grids than the model.
         """
-        train = outputs["train"]
-        predicted, wanted = train["category_logits"].shape[1], targets["categories"].shape[1]
-        if predicted != wanted:
-            raise UsageError(
-                f"model.grids have {predicted} cells and targets.grids have {wanted}; give both "
-                "the same grids"
-            )
-        return {
-            "semantic_loss": self.semantic_weight
-            * worst_pixels_loss(
-                outputs["semantic"],
-                targets["semantic"],
-                self.top_k_percent_pixels,
-                self.ignore_index,
-                self.align_corners,
-            ),
-            "category_loss": self.category_weight
-            * category_loss(train["category_logits"], targets["categories"]),
-            "mask_loss": self.mask_weight
-            * mask_loss(train["kernels"], train["mask_features"], targets),
-        }
+        instances = self.instance_losses(outputs, targets)
+        semantic = worst_pixels_loss(
+            outputs["semantic"],
+            targets["semantic"],
+            self.top_k_percent_pixels,
+            self.ignore_index,
+            self.align_corners,
+        )
+        return {"semantic_loss": self.semantic_weight * semantic} | instances
 
 
 def category_loss(logits: paddle.Tensor, categories: paddle.Tensor) -> paddle.Tensor:

@@ -5,6 +5,7 @@ from panoptic_deeplab.models.efficientps_solo import EfficientPSSolo
 from panoptic_deeplab.models.panoptic_deeplab import PanopticDeepLab
 from panoptic_deeplab.models.panoptic_deeplab_lite import PanopticDeepLabLite
 from panoptic_deeplab.models.panoptic_fpn import PanopticFPN
+from panoptic_deeplab.models.solov2 import SOLOv2
 
 __all__ = [
     "EfficientPS",
@@ -12,4 +13,5 @@ __all__ = [
     "PanopticDeepLab",
     "PanopticDeepLabLite",
     "PanopticFPN",
+    "SOLOv2",
 ]

@@ -15,8 +15,12 @@ from panoptic_deeplab.models.conv_norm import use_instance_norm
 from panoptic_deeplab.models.layers import run
 from panoptic_deeplab.models.necks import TwoWayFPN
 from panoptic_deeplab.models.semantic_dpc import SemanticDPCHead
-from panoptic_deeplab.models.solo.head import SoloHead
-from panoptic_deeplab.models.solo.instances import SoloSettings, find_instances
+from panoptic_deeplab.models.solo.head import TRAINING_OUTPUTS, SoloHead
+from panoptic_deeplab.models.solo.instances import (
+    INSTANCE_OUTPUTS,
+    SoloSettings,
+    instances_of_batch,
+)
 from panoptic_deeplab.registry import MODELS
 
 
@@ -42,10 +46,8 @@ class EfficientPSSolo(nn.Layer):
         recompute: activation checkpointing in training.
     """
 
-    output_names = ("semantic", "scores", "classes", "masks", "counts")
-    training_output_names = (
-        *("semantic", "train.category_logits", "train.kernels", "train.mask_features"),
-    )
+    output_names = ("semantic", *INSTANCE_OUTPUTS)
+    training_output_names = ("semantic", *(f"train.{name}" for name in TRAINING_OUTPUTS))
     needed_targets = ()
 
     def __init__(
@@ -108,22 +110,6 @@ class EfficientPSSolo(nn.Layer):
         pyramid = [*levels, F.max_pool2d(levels[-1], 1, stride=2)]
         cells = run(self.mask_head, pyramid, recompute=recompute)
         if targets is None:
-            return outputs | self._instances(*cells)
-        names = ("category_logits", "kernels", "mask_features")
-        return outputs | {"train": dict(zip(names, cells))}
-
-    def _instances(
-        self, logits: paddle.Tensor, kernels: paddle.Tensor, features: paddle.Tensor
-    ) -> dict[str, paddle.Tensor]:
-        found = [
-            find_instances(*image, self.mask_head.grids, self.settings)
-            for image in zip(logits, kernels, features)
-        ]
-        class_of = paddle.to_tensor(self.thing_ids, "int64")
-        scores, labels, masks = (paddle.concat(parts) for parts in zip(*found))
-        return {
-            "scores": scores,
-            "classes": class_of.gather(labels),
-            "masks": masks,
-            "counts": paddle.to_tensor([len(image.scores) for image in found], "int64"),
-        }
+            grids = self.mask_head.grids
+            return outputs | instances_of_batch(cells, grids, self.thing_ids, self.settings)
+        return outputs | {"train": dict(zip(TRAINING_OUTPUTS, cells))}

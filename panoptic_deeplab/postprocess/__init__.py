@@ -5,6 +5,7 @@ from panoptic_deeplab.postprocess.center_grouping import CenterGrouping
 from panoptic_deeplab.postprocess.heuristic_fusion import HeuristicFusion
 from panoptic_deeplab.postprocess.original_size_grouping import OriginalSizeGrouping
 from panoptic_deeplab.postprocess.solo_fusion import SoloFusion
+from panoptic_deeplab.postprocess.solo_instances import SoloInstances
 from panoptic_deeplab.postprocess.sparse import find_centers, group_pixels
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "HeuristicFusion",
     "OriginalSizeGrouping",
     "SoloFusion",
+    "SoloInstances",
     "find_centers",
     "group_pixels",
 ]

@@ -6,8 +6,7 @@ and the box of each mask in place of the box head's; see `panoptic_deeplab.fusio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import paddle
@@ -17,22 +16,19 @@ from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.fusion.adaptive import AdaptiveRule, Placed, fuse_placed
 from panoptic_deeplab.fusion.score_order import by_score
 from panoptic_deeplab.postprocess.original_pixels import in_original_pixels
+from panoptic_deeplab.postprocess.solo_outputs import (
+    Outputs,
+    SoloOutputs,
+    by_image,
+    inverted,
+    likeliest_mask,
+    merge_instances_of_views,
+)
 from panoptic_deeplab.postprocess.sparse import Grid, with_scores
 from panoptic_deeplab.postprocess.upsampled_maps import UpsampledMaps
 from panoptic_deeplab.registry import POSTPROCESSORS
-from panoptic_deeplab.resample import resize_map
 from panoptic_deeplab.structures import Frame, Prediction, smallest_label_type
 from panoptic_deeplab.views import View
-
-Outputs = Mapping[str, paddle.Tensor]
-
-
-class _Instances(NamedTuple):
-    """What a network finds in an image: [K] scores, [K] class indices, [K, h, w] mask logits."""
-
-    scores: np.ndarray
-    classes: np.ndarray
-    masks: np.ndarray
 
 
 @POSTPROCESSORS.add_component
@@ -87,10 +83,10 @@ class SoloFusion:
         logits = outputs["semantic"].astype("float32").numpy()
         return [
             self._predict(*image, frame)
-            for *image, frame in zip(logits, _by_image(outputs), frames, strict=True)
+            for *image, frame in zip(logits, by_image(outputs), frames, strict=True)
         ]
 
-    def _predict(self, logits: np.ndarray, instances: _Instances, frame: Frame) -> Prediction:
+    def _predict(self, logits: np.ndarray, instances: SoloOutputs, frame: Frame) -> Prediction:
         """One image: logits [C, h, w] at any stride."""
         grid = Grid.of(logits.shape[1:], frame.size, frame.valid_box, align_corners=False)
         maps = UpsampledMaps(logits, grid, self.label_type)
@@ -112,30 +108,15 @@ class SoloFusion:
     ) -> dict[str, paddle.Tensor]:
         """Merge the outputs of several views of one image; maps have the input's size then.
 
-        Semantic logits are averaged. Of instances of one class whose masks overlap in several
-        views the highest-scoring is kept, with the mean of their mask logits.
+        Semantic logits are averaged.
 
         Args:
             outputs: of each view.
             views: what inverts each of them.
         """
-        semantic = [_inverted(o["semantic"], v) for o, v in zip(outputs, views, strict=True)]
-        masks = [
-            _inverted(o["masks"].unsqueeze(0), v)[0] for o, v in zip(outputs, views, strict=True)
-        ]
-        scores, classes = (
-            np.concatenate([output[name].numpy() for output in outputs])
-            for name in ("scores", "classes")
-        )
-        together = _Instances(scores, classes, paddle.concat(masks).numpy())
-        merged = _merged(together, self.view_overlap)
-        return {
-            "semantic": sum(semantic[1:], semantic[0]) / len(views),
-            "scores": paddle.to_tensor(merged.scores, "float32"),
-            "classes": paddle.to_tensor(merged.classes, "int64"),
-            "masks": paddle.to_tensor(merged.masks, "float32"),
-            "counts": paddle.to_tensor([len(merged.scores)], "int64"),
-        }
+        semantic = [inverted(o["semantic"], v) for o, v in zip(outputs, views, strict=True)]
+        instances = merge_instances_of_views(outputs, views, self.view_overlap)
+        return {"semantic": sum(semantic[1:], semantic[0]) / len(views)} | instances
 
     def debug_images(self, outputs: Outputs) -> dict[str, np.ndarray]:
         """What to draw of the batch's first image, at the semantic logits' stride.
@@ -145,22 +126,10 @@ class SoloFusion:
             float32, the most likely mask's probability times its instance's score.
         """
         logits = outputs["semantic"][:1].astype("float32")
-        instances = next(_by_image(outputs))
-        shown = 1 / (1 + np.exp(-np.clip(instances.masks, -50, 50)))
-        shown *= instances.scores.reshape(-1, 1, 1)
         return {
             "certainty": F.softmax(logits, axis=1).max(axis=1)[0].numpy(),
-            "masks": shown.max(axis=0, initial=0),
+            "masks": likeliest_mask(outputs),
         }
-
-
-def _by_image(outputs: Outputs) -> Iterator[_Instances]:
-    """The instances of each image."""
-    scores, masks = (outputs[name].astype("float32").numpy() for name in ("scores", "masks"))
-    classes = outputs["classes"].numpy()
-    ends = np.cumsum(outputs["counts"].numpy())
-    for start, end in zip([0, *ends[:-1]], ends, strict=True):
-        yield _Instances(scores[start:end], classes[start:end], masks[start:end])
 
 
 def _place(mask: np.ndarray, semantic: np.ndarray, grid: Grid) -> Placed:
@@ -178,29 +147,3 @@ def _place(mask: np.ndarray, semantic: np.ndarray, grid: Grid) -> Placed:
     )
     logits = grid.upsampled_window(mask, rows, columns)
     return Placed((rows, columns), logits, semantic[rows, columns])
-
-
-def _inverted(maps: paddle.Tensor, view: View) -> paddle.Tensor:
-    """Maps [N, C, h, w] of a view at the size of the unscaled input."""
-    return view.invert(resize_map(maps, view.size, align_corners=False))
-
-
-def _merged(instances: _Instances, threshold: float) -> _Instances:
-    """Make one of instances of a class whose masks overlap."""
-    order = by_score(instances.scores)
-    size = instances.masks.shape[1:]
-    masks = (instances.masks > 0).reshape(len(order), size[0] * size[1])
-    is_free = np.ones(len(order), bool)
-    groups = []
-    for i in order:
-        if is_free[i]:
-            shared, all_of = (masks[i] & masks).sum(1), (masks[i] | masks).sum(1)
-            same = is_free & (instances.classes == instances.classes[i])
-            same &= shared > threshold * all_of
-            same[i] = True
-            groups.append(same)
-            is_free &= ~same
-    kept = np.array([order[same[order]][0] for same in groups], np.int64)
-    means = [instances.masks[same].mean(axis=0) for same in groups]
-    means = np.array(means, np.float32).reshape(len(groups), *size)
-    return _Instances(instances.scores[kept], instances.classes[kept], means)

@@ -6,6 +6,7 @@ This file imports nothing, so that a command line can name the forms at once; `f
 FORMATS = {
     "images": "overlays, class and instance colors, and ids in COCO panoptic form",
     "coco": "COCO panoptic PNG and JSON alone, image ids as COCO's",
+    "coco_instances": "COCO instances in one JSON, masks as RLE, which may overlap",
     "cityscapes": "panoptic, pixel and instance results, zipped as its server takes them",
     "bdd100k": "RGBA bitmasks, and pan_seg.json in Scalabel form",
     "kitti": "KITTI panoptic PNGs",

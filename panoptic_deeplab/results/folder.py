@@ -19,6 +19,7 @@ from panoptic_deeplab.results.base import ResultFormat, listed
 from panoptic_deeplab.results.bdd100k import Bdd100k
 from panoptic_deeplab.results.cityscapes import Cityscapes
 from panoptic_deeplab.results.coco import Coco
+from panoptic_deeplab.results.coco_instances import CocoInstances
 from panoptic_deeplab.results.crops import Crops
 from panoptic_deeplab.results.html import Html
 from panoptic_deeplab.results.images import Images
@@ -40,6 +41,7 @@ _log = logging.getLogger(__name__)
 FORMS: dict[str, type[ResultFormat]] = {
     "images": Images,
     "coco": Coco,
+    "coco_instances": CocoInstances,
     "cityscapes": Cityscapes,
     "bdd100k": Bdd100k,
     "kitti": Kitti,

@@ -30,7 +30,11 @@ NO_CLASSES = ClassOrder((), ())
 
 
 def class_order(
-    info: DatasetInfo, names: Sequence[str] | None, source: Path, hint: str = ""
+    info: DatasetInfo,
+    names: Sequence[str] | None,
+    source: Path,
+    hint: str = "",
+    has_stuff: bool = True,
 ) -> ClassOrder:
     """Match the classes here with those of a file by name.
 
@@ -40,21 +44,24 @@ def class_order(
             in the order of the classes here.
         source: the file, for errors.
         hint: what else the user can do about other classes, for the message.
+        has_stuff: whether the file's classes have stuff among them.
 
     Raises:
         DataError: the file is of other classes.
     """
+    stuff_ids = info.stuff_ids if has_stuff else ()
     if names is None:
-        return ClassOrder(range(len(info.thing_ids)), range(len(info.stuff_ids)))
+        return ClassOrder(range(len(info.thing_ids)), range(len(stuff_ids)))
     own = [category.name for category in info.categories]
     count = len(info.thing_ids)
     things, stuff = list(names[:count]), list(names[count:])
-    wanted = [own[i] for i in info.thing_ids], [own[i] for i in info.stuff_ids]
+    wanted = [own[i] for i in info.thing_ids], [own[i] for i in stuff_ids]
     if sorted(things) != sorted(wanted[0]) or sorted(stuff) != sorted(wanted[1]):
         other = sorted(set(names) - set(own)) or [f"{len(names)} of them"]
         raise DataError(
-            f"{source}: expected weights for the {len(own)} classes of {info.name}, things first, "
-            f"got others: {', '.join(other[:3])}; choose a configuration of their data set{hint}"
+            f"{source}: expected weights for the {count + len(stuff_ids)} classes of {info.name}, "
+            f"things first, got others: {', '.join(other[:3])}; choose a configuration of their "
+            f"data set{hint}"
         )
     return ClassOrder(
         [things.index(name) for name in wanted[0]], [stuff.index(name) for name in wanted[1]]
@@ -78,6 +85,11 @@ def things_last(order: ClassOrder, name: str, array: np.ndarray) -> np.ndarray:
     if name.startswith("semantic_head.conv_logits."):
         return array[[*order.stuff, len(order.stuff)]]
     return array
+
+
+def things_alone(order: ClassOrder, name: str, array: np.ndarray) -> np.ndarray:
+    """Arrange the head of SOLOv2, which has no background."""
+    return array[list(order.things)] if name.startswith("mask_head.conv_cls.") else array
 
 
 def red_first(order: ClassOrder, name: str, array: np.ndarray) -> np.ndarray:

@@ -208,9 +208,10 @@ def _class_order(
 ) -> ClassOrder:
     if origin.part:
         return NO_CLASSES
-    if partial and set(names or ()) != {category.name for category in info.categories}:
+    known = info.categories if origin.has_stuff else [info.categories[i] for i in info.thing_ids]
+    if partial and set(names or ()) != {category.name for category in known}:
         names = None
-    return class_order(info, names, path, hint)
+    return class_order(info, names, path, hint, origin.has_stuff)
 
 
 def _filled(

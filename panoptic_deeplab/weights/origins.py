@@ -14,6 +14,7 @@ from panoptic_deeplab.weights.class_order import (
     ClassOrder,
     as_it_is,
     red_first,
+    things_alone,
     things_first,
     things_last,
 )
@@ -38,6 +39,7 @@ class Origin:
         arrange: order of the classes, name here, array as in the file -> array as here.
         author: whom the file must name as author, '' for any file with the mark.
         absent: pattern of an entry that files may leave out -> its value.
+        has_stuff: whether the file's classes are those of things and stuff, or of things alone.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Origin:
     arrange: Callable[[ClassOrder, str, np.ndarray], np.ndarray] = as_it_is
     author: str = ""
     absent: Mapping[str, float] = field(default_factory=dict)
+    has_stuff: bool = True
 
     def reason_to_drop(self, entry: str) -> str | None:
         """Return why an entry is left out, None if it is not."""
@@ -254,6 +257,16 @@ MMDETECTION = Origin(
     arrange=things_last,
 )
 
+MMDETECTION_SOLO = replace(
+    MMDETECTION,
+    name="SOLOv2 of mmdetection (https://github.com/open-mmlab/mmdetection)",
+    license="Apache License 2.0 (mmdetection); trained on COCO, whose images and annotations have "
+    "licenses of their own.",
+    mark=r"mask_head\.conv_kernel\..+",
+    arrange=things_alone,
+    has_stuff=False,
+)
+
 DETECTRON2 = Origin(
     name="Panoptic FPN of detectron2 (https://github.com/facebookresearch/detectron2)",
     license="Creative Commons Attribution-ShareAlike 3.0 (detectron2's model zoo); trained on "
@@ -361,6 +374,7 @@ ORIGINS = (
     BOWENC0221,
     DETECTRON2_DEEPLAB_BACKBONE,
     MMDETECTION,
+    MMDETECTION_SOLO,
     DETECTRON2,
     EFFICIENTPS,
     PADDLECLAS,

@@ -18,7 +18,14 @@ from panoptic_deeplab.evaluation.instance_ap import (
     average_precision,
 )
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS
-from panoptic_deeplab.structures import Category, DatasetInfo, PanopticMap, Prediction, Segment
+from panoptic_deeplab.structures import (
+    Category,
+    DatasetInfo,
+    Instance,
+    PanopticMap,
+    Prediction,
+    Segment,
+)
 
 ROAD, CAR, PERSON = range(3)
 INFO = DatasetInfo(
@@ -54,6 +61,17 @@ def score(*pairs, info=INFO):
 
 ROWS = [[5, 5, 6], [5, 5, 6], [1, 1, 7]]
 SEGMENTS = [Segment(1, ROAD), Segment(5, CAR), Segment(6, CAR), Segment(7, PERSON)]
+
+
+def test_instances_of_a_method_count_in_place_of_the_map_and_may_overlap():
+    truth = truth_of(ROWS, SEGMENTS)
+    masks = [(CAR, truth.ids == 5), (CAR, truth.ids >= 5), (PERSON, truth.ids == 7)]
+    instances = [Instance(c, 0.9 - i / 10, (0, 0), m) for i, (c, m) in enumerate(masks)]
+    empty = np.zeros_like(truth.ids)
+    results = score((Prediction(empty, [], instances=instances), truth))
+    assert results["per_class"]["person"]["ap"] == 1
+    assert results["per_class"]["car"]["ap"] == pytest.approx(0.5, abs=0.26)  # one of two cars
+    assert math.isclose(score((Prediction(empty, []), truth))["ap"], 0)
 
 
 def test_the_annotation_as_prediction_scores_one():

@@ -15,6 +15,9 @@ from panoptic_deeplab.errors import UsageError
 GROUPS = 32
 """Of the group norms."""
 
+TRAINING_OUTPUTS = ("category_logits", "kernels", "mask_features")
+"""Names of what the head returns, for a criterion."""
+
 _LEVELS = 5
 
 _PRIOR = 0.01

@@ -14,6 +14,9 @@ from panoptic_deeplab.models.solo.matrix_nms import matrix_nms, points_nms
 STRIDES = (8, 8, 16, 32, 32)
 """Of the levels as the head reads them: a mask has more pixels than its level's stride."""
 
+INSTANCE_OUTPUTS = ("scores", "classes", "masks", "counts")
+"""Of `instances_of_batch`."""
+
 _MASKS_AT_ONCE = 64
 
 
@@ -48,6 +51,36 @@ class Found(NamedTuple):
     masks: paddle.Tensor
 
 
+def instances_of_batch(
+    cells: Sequence[paddle.Tensor],
+    grids: Sequence[int],
+    thing_ids: Sequence[int],
+    settings: SoloSettings,
+) -> dict[str, paddle.Tensor]:
+    """Find the instances of all images, one image after the other.
+
+    Args:
+        cells: what `SoloHead` returns: logits [N, cells, T], kernels [N, cells, E], mask features
+            [N, E, h, w].
+        grids: cells on each side of each level.
+        thing_ids: class indices of the things.
+        settings: thresholds and numbers.
+
+    Returns:
+        `scores` [K], the highest first in each image, `classes` [K] class indices, `masks`
+        [K, h, w] logits, and `counts` [N] of these.
+    """
+    found = [find_instances(*image, grids, settings) for image in zip(*cells)]
+    class_of = paddle.to_tensor(thing_ids, "int64")
+    scores, labels, masks = (paddle.concat(parts) for parts in zip(*found))
+    return {
+        "scores": scores,
+        "classes": class_of.gather(labels),
+        "masks": masks,
+        "counts": paddle.to_tensor([len(image.scores) for image in found], "int64"),
+    }
+
+
 @paddle.no_grad()
 def find_instances(
     logits: paddle.Tensor,
@@ -74,7 +107,7 @@ def find_instances(
     chosen = chosen.masked_select(scores.gather(chosen) > 0)
     labels, masks = labels.gather(chosen), kernels.gather(cells.gather(chosen)) @ flat
     if len(chosen) > 0:
-        scores = matrix_nms((masks > 0).astype("float32"), labels, scores.gather(chosen))
+        scores = matrix_nms(masks > 0, labels, scores.gather(chosen))
     kept = scores.argsort(descending=True, stable=True)[: settings.max_instances]
     kept = kept.masked_select(scores.gather(kept) >= settings.final_threshold)
     masks = masks.gather(kept).reshape([-1, *features.shape[1:]])
