@@ -353,7 +353,7 @@ def test_quick_evaluation_agrees_with_the_official_tools(tmp_path: Path) -> None
     here = os.getcwd()
     assert benchmark.main(["evaluation", "--quick", "--json", str(tmp_path / "r.json")]) == 0
     names = [entry["name"] for entry in json.loads((tmp_path / "r.json").read_text())]
-    assert len(names) == 8
+    assert len(names) == 9
     assert os.getcwd() == here
 
 

@@ -13,20 +13,26 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarking.comparison import Comparison, DisagreementError, Implementation
 from benchmarking.inputs import size_of
 from benchmarking.processes import Call
 from benchmarking.scored_files import Files, link_many, write_files
 
+if TYPE_CHECKING:
+    from panoptic_deeplab.structures import PanopticMap, Prediction
+
 OFFICIAL = "cityscapesscripts"
 SCENES, QUICK_SCENES = 6, 2
 MANY, FEW = 1000, 10
+FRAMES = 24
 
 
 def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
@@ -35,6 +41,13 @@ def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
     files = write_files(folder / "scenes", size_of(quick), scenes, workers)
     yield _comparison("PQ from files", prepare_pq, official_pq, files, same_pq, 3)
     yield _comparison("PQ of maps in memory", prepare_pq_maps, official_pq_maps, files, same_pq, 8)
+    yield Comparison(
+        "STQ and VPQ of 24 frames",
+        Implementation(partial(prepare_sequence, files)),
+        Implementation(partial(prepare_frames, files)),
+        "PQ of the same",
+        note="both measures in one pass over maps in memory, against PQ of single frames",
+    )
     yield _comparison("AP from files", prepare_ap, official_ap, files, same_ap, 8, _FIRST_RUN)
     yield _comparison(
         "AP of maps in memory", prepare_ap_maps, official_ap_maps, files, same_ap, 8, _FIRST_RUN
@@ -118,6 +131,42 @@ def prepare_pq_maps(files: Files) -> Call:
         for prediction, truth in maps:
             evaluator.update(prediction, truth)
         return evaluator.compute()
+
+    return run
+
+
+def _frames(files: Files) -> list[tuple[Prediction, PanopticMap]]:
+    """The scenes, again and again, as the frames of one sequence."""
+    maps = islice(cycle(files.maps()), FRAMES)
+    return [(prediction, replace(truth, sequence="scenes")) for prediction, truth in maps]
+
+
+def prepare_sequence(files: Files) -> Call:
+    """STQ and VPQ of id maps."""
+    from panoptic_deeplab.evaluation import SegmentationTrackingQuality, VideoPanopticQuality
+
+    return _scoring([SegmentationTrackingQuality, VideoPanopticQuality], _frames(files).copy)
+
+
+def prepare_frames(files: Files) -> Call:
+    """PQ of the same maps."""
+    from panoptic_deeplab.evaluation import PanopticQuality
+
+    return _scoring([PanopticQuality], _frames(files).copy)
+
+
+def _scoring(
+    measures: Sequence[type], read: Callable[[], Iterable[tuple[Prediction, PanopticMap]]]
+) -> Call:
+    """One pass over the maps that `read` gives, with all measures."""
+    from panoptic_deeplab.formats.cityscapes import CITYSCAPES
+
+    def run() -> list[Mapping[str, Any]]:
+        evaluators = [measure(CITYSCAPES) for measure in measures]
+        for prediction, truth in read():
+            for evaluator in evaluators:
+                evaluator.update(prediction, truth)
+        return [evaluator.compute() for evaluator in evaluators]
 
     return run
 
@@ -315,16 +364,8 @@ def same_pngs(ours: Mapping[str, int], official: Mapping[str, int]) -> None:
 def prepare_all_maps(files: Files) -> Call:
     """PQ, IoU and AP of maps that are read one at a time."""
     from panoptic_deeplab.evaluation import InstanceAP, PanopticQuality, SemanticIoU
-    from panoptic_deeplab.formats.cityscapes import CITYSCAPES
 
-    def run() -> list[Mapping[str, Any]]:
-        evaluators = [kind(CITYSCAPES) for kind in (PanopticQuality, SemanticIoU, InstanceAP)]
-        for prediction, truth in files.read_maps():
-            for evaluator in evaluators:
-                evaluator.update(prediction, truth)
-        return [evaluator.compute() for evaluator in evaluators]
-
-    return run
+    return _scoring([PanopticQuality, SemanticIoU, InstanceAP], files.read_maps)
 
 
 def _same(what: str, ours: float, official: float) -> None:
