@@ -244,14 +244,17 @@ def evaluate_predictions(
 
 
 def _my_images(dataset: Any) -> list[int]:
-    """Return the indices of the images that this process scores: whole sequences in order."""
+    """Return the indices of the images that this process scores: whole sequences in order.
+
+    The longest are dealt out first, so that no process waits long for another.
+    """
     if len(dataset) == 0:
         raise DataError(f"{dataset.name}: there is no image to evaluate on")
     by_sequence = groupby(
         range(len(dataset)), lambda index: dataset.records[index].sequence or index
     )
-    groups = [list(indices) for _, indices in by_sequence]
-    return list(chain.from_iterable(groups[distributed.rank() :: distributed.world_size()]))
+    groups = sorted((list(indices) for _, indices in by_sequence), key=len, reverse=True)
+    return sorted(chain.from_iterable(groups[distributed.rank() :: distributed.world_size()]))
 
 
 def _tracked(

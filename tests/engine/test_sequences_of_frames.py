@@ -65,7 +65,7 @@ def test_things_are_tracked_through_a_sequence(dataset) -> None:
     assert results["predicted_tubes"] == 3
 
 
-@pytest.mark.parametrize(("rank", "mine"), [(0, ["0001"] * 3 + ["0003"] * 2), (1, ["0002"])])
+@pytest.mark.parametrize(("rank", "mine"), [(0, ["0001"] * 3 + ["0002"]), (1, ["0003"] * 2)])
 def test_a_sequence_stays_with_one_process(dataset, monkeypatch, rank, mine) -> None:
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     monkeypatch.setattr(distributed, "world_size", lambda: 2)
