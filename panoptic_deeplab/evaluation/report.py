@@ -103,7 +103,7 @@ def _table_of_classes(results: Mapping[str, Any]) -> str:
         of_groups = {group: scores[group.lower()]["vpq"] for group in GROUPS}
         of_classes = {name: entry["vpq"] for name, entry in scores["per_class"].items()}
         columns[f"VPQ{size}"] = of_groups | of_classes
-    names = dict.fromkeys(name for values in columns.values() for name in values)
+    names = dict.fromkeys([*GROUPS, *(name for values in columns.values() for name in values)])
     rows = [[name, *(values.get(name) for values in columns.values())] for name in names]
     occurred = [row for row in rows if not all(v is None or math.isnan(v) for v in row[1:])]
     body = [[name, *map(_percent, values)] for name, *values in occurred]
