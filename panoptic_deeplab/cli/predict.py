@@ -22,6 +22,7 @@ from panoptic_deeplab.cli.flags import (
 from panoptic_deeplab.cli.parser import Parser, not_negative, positive
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.results import FORMATS
+from panoptic_deeplab.video import WRITTEN_SUFFIXES
 
 if TYPE_CHECKING:
     from panoptic_deeplab.inference.sources import Source
@@ -85,7 +86,7 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--save_video",
-        type=Path,
+        type=_video_file,
         metavar="FILE.mp4",
         help="also write the overlays as a video that browsers play; it replaces a file of that "
         "name",
@@ -128,6 +129,15 @@ def add_arguments(parser: Parser) -> None:
     add_grouping_arguments(parser)
     add_view_arguments(parser)
     add_tile_arguments(parser)
+
+
+def _video_file(text: str) -> Path:
+    """An argument that is a video to be written."""
+    path = Path(text)
+    if path.suffix.lower() not in WRITTEN_SUFFIXES:
+        expected = " or ".join(WRITTEN_SUFFIXES)
+        raise argparse.ArgumentTypeError(f"must be a file named {expected}, got '{text}'")
+    return path
 
 
 def _format_name(text: str) -> str:

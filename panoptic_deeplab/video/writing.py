@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +13,6 @@ import numpy as np
 
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.video.library import load_pyav, why
-
-SUFFIXES = (".mp4", ".m4v", ".mov")
 
 FRAME_RATE = 10
 """Of images that have no times."""
@@ -40,18 +40,16 @@ class VideoWriter:
             decided how often a fragment begins; None for `FRAME_RATE`.
 
     Raises:
-        UsageError: PyAV or its encoder is not there, the suffix is of no such file, or the folder
-            cannot be written to.
+        UsageError: PyAV or its encoder is not there, or the file cannot be written.
     """
 
     def __init__(self, path: Path, frame_rate: float | None = None) -> None:
-        if path.suffix.lower() not in SUFFIXES:
-            raise UsageError(f"--save_video {path}: expected a file named {' or '.join(SUFFIXES)}")
         av = load_pyav()
         self.path = path
         self._size: tuple[int, int] | None = None
         self._frame_rate = frame_rate or FRAME_RATE
         self._count = 0
+        self._is_broken = False
         self._last_tick = -1
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,15 +91,30 @@ class VideoWriter:
         shown = self._count / self._frame_rate if time is None else time
         self._last_tick = frame.pts = max(round(shown * _TICKS), self._last_tick + 1)
         self._count += 1
-        self._container.mux(self._stream.encode(frame))
+        with self._named_errors():
+            self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Finish the file; without any frame, none is left."""
-        if self._size is not None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
+        """Finish the file; without any frame, none is left.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with self._named_errors():
+            if self._size is not None and not self._is_broken:  # FFmpeg would crash
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
         if self._size is None:
             self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Raise FFmpeg's errors as the system's, with the file's name."""
+        try:
+            yield
+        except load_pyav().error.FFmpegError as error:
+            self._is_broken = True
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def __enter__(self) -> VideoWriter:
         return self

@@ -14,6 +14,7 @@ from drawn_videos import cut_off, damage, index_of, played_to_the_end, write_vid
 from PIL import Image
 from playwright.sync_api import Page
 
+from panoptic_deeplab.cli import predict as cli
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.errors import DataError, UsageError, UserError
 from panoptic_deeplab.formats.images import encode_image, read_ids
@@ -229,6 +230,20 @@ def test_a_model_iterates_over_a_video(drive: Path, caplog: pytest.LogCaptureFix
     assert results[2].name == "drive_000002"
     assert {s.track_id for s in results[-1]} == {None, 1, 2}
     assert "drive.mp4: frame 5: " in caplog.text
+
+
+def test_a_video_is_no_single_image(drive: Path) -> None:
+    with pytest.raises(DataError, match=r"drive.mp4: is a video.*model\.predict gives its frames"):
+        Model(FakePredictor())(str(drive))
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a", "folder/below.txt"])
+def test_another_kind_of_video_is_refused_at_once(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--model_path", "m", "--source", "a.mp4", "--save_video", name])
+    assert "must be a file named .mp4 or .m4v or .mov" in capsys.readouterr().err
 
 
 def test_a_list_names_images_beside_it_and_elsewhere(

@@ -96,10 +96,11 @@ def test_a_finished_video_plays_in_a_browser(tmp_path: Path, page: Page) -> None
     assert played_to_the_end(page, write(tmp_path / "a.mp4")) == pytest.approx(1.2, abs=0.11)
 
 
-@pytest.mark.parametrize("name", ["a.avi", "a", "folder/below.txt"])
-def test_another_kind_of_file_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"expected a file named \.mp4"):
-        VideoWriter(tmp_path / name)
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+        write(path, 30)
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

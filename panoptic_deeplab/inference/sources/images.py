@@ -14,6 +14,7 @@ from panoptic_deeplab.addresses import is_address, without_secrets
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.formats.images import decode_image, read_image, to_rgb
 from panoptic_deeplab.inference.sources.files import refuse_empty
+from panoptic_deeplab.video.reading import VIDEO_SUFFIXES
 from panoptic_deeplab.weights import read_url
 
 COLOR_ORDERS = ("rgb", "bgr")
@@ -77,11 +78,13 @@ def _read(source: Any, color: str) -> SourceImage:
 def _(source: str, color: str) -> SourceImage:
     if is_address(source):
         return SourceImage(read_address(source))
-    return SourceImage(read_image(refuse_empty(source)), Path(source))
+    return _read(Path(refuse_empty(source)), color)
 
 
 @_read.register
 def _(source: Path, color: str) -> SourceImage:
+    if source.suffix.lower() in VIDEO_SUFFIXES and source.is_file():
+        raise DataError(f"{source}: is a video, not an image; model.predict gives its frames")
     return SourceImage(read_image(source), source)
 
 
