@@ -125,6 +125,13 @@ def add_arguments(parser: Parser) -> None:
         help="show the ground truth beside each image in the page of --format html: a COCO "
         "panoptic JSON with its PNGs, as Cityscapes' gtFine/cityscapes_panoptic_val.json",
     )
+    parser.add_argument(
+        "--skip_done",
+        action="store_true",
+        help="go on with a prediction that was stopped or killed: leave out images of which "
+        "--save_dir has whole results in all forms asked for, by this model and these settings, "
+        "unless their file has changed since",
+    )
     add_profile_argument(parser)
     add_grouping_arguments(parser)
     add_view_arguments(parser)
@@ -154,6 +161,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.ground_truth is not None and "html" not in arguments.format:
         raise UsageError("--ground_truth is shown by the page alone; add --format html")
     from panoptic_deeplab.files import usable_folder
+    from panoptic_deeplab.inference.fingerprint import fingerprint
     from panoptic_deeplab.inference.loading import load_predictor
     from panoptic_deeplab.inference.location import locate_model
     from panoptic_deeplab.inference.options import LoadOptions
@@ -178,7 +186,8 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.runtime,
         tiling,
     )
-    predictor = load_predictor(locate_model(arguments.model_path, arguments.config), options)
+    files = locate_model(arguments.model_path, arguments.config)
+    predictor = load_predictor(files, options)
     if arguments.ground_truth is not None:
         source = _with_ground_truth(source, arguments.ground_truth, predictor.info)
     end_quietly_when_terminated()
@@ -192,6 +201,8 @@ def run(arguments: argparse.Namespace) -> None:
         profile=arguments.profile,
         track=arguments.track,
         video=arguments.save_video,
+        model=fingerprint(files, options, predictor.info),
+        skip_done=arguments.skip_done,
     )
 
 

@@ -6,7 +6,7 @@ import errno
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain, takewhile
@@ -28,6 +28,8 @@ from panoptic_deeplab.inference.tracked import ResultTracker, with_lasting_ids
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.result import Result
+from panoptic_deeplab.results.base import ResultFormat
+from panoptic_deeplab.results.done import done_images
 from panoptic_deeplab.results.folder import make_forms, prepared
 from panoptic_deeplab.results.writer import ResultWriter
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
@@ -104,6 +106,8 @@ def predict_source(
     profile: bool = False,
     track: bool = False,
     video: Path | None = None,
+    model: str = "",
+    skip_done: bool = False,
 ) -> None:
     """Predict the images of a source and write their results; the processes share them.
 
@@ -122,48 +126,57 @@ def predict_source(
         profile: log the times as a table at the end.
         track: let things keep their ids from image to image, in the written maps too.
         video: an H.264 file of the overlays; None for none.
+        model: fingerprint of the model and its settings, which the journal keeps.
+        skip_done: leave out the images of which the folder has whole results.
 
     Raises:
         UserError: the folder cannot take the results; nothing has changed then.
-        UsageError: several processes are to predict what has an order, or the video would replace
-            the one that is read.
+        UsageError: several processes are to predict what has an order, or part of it is to be left
+            out; the video would replace the one that is read; or another model made the results.
         StoppedError: a signal came.
         DataError: at the end, if some images failed.
     """
     if source.is_in_order or track or video is not None:
         _refuse_processes()
+        _refuse_gaps(skip_done)
     if video is not None and source.is_in_order and video.exists():
         _refuse_source(video, source.files)
     start, watch = time.perf_counter(), Stopwatch()
-    with Interruption() as interruption:
-        # each process may have found other images in a folder that grows
-        source = distributed.gather_patiently(source, interruption.is_asked)[0]
-        with ExitStack() as held:
-            writer = held.enter_context(
-                _prepared(save_dir, predictor.info, kinds, source, interruption)
-            )
-            drawn = held.enter_context(VideoWriter(video, source.frame_rate)) if video else None
-            read = takewhile(
-                lambda _: not interruption.is_asked(),
-                source.read(num_workers, watch, interruption.is_asked),
-            )
-            batches = (_predict_batch(predictor, batch) for batch in batched(read, batch_size))
-            predicted = chain.from_iterable(batches)
-            if track:
-                predicted = _tracked(predicted, predictor.info, watch)
-            write = partial(_write, writer=writer, draws=video is not None)
-            written = read_ahead(write, predicted, num_workers)
-            shares = _finish_share(written, source, drawn, interruption)
+    with Interruption() as interruption, ExitStack() as held:
+        forms = make_forms(save_dir, predictor.info, kinds)
+        remaining = partial(_remaining, source, save_dir, forms, model)
+        choose = remaining if skip_done else lambda: source
+        to_come = held.enter_context(_prepared(save_dir, forms, choose, interruption))
+        writer = ResultWriter(save_dir, forms, distributed.rank(), model)
+        drawn = held.enter_context(VideoWriter(video, to_come.frame_rate)) if video else None
+        read = takewhile(
+            lambda _: not interruption.is_asked(),
+            to_come.read(num_workers, watch, interruption.is_asked),
+        )
+        batches = (_predict_batch(predictor, batch) for batch in batched(read, batch_size))
+        predicted = chain.from_iterable(batches)
+        if track:
+            predicted = _tracked(predicted, predictor.info, watch)
+        write = partial(_write, writer=writer, draws=video is not None)
+        written = read_ahead(write, predicted, num_workers)
+        shares = _finish_share(written, to_come, drawn, interruption)
     if distributed.is_main():
         seconds = watch.seconds | predictor.watch.seconds | writer.seconds
         tell = _tell_profile if profile else _tell_times
         tell(seconds, time.perf_counter() - start, shares[0].written, source.unit)
-    _raise_what_ended(shares, source)
+    _raise_what_ended(shares, to_come)
 
 
 def _refuse_source(video: Path, files: Sequence[Path]) -> None:
     if any(file.exists() and file.samefile(video) for file in files):
         raise UsageError(f"--save_video {video}: is the video that is read; choose another name")
+
+
+def _refuse_gaps(skip_done: bool) -> None:
+    if skip_done:
+        raise UsageError(
+            "--skip_done is for images; videos, --track and --save_video begin with the first frame"
+        )
 
 
 def _refuse_processes() -> None:
@@ -177,25 +190,38 @@ def _refuse_processes() -> None:
 @contextmanager
 def _prepared(
     save_dir: Path,
-    info: DatasetInfo,
-    kinds: Sequence[str],
-    source: Source,
+    forms: Mapping[str, ResultFormat],
+    choose: Callable[[], Source],
     interruption: Interruption,
-) -> Iterator[ResultWriter]:
-    """Let the first process hold the folder ready while all write into it; all raise its error."""
-    forms = make_forms(save_dir, info, kinds)
-    error = None
+) -> Iterator[Source]:
+    """Let the first process hold the folder ready while all write into it; all raise its error.
+
+    Yields:
+        the images to come, the same in all processes.
+    """
+    source = error = None
     with ExitStack() as held:
         if distributed.is_main():
             try:
                 held.enter_context(claimed(save_dir, "prediction", LOCK_FILE))
+                source = choose()
                 held.enter_context(prepared(save_dir, forms, source.names, source.files))
             except (UserError, OSError) as problem:
                 error = problem
-        error = distributed.gather_patiently(error, interruption.is_asked)[0]
+        # each process may have found other images in a folder that grows
+        source, error = distributed.gather_patiently((source, error), interruption.is_asked)[0]
         if error is not None:
             raise error
-        yield ResultWriter(save_dir, forms, distributed.rank())
+        yield source
+
+
+def _remaining(
+    source: ImageList, save_dir: Path, forms: Mapping[str, ResultFormat], model: str
+) -> ImageList:
+    """Leave out the images that are done, and tell how many they are."""
+    done = done_images(save_dir, forms, source.versions, model)
+    _log.info("%d of %d images are done already", len(done), source.count)
+    return source.without(done)
 
 
 def _predict_batch(predictor: Predictor, batch: Sequence[ReadImage]) -> list[_Predicted]:
@@ -251,7 +277,7 @@ def _write(predicted: _Predicted, *, writer: ResultWriter, draws: bool) -> _Writ
         return _Written(image, result)
     try:
         with error_for_lack_of_memory("writing"):
-            writer.write(image.name, result)
+            writer.write(image.name, result, image.version)
             overlay = None
             if draws:
                 overlay = draw_segments(result.image, result.prediction, result.info)
@@ -330,7 +356,8 @@ def _raise_what_ended(shares: Sequence[_Share], source: Source) -> None:
         raise DataError(f"{done}; a process failed: {errors[0]}")
     numbers = [share.signal for share in shares if share.signal is not None]
     if numbers and (source.count is None or tried < source.count):
-        raise StoppedError(numbers[0], f"{done} and listed")
+        hint = "" if source.is_in_order else "; --skip_done goes on from here"
+        raise StoppedError(numbers[0], f"{done} and listed{hint}")
     if failures:
         total = source.count or tried
         raise DataError(

@@ -29,6 +29,11 @@ class Rendered(NamedTuple):
     files: dict[str, bytes]
     entry: Entry = None
 
+    @property
+    def num_bytes(self) -> int:
+        """Size of all files together."""
+        return sum(map(len, self.files.values()))
+
 
 class ResultFormat:
     """One form of results; images may be rendered in several threads at once.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -85,15 +85,7 @@ def prepared(
         UserError: the folder cannot take these results; nothing has changed then. Or the lists
             cannot be finished; the journal has what they lack.
     """
-    for kind, form in forms.items():
-        _refuse_shared_names(kind, form, names)
-    contents = read_journal(folder)
-    _tell(folder, contents)
-    for kind, form in forms.items():
-        _take_over(contents, kind, form)
-    _refuse_foreign_files(folder, forms, contents, names, images)
-    killed_forms = _killed_forms(folder, forms, contents)
-    _start(folder, forms, contents, names)
+    killed_forms = _make_ready(folder, forms, names, images)
     try:
         yield
     finally:
@@ -105,6 +97,24 @@ def prepared(
                 f"{folder / NAME}.jsonl tells what is done, and the next prediction into this "
                 "folder lists it"
             ) from error
+
+
+def _make_ready(
+    folder: Path,
+    forms: Mapping[str, ResultFormat],
+    names: Sequence[str],
+    images: Sequence[Path],
+) -> dict[str, ResultFormat]:
+    """Refuse what cannot be done, then begin; return the other forms of a killed prediction."""
+    refuse_shared_names(forms, names)
+    contents = read_journal(folder)
+    _tell(folder, contents)
+    for kind, form in forms.items():
+        _take_over(contents, kind, form)
+    _refuse_foreign_files(folder, forms, contents, names, images)
+    killed_forms = _killed_forms(folder, forms, contents)
+    _start(folder, forms, contents, names)
+    return killed_forms
 
 
 def _tell(folder: Path, contents: Contents) -> None:
@@ -129,16 +139,22 @@ def _killed_forms(
     return found
 
 
-def _refuse_shared_names(kind: str, form: ResultFormat, names: Sequence[str]) -> None:
-    owners: dict[str, str] = {}
-    for name in names:
-        key = form.key(name)
-        if key in owners:
-            raise UsageError(
-                f"--format {kind}: the images {owners[key]} and {name} would both be called "
-                f"{key}; predict them into different --save_dir"
-            )
-        owners[key] = name
+def refuse_shared_names(forms: Mapping[str, ResultFormat], names: Collection[str]) -> None:
+    """Refuse images whose results would be called alike in a form.
+
+    Raises:
+        UsageError: two are.
+    """
+    for kind, form in forms.items():
+        owners: dict[str, str] = {}
+        for name in names:
+            key = form.key(name)
+            if key in owners:
+                raise UsageError(
+                    f"--format {kind}: the images {owners[key]} and {name} would both be called "
+                    f"{key}; predict them into different --save_dir"
+                )
+            owners[key] = name
 
 
 def _take_over(contents: Contents, kind: str, form: ResultFormat) -> None:
@@ -255,11 +271,15 @@ def _start(
             for place, _, _ in os.walk(folder / root, followlinks=True):
                 clear_remains(Path(place))
     contents.forms |= {kind: form.categories for kind, form in forms.items()}
+    to_come = {kind: set(map(form.key, names)) for kind, form in forms.items()}
+    for kind, keys in to_come.items():
+        records = contents.records.get(kind, {})
+        for key in keys & records.keys():
+            records[key] = records[key]._replace(provenance=None)  # it is to be made again
     write_journal(folder, contents, is_start=True)
     for kind, form in forms.items():
         records = _listed_records(form, contents.records.get(kind, {}))
-        to_come = set(map(form.key, names))
-        others = {key: record for key, record in records.items() if key not in to_come}
+        others = {key: record for key, record in records.items() if key not in to_come[kind]}
         if contents.is_unfinished or len(others) < len(records):
             _write_lists(folder, form, others)
 

@@ -6,7 +6,8 @@
     {"form": "images", "categories": [...]}                       a form that is written here
     {"started": "2026-11-25 15:40:12"}                            a prediction that has not ended
     {"form": "images", "key": "a", "files": [...]}                these are about to be replaced
-    {"form": "images", "key": "a", "files": [...], "entry": ...}  they are whole, and listed so
+    {"form": "images", "key": "a", "files": [...], "made": ..., "entry": ...}
+                                                                  they are whole, and listed so
 
 What a killed process appended stays, so the files of a form and image that a prediction may have
 written are always known, and an entry describes the files that are there. Processes that share the
@@ -38,16 +39,40 @@ _HEAD = {"journal": "panoptic_deeplab results", "version": 1}
 Line = Mapping[str, Any]
 
 
+FileVersion = tuple[int, int]
+"""Of an image's file: its size in bytes, and the time of its last change in nanoseconds."""
+
+
+class Provenance(NamedTuple):
+    """What one image's whole results were made from.
+
+    Attributes:
+        model: fingerprint of the model and its settings.
+        image: version of the image's file; None where it has none, such as a frame of a video.
+        num_bytes: size of all files of the results together.
+    """
+
+    model: str
+    image: FileVersion | None
+    num_bytes: int
+
+    def as_line(self) -> Line:
+        """Return what a line of the journal says of it."""
+        return {"model": self.model, "image": self.image, "bytes": self.num_bytes}
+
+
 class Record(NamedTuple):
     """What is known of one image in one form.
 
     Attributes:
         files: all that were written for it and may still be there, as paths below the folder.
         entry: what the lists say of it; None where they do not name it.
+        provenance: of whole results that need not be made again; None for others.
     """
 
     files: tuple[str, ...] = ()
     entry: Any = None
+    provenance: Provenance | None = None
 
 
 @dataclass
@@ -83,7 +108,8 @@ class Contents:
             files = tuple(map(_checked, line["files"]))
             if "entry" not in line:
                 files += self.record(form, key).files
-            record = Record(tuple(dict.fromkeys(files)), line.get("entry"))
+            provenance = _provenance(line["made"]) if "made" in line else None
+            record = Record(tuple(dict.fromkeys(files)), line.get("entry"), provenance)
             self.records.setdefault(form, {})[key] = record
 
     def lines(self) -> Iterable[Line]:
@@ -91,8 +117,17 @@ class Contents:
         yield from ({"form": form, "categories": found} for form, found in self.forms.items())
         for form, records in self.records.items():
             for key, record in records.items():
+                made = {} if record.provenance is None else {"made": record.provenance.as_line()}
                 known = {} if record.entry is None else {"entry": record.entry}
-                yield {"form": form, "key": key, "files": record.files} | known
+                yield {"form": form, "key": key, "files": record.files} | made | known
+
+
+def _provenance(line: Line) -> Provenance:
+    version = line["image"]
+    if version is not None:
+        size, changed = version
+        version = int(size), int(changed)
+    return Provenance(str(line["model"]), version, int(line["bytes"]))
 
 
 def _checked(file: str) -> str:

@@ -9,7 +9,12 @@ from pathlib import Path
 from panoptic_deeplab.files import replacing
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.base import Rendered, ResultFormat
-from panoptic_deeplab.results.journal import JournalAppender, read_journal
+from panoptic_deeplab.results.journal import (
+    FileVersion,
+    JournalAppender,
+    Provenance,
+    read_journal,
+)
 from panoptic_deeplab.stopwatch import Stopwatch
 
 
@@ -22,11 +27,15 @@ class ResultWriter:
         folder: where the results go.
         forms: what to write, by the form's name.
         rank: the number of this process.
+        model: fingerprint of what makes the results.
     """
 
-    def __init__(self, folder: Path, forms: Mapping[str, ResultFormat], rank: int = 0) -> None:
+    def __init__(
+        self, folder: Path, forms: Mapping[str, ResultFormat], rank: int = 0, model: str = ""
+    ) -> None:
         self.folder = folder
         self.forms = forms
+        self.model = model
         self._journal = JournalAppender(folder, rank)
         self._earlier = _segment_files(folder, forms)
         self._stopwatch = Stopwatch()
@@ -40,12 +49,13 @@ class ResultWriter:
         total = self._stopwatch.seconds.get("writing", 0.0)
         return apart | {"writing": total - sum(apart.values())}
 
-    def write(self, name: str, result: Result) -> None:
+    def write(self, name: str, result: Result, version: FileVersion | None = None) -> None:
         """Write one image's files in all forms; what fails before the last is written changes none.
 
         Args:
             name: the image's path below the folder that was asked for, without suffix.
             result: its prediction.
+            version: of the image's file, where it has one.
 
         Raises:
             OSError: the disk is full, or a file cannot be written.
@@ -58,7 +68,13 @@ class ResultWriter:
             }
             self._replace_files(rendered)
             self._journal.append(
-                {"form": kind, "key": key, "files": list(one.files), "entry": one.entry}
+                {
+                    "form": kind,
+                    "key": key,
+                    "files": list(one.files),
+                    "made": Provenance(self.model, version, one.num_bytes).as_line(),
+                    "entry": one.entry,
+                }
                 for (kind, key), one in rendered.items()
             )
 

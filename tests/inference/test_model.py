@@ -239,9 +239,12 @@ def test_two_processes_share_the_images(
     (tmp_path / "in").mkdir()
     for i in range(5):
         Image.fromarray(blocks(64, 128, i)).save(tmp_path / "in" / f"{i}.png")
+    (tmp_path / "list.txt").write_text("in/0.png\nin/3.png\n")
+    flags = ["--model_path", model_path, "--save_dir", tmp_path / "out"]
+    assert predict_tool.main([*map(str, flags), "--image_path", str(tmp_path / "list.txt")]) == 0
     launcher = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2"]
-    words = ["--log_dir", tmp_path / "log", "predict.py", "--model_path", model_path]
-    words += ["--image_path", tmp_path / "in", "--save_dir", tmp_path / "out", "--batch_size", "2"]
+    words = ["--log_dir", tmp_path / "log", "predict.py", *flags, "--skip_done"]
+    words += ["--image_path", tmp_path / "in", "--batch_size", "2"]
     done = subprocess.run(
         [sys.executable, *launcher, *map(str, words)],
         cwd=ROOT,
@@ -253,7 +256,8 @@ def test_two_processes_share_the_images(
     )
     assert done.returncode == 0, done.stderr
     logs = [path.read_text() for path in sorted((tmp_path / "log").glob("workerlog.*"))]
-    assert "3 images in" in logs[0]
+    assert "2 of 5 images are done already" in logs[0]
+    assert "2 images in" in logs[0]
     assert "images in" not in logs[1]
     annotations = json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]
     assert [annotation["file_name"] for annotation in annotations] == [f"{i}.png" for i in range(5)]

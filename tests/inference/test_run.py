@@ -100,10 +100,10 @@ def test_a_full_disk_ends_it_and_one_broken_result_does_not(
     problems = {"3": OSError(errno.ENAMETOOLONG, "too long"), "5": DataError("odd")}
     write = ResultWriter.write
 
-    def failing(writer: ResultWriter, name: str, result: Result) -> None:
+    def failing(writer: ResultWriter, name: str, result: Result, *version: object) -> None:
         if name in problems:
             raise problems[name]
-        write(writer, name, result)
+        write(writer, name, result, *version)
 
     monkeypatch.setattr(ResultWriter, "write", failing)
     with pytest.raises(DataError, match=r"2 of 9 images failed; the first: .*3.png: its results"):

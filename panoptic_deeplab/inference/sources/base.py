@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.results.journal import FileVersion
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import PanopticMap
 
@@ -24,6 +25,7 @@ class ReadImage(NamedTuple):
         frame_index: its place in a video, None for a single image.
         time: seconds since the first frame of its video, None for a single image.
         ground_truth: its annotation, where forms show it beside the prediction.
+        version: of its file, as it was before it was read; None for a frame.
     """
 
     name: str
@@ -33,6 +35,7 @@ class ReadImage(NamedTuple):
     frame_index: int | None = None
     time: float | None = None
     ground_truth: PanopticMap | None = None
+    version: FileVersion | None = None
 
 
 class Source(Protocol):

@@ -18,6 +18,7 @@ from panoptic_deeplab.file_names import readable
 from panoptic_deeplab.files import files_below, open_file
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, read_image
 from panoptic_deeplab.result import OVERLAY_ENDING
+from panoptic_deeplab.results.journal import FileVersion
 
 LIST_SUFFIX = ".txt"
 """Of text files that list images."""
@@ -43,6 +44,15 @@ class ImageFile:
             DataError: it cannot be read.
         """
         return read_image(self.path)
+
+    @property
+    def version(self) -> FileVersion | None:
+        """Size and time of its file, None where it is gone."""
+        try:
+            state = os.stat(self.path)
+        except OSError:
+            return None
+        return state.st_size, state.st_mtime_ns
 
     def __str__(self) -> str:
         return str(self.path)

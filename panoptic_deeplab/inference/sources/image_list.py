@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 
 from panoptic_deeplab.engine import distributed
@@ -12,6 +12,7 @@ from panoptic_deeplab.inference.memory import error_for_lack_of_memory
 from panoptic_deeplab.inference.sources.base import ReadImage
 from panoptic_deeplab.inference.sources.files import ImageFile
 from panoptic_deeplab.parallel import read_ahead
+from panoptic_deeplab.results.journal import FileVersion
 from panoptic_deeplab.stopwatch import Stopwatch
 
 
@@ -45,6 +46,16 @@ class ImageList:
     def count(self) -> int:
         return len(self.images)
 
+    @property
+    def versions(self) -> dict[str, FileVersion | None]:
+        """The version of each image's file, by its name."""
+        return {image.name: image.version for image in self.images}
+
+    def without(self, names: Container[str]) -> ImageList:
+        """The other images, with the same ground truth."""
+        others = [image for image in self.images if image.name not in names]
+        return ImageList(others, self.ground_truth)
+
     def read(
         self, num_workers: int, watch: Stopwatch, is_stopped: Callable[[], bool]
     ) -> Iterator[ReadImage]:
@@ -57,13 +68,13 @@ class ImageList:
 
 
 def _read(image: ImageFile, ground_truth: GroundTruthFiles | None) -> ReadImage:
-    name, origin, path = image.name, str(image), image.path
+    name, origin, path, version = image.name, str(image), image.path, image.version
     try:
         with error_for_lack_of_memory(f"{origin}: reading"):
             pixels = image.read()
             if ground_truth is None:
-                return ReadImage(name, origin, pixels, path)
+                return ReadImage(name, origin, pixels, path, version=version)
             found = ground_truth.of_image(path, pixels.shape[:2])
-            return ReadImage(name, origin, pixels, path, ground_truth=found)
+            return ReadImage(name, origin, pixels, path, ground_truth=found, version=version)
     except DataError as error:
         return ReadImage(name, origin, error, path)

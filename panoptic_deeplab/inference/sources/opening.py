@@ -33,6 +33,8 @@ class ImageAddress:
 
     address: str
 
+    version = None  # what an address gives may be another image at any time
+
     @property
     def path(self) -> Path:
         """Its file's name alone, as lists give it."""
