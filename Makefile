@@ -3,12 +3,14 @@
 #   make setup PYTHON=python3.11   build .venv with this Python (3.10 to 3.12)
 #   make setup DEVICE=gpu          leave PaddlePaddle out, for the vendor's GPU wheel
 #   make test WORKERS=8            more test processes
+#   make demo-train TRAIN_SECONDS=300   train for this time
 #   make compare COMPARE_SECONDS=300   train each method for this time
 #   PIP_INDEX_URL and pip's other settings are honoured.
 
 PYTHON  ?=
 DEVICE  ?=
 WORKERS ?= 2
+TRAIN_SECONDS ?= 600
 COMPARE_SECONDS ?= 600
 
 python := .venv/bin/python
@@ -21,10 +23,10 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo compare test lint clean
+.PHONY: help setup demo demo-train compare test lint clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1 | /p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-16s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 | /p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-19s%s\n", $$1, $$2}'
 
 setup: ## Build .venv from requirements.lock (does nothing when it is up to date)
 	@command -v "$(builder)" >/dev/null || { \
@@ -33,6 +35,9 @@ setup: ## Build .venv from requirements.lock (does nothing when it is up to date
 
 demo: setup ## Scenes, training, evaluation and images in output/demo, on a CPU in minutes
 	@HOME="$(home)" $(python) tools/demo.py
+
+demo-train: setup ## The same in output/demo_train, trained for TRAIN_SECONDS on any machine
+	@HOME="$(home)" $(python) tools/demo.py --train_seconds $(TRAIN_SECONDS) --save_dir output/demo_train
 
 compare: setup ## All methods after equal training on a CPU, side by side in output/compare
 	@test -d output/demo/scenes || HOME="$(home)" $(python) tools/demo.py --only_scenes

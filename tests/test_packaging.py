@@ -322,4 +322,4 @@ def test_make_alone_lists_the_targets():
         check=True,
     )
     targets = [line.split()[1] for line in result.stdout.splitlines()]
-    assert targets == ["help", "setup", "demo", "compare", "test", "lint", "clean"]
+    assert targets == ["help", "setup", "demo", "demo-train", "compare", "test", "lint", "clean"]

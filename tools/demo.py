@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from panoptic_deeplab.cli.command_line import run, script_parser
 from panoptic_deeplab.cli.flags import add_debug_argument
+from panoptic_deeplab.cli.parser import positive
 from panoptic_deeplab.errors import DataError
 
 if TYPE_CHECKING:
@@ -42,7 +43,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--processes", type=int, default=2, help="training processes (default: %(default)s)"
     )
-    parser.add_argument("--iters", type=int, help="steps (default: as the configuration says)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--iters", type=positive, help="steps (default: as the configuration says)")
+    length.add_argument(
+        "--train_seconds", type=positive, metavar="S", help="train for about S seconds of steps"
+    )
     parser.add_argument("--only_scenes", action="store_true", help="make the scenes and stop")
     add_debug_argument(parser)
     return run(demo, parser.parse_args(argv))
@@ -62,7 +67,8 @@ def demo(arguments: argparse.Namespace) -> None:
     step(f"2/5 training on {arguments.processes} processes, no pretrained weights")
     launcher = ["-m", "paddle.distributed.launch", "--log_level", "WARNING"]
     launcher += ["--nproc_per_node", arguments.processes, "--log_dir", training / "logs"]
-    length = [] if arguments.iters is None else ["--iters", arguments.iters]
+    lengths = {"--iters": arguments.iters, "--train_seconds": arguments.train_seconds}
+    length = [word for flag, value in lengths.items() if value for word in (flag, value)]
     options = ["--config", CONFIG, "--device", "cpu", "--save_dir", training, "--log_iters", 20]
     options += ["--save_interval", 1_000_000, "--keep_checkpoint_max", 1, *length]
     call(*launcher, "train.py", *options, "--opts", *data)

@@ -32,14 +32,21 @@ def add_arguments(parser: Parser) -> None:
         "--do_eval --use_vdl --save_dir output",
     )
     add_common_arguments(parser)
-    parser.add_argument("--iters", type=int, help="steps of the whole training")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--iters", type=int, help="steps of the whole training")
+    length.add_argument(
+        "--train_seconds",
+        type=positive,
+        metavar="S",
+        help="train for about S seconds of steps: a short trial tells how many fit, and the "
+        "learning rate's schedule is brought to that length",
+    )
     parser.add_argument("--batch_size", type=int, help="samples in a batch, on each process")
     parser.add_argument("--learning_rate", type=float, help="learning rate at the start")
     parser.add_argument(
         "--save_interval",
         type=positive,
-        default=1000,
-        help="steps between checkpoints (default: %(default)s)",
+        help="steps between checkpoints (default: 1000; with --train_seconds a tenth of them)",
     )
     parser.add_argument(
         "--resume_model",
@@ -112,7 +119,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--scale_lr",
         action="store_true",
-        help="scale learning rate and iterations to this run's effective batch size",
+        help="scale learning rate and iterations (with --train_seconds the rate alone) to this "
+        "run's effective batch size",
     )
     parser.add_argument(
         "--allow_partial",
@@ -157,5 +165,6 @@ def run(arguments: argparse.Namespace) -> None:
         amp_level=arguments.amp_level,
         ema_decay=arguments.ema_decay if arguments.use_ema else None,
         profile=arguments.profile,
+        train_seconds=arguments.train_seconds,
     )
     train(config, plan)

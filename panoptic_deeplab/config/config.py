@@ -8,6 +8,7 @@ are filled in where a part takes them and the file does not set them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -45,6 +46,7 @@ from panoptic_deeplab.config.schedule import (
     SCHEDULES,
     build_lr_scheduler,
     scaled,
+    stretched,
     without_warmup,
 )
 from panoptic_deeplab.config.shipped import find_config
@@ -153,6 +155,26 @@ class Config:
         """
         self.tree["iters"] = max(1, round(self.iters / factor))
         self.tree["lr_scheduler"] = scaled(self._section("lr_scheduler"), factor)
+
+    def for_iters(self, iters: int, rate_factor: float = 1) -> Config:
+        """Return the same recipe for another number of steps, as a configuration of its own.
+
+        Warm-up, milestones and decay of the learning rate keep their fraction of the training. No
+        part of the new configuration is built yet.
+
+        Args:
+            iters: steps of the whole training.
+            rate_factor: multiplies the learning rate.
+        """
+        twin = copy.copy(self)
+        for name, item in vars(Config).items():
+            if isinstance(item, cached_property) and name != "info":  # may have been assigned
+                vars(twin).pop(name, None)
+        schedule = stretched(self._section("lr_scheduler"), iters / self.iters)
+        if rate_factor != 1:
+            schedule["learning_rate"] *= rate_factor
+        twin.tree = copy.deepcopy(self.tree) | {"iters": iters, "lr_scheduler": schedule}
+        return twin
 
     @cached_property
     def info(self) -> DatasetInfo:

@@ -19,6 +19,12 @@ _WARMUP = ("warmup_iters", "warmup_start_lr")
 LENGTHS = {"PolynomialDecay": "decay_steps", "CosineAnnealingDecay": "T_max"}
 """Arguments that default to the iterations after the warm-up."""
 
+_STEPS = {
+    *("warmup_iters", "milestones", "boundaries", "step_size", "step_size_up", "step_size_down"),
+    *("total_steps", "warmup_steps", "T_0", *LENGTHS.values()),
+}
+"""Keys that are numbers of steps, or lists of them."""
+
 
 def build_lr_scheduler(node: dict[str, Any], iters: int) -> lr.LRScheduler:
     """Build the schedule of a configuration's `lr_scheduler` section.
@@ -57,3 +63,21 @@ def scaled(node: dict[str, Any], factor: float) -> dict[str, Any]:
             for milestone in node["milestones"]
         ]
     return node | changed
+
+
+def stretched(node: dict[str, Any], fraction: float) -> dict[str, Any]:
+    """Return the section for a training of `fraction` times the steps.
+
+    Warm-up, milestones and decay keep their fraction of the training.
+    """
+    return node | {key: _multiplied(node[key], fraction) for key in _STEPS & {*node} if node[key]}
+
+
+def _multiplied(steps: int | list[int], fraction: float) -> int | list[int]:
+    """Multiply a number of steps, or each of an increasing list, which stays one."""
+    if not isinstance(steps, list):
+        return max(1, round(steps * fraction))
+    increasing = [0]
+    for step in steps:
+        increasing.append(max(round(step * fraction), increasing[-1] + 1))
+    return increasing[1:]

@@ -17,7 +17,8 @@ class TrainingPlan:
         batch_size: samples of a forward pass on each process.
         save_dir: where checkpoints and logs go.
         accumulate_steps: forward passes whose gradients make one step.
-        save_interval: steps between checkpoints (and evaluations).
+        save_interval: steps between checkpoints (and evaluations). None: 1000, or with
+            `train_seconds` a tenth of the training.
         keep_checkpoint_max: newest checkpoints kept, 0 for all.
         log_iters: steps between log lines.
         num_workers: processes that read ahead on each process.
@@ -31,13 +32,15 @@ class TrainingPlan:
         amp_level: O1 or O2.
         ema_decay: of a moving average of the weights; None keeps none.
         profile: log at the end how much time each part of a step took.
+        train_seconds: time of all steps. A trial then chooses how many fit, in place of `iters`.
+        step_seconds: as the trial measured; None before it, and where there is none.
     """
 
     iters: int
     batch_size: int
     save_dir: Path
     accumulate_steps: int = 1
-    save_interval: int = 1000
+    save_interval: int | None = None
     keep_checkpoint_max: int = 5
     log_iters: int = 10
     num_workers: int = 0
@@ -51,8 +54,17 @@ class TrainingPlan:
     amp_level: str = "O1"
     ema_decay: float | None = None
     profile: bool = False
+    train_seconds: float | None = None
+    step_seconds: float | None = None
 
     @property
     def effective_batch_size(self) -> int:
         """Samples per step, over all processes."""
         return self.batch_size * self.accumulate_steps * distributed.world_size()
+
+    @property
+    def checkpoint_interval(self) -> int:
+        """Steps between checkpoints."""
+        if self.save_interval is not None:
+            return self.save_interval
+        return 1000 if self.train_seconds is None else -(-self.iters // 10)

@@ -210,6 +210,9 @@ class RunLog:
             "started": time.strftime("%Y-%m-%d %H:%M:%S"),
             "processes": distributed.world_size(),
             "effective_batch_size": self.plan.effective_batch_size,
+            "iters": self.plan.iters,
+            "train_seconds": self.plan.train_seconds,
+            "step_seconds": self.plan.step_seconds,
             "environment": describe_environment(),
         }
         write_json(folder / RUN_FILE, run, indent=2)  # first: it says whose the others are

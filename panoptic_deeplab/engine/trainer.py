@@ -174,6 +174,24 @@ class Trainer:
                 with self.watch.timing("keeping"):
                     self._after_step(log, interruption)
 
+    def timed_rounds(self, steps: int) -> Generator[float, None, None]:
+        """Train in rounds of so many steps, at most to the plan's end; yield the seconds of each.
+
+        Nothing is checked, logged or saved.
+        """
+        self.state.model.train()
+        network = self._network()
+        with explaining_dead_workers(), closing(self._steps(self._order())) as batches:
+            start = time.perf_counter()
+            for step_batches, image_ids in batches:
+                losses, _ = self._step(network, step_batches, image_ids)
+                self._count_step()
+                self.schedule.step()
+                if self.position.iteration % steps == 0:
+                    float(sum(losses.values()))  # waits for the device
+                    yield time.perf_counter() - start
+                    start = time.perf_counter()
+
     def _lacks_evaluation(self) -> bool:
         """Return whether a run was stopped between saving this position and its evaluation."""
         if self.validation is None or self.resumed is None:
@@ -182,7 +200,7 @@ class Trainer:
         return self._is_milestone(done) and checkpoint.read_score(self.resumed) is None
 
     def _is_milestone(self, done: int) -> bool:
-        return done % self.plan.save_interval == 0 or done == self.plan.iters
+        return done % self.plan.checkpoint_interval == 0 or done == self.plan.iters
 
     def _order(self) -> TrainingOrder:
         plan = self.plan

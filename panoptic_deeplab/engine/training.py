@@ -15,6 +15,7 @@ from panoptic_deeplab.device import on_gpu
 from panoptic_deeplab.engine import checkpoint, distributed
 from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.engine.precision import Precision
+from panoptic_deeplab.engine.time_budget import TRIAL_STEPS, Fit, fit_of_run, measure_fit
 from panoptic_deeplab.engine.trainer import Trainer, Validation
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 from panoptic_deeplab.weights import load_first_weights, refuse_other_classes
@@ -41,15 +42,31 @@ def train(config: Any, plan: TrainingPlan) -> None:
 
 
 def _train(config: Any, plan: TrainingPlan) -> None:
+    folder = checkpoint.latest(plan.save_dir) if plan.resume == AUTO else plan.resume
+    _refuse_unusable(plan, folder)
+    if plan.train_seconds is None:
+        plan = _with_fitting_recipe(config, plan)
+    else:
+        config, plan = _fitted_to_time(config, plan, folder)
+    trainer = _build_trainer(config, plan, folder)
+    if folder:
+        trainer.resume(folder)
+    _run(trainer)
+
+
+def _build_trainer(config: Any, plan: TrainingPlan, folder: str | Path | None) -> Trainer:
+    """Build what trains, with pretrained weights where there is no checkpoint to resume from."""
     precision = Precision(plan.precision, plan.amp_level)
-    plan = _with_fitting_recipe(config, plan)
     paddle.seed(plan.seed)
     dataset = config.train_dataset
     validation = Validation(config.val_dataset, config.evaluators) if plan.do_eval else None
-    folder = checkpoint.latest(plan.save_dir) if plan.resume == AUTO else plan.resume
-    _load_first_weights(config, plan, folder)
-    watch = _watch(plan)
-    trainer = Trainer(
+    if folder:
+        weights = f"--opts model.pretrained={folder}/model.pdparams"
+        hint = f"to start from its weights: {weights} --allow_partial"
+        refuse_other_classes(folder, config.info, hint)
+    else:
+        load_first_weights(config, plan.allow_partial)
+    return Trainer(
         model=config.model,
         criterion=config.criterion,
         preprocess=config.preprocess,
@@ -64,11 +81,36 @@ def _train(config: Any, plan: TrainingPlan) -> None:
         precision=precision,
         ema_decay=plan.ema_decay,
         validation=validation,
-        watch=watch,
+        watch=_watch(plan),
     )
-    if folder:
-        trainer.resume(folder)
-    _run(trainer, watch)
+
+
+def _fitted_to_time(
+    config: Any, plan: TrainingPlan, folder: str | Path | None
+) -> tuple[Any, TrainingPlan]:
+    """Return recipe and plan of the steps that fit into the plan's time, found by a trial.
+
+    A run that is resumed keeps what its own trial found.
+    """
+    fit = _measured_fit(config, plan) if folder is None else fit_of_run(Path(folder).parent, plan)
+    factor = config.recipe_factor(plan.effective_batch_size) if plan.scale_lr else 1
+    _log.info(
+        "%d iterations of %.4g s fit into %g s; the schedule, made for %d, is brought to them",
+        fit.iters,
+        fit.step_seconds,
+        plan.train_seconds,
+        config.iters,
+    )
+    fitted = replace(plan, iters=fit.iters, step_seconds=fit.step_seconds)
+    return config.for_iters(fit.iters, factor), fitted
+
+
+def _measured_fit(config: Any, plan: TrainingPlan) -> Fit:
+    """Train for a few steps with parts of their own, which leave nothing behind."""
+    _log.info("A trial tells how long a step takes")
+    trial = replace(plan, iters=TRIAL_STEPS, do_eval=False)
+    with paddle.utils.unique_name.guard():  # names of layers then count as without a trial
+        return measure_fit(_build_trainer(config.for_iters(TRIAL_STEPS), trial, None), plan)
 
 
 def _with_fitting_recipe(config: Any, plan: TrainingPlan) -> TrainingPlan:
@@ -93,18 +135,12 @@ def _with_fitting_recipe(config: Any, plan: TrainingPlan) -> TrainingPlan:
     return replace(plan, iters=config.iters)
 
 
-def _load_first_weights(config: Any, plan: TrainingPlan, folder: str | Path | None) -> None:
-    """Refuse a checkpoint or a folder that cannot be used; without one load pretrained weights."""
+def _refuse_unusable(plan: TrainingPlan, folder: str | Path | None) -> None:
+    """Refuse a checkpoint or a folder that cannot be used."""
     if folder:
         checkpoint.refuse_no_checkpoint(folder)
     checkpoint.refuse_another_run(plan.save_dir, folder)
     checkpoint.read_score(plan.save_dir / checkpoint.BEST_FOLDER)  # now, not after an evaluation
-    if folder:
-        weights = f"--opts model.pretrained={folder}/model.pdparams"
-        hint = f"to start from its weights: {weights} --allow_partial"
-        refuse_other_classes(folder, config.info, hint)
-        return
-    load_first_weights(config, plan.allow_partial)
 
 
 def _watch(plan: TrainingPlan) -> Stopwatch:
@@ -113,7 +149,7 @@ def _watch(plan: TrainingPlan) -> Stopwatch:
     return Stopwatch(paddle.device.synchronize) if wait else Stopwatch()
 
 
-def _run(trainer: Trainer, watch: Stopwatch) -> None:
+def _run(trainer: Trainer) -> None:
     """Train, and log the profile if wanted, however the training ends."""
     first, start = trainer.position.iteration, time.perf_counter()
     try:
@@ -121,4 +157,6 @@ def _run(trainer: Trainer, watch: Stopwatch) -> None:
     finally:
         if trainer.plan.profile:
             total, steps = time.perf_counter() - start, trainer.position.iteration - first
-            _log.info("%d steps:\n%s", steps, format_profile(watch.seconds, total, steps, "step"))
+            _log.info(
+                "%d steps:\n%s", steps, format_profile(trainer.watch.seconds, total, steps, "step")
+            )

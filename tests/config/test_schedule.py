@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from panoptic_deeplab.config.schedule import build_lr_scheduler, scaled
+from panoptic_deeplab.config.schedule import build_lr_scheduler, scaled, stretched
 
 
 def rates(node: dict, iters: int) -> list[float]:
@@ -36,3 +36,14 @@ def test_half_the_batch_size_means_half_the_rate_and_twice_the_steps() -> None:
     warm = node | {"warmup_iters": 10}
     assert scaled(warm, 0.5) == warm | {"learning_rate": 0.1, "milestones": [210, 390]}
     assert node["milestones"] == [100, 190], "nothing is edited in place"
+
+
+def test_a_training_of_another_length_keeps_the_shape_of_its_schedule() -> None:
+    """A quarter of the steps; where they become too few, milestones stay apart."""
+    node = {"type": "MultiStepDecay", "learning_rate": 0.1, "milestones": [800, 1200]}
+    quarter = stretched(node | {"warmup_iters": 100}, 0.25)
+    assert quarter == node | {"milestones": [200, 300], "warmup_iters": 25}
+    assert stretched(node, 0.001) == node | {"milestones": [1, 2]}
+    assert node["milestones"] == [800, 1200], "nothing is edited in place"
+    cosine = {"type": "CosineAnnealingDecay", "learning_rate": 1.0, "T_max": 50, "warmup_iters": 0}
+    assert stretched(cosine, 2.0) == cosine | {"T_max": 100}

@@ -352,9 +352,9 @@ def test_a_run_folder_says_how_it_was_made(tiny_config: Path, tmp_path: Path) ->
     assert run_train(tiny_config, run, "--iters", "1") == 0
     assert {"config.yml", "run.json", "train.log"} <= {path.name for path in run.iterdir()}
     described = json.loads((run / "run.json").read_text())
-    assert {"command", "started", "processes", "effective_batch_size", "environment"} == set(
-        described
-    )
+    of_machine = {"command", "started", "processes", "environment"}
+    of_training = {"effective_batch_size", "iters", "train_seconds", "step_seconds"}
+    assert of_machine | of_training == set(described)
     assert "[TRAIN] epoch=1, iter=1/1" in (run / "train.log").read_text()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from comparing import training
-from comparing.training import Recipe, schedule_overrides, train_for, training_cost
+from comparing.training import Recipe, train_for, training_cost
 
 from panoptic_deeplab.config import Config
 
@@ -29,59 +29,51 @@ def test_time_and_images_of_a_training_are_read_from_its_run(tmp_path: Path) -> 
     assert training_cost(tmp_path) is None
 
 
-def test_the_schedule_keeps_its_shape(tiny_config: Path) -> None:
-    """A quarter of the steps, twice the samples of the recipe."""
-    opts = [
-        "lr_scheduler={type: MultiStepDecay, learning_rate: 0.1, milestones: [800, 1200]}",
-        "lr_scheduler.warmup_iters=100",
-        "iters=1600",
-        "recipe_batch_size=2",
-    ]
-    recipe = Recipe(Config(tiny_config, opts), opts, "cpu", processes=2)
-    assert schedule_overrides(recipe, 400) == [
-        "lr_scheduler.warmup_iters=25",
-        "lr_scheduler.milestones=[200, 300]",
-        "lr_scheduler.learning_rate=0.2",
-    ]
-
-
 class Trainings:
     """Stands for `train.py`: a step takes half a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config) -> None:
+        self.config, self.fails = config, False
         self.calls: list[list[str]] = []
-        self.fails = False
 
     def __call__(self, *command: object) -> None:
         words = list(map(str, command))
         self.calls.append(words)
-        folder = Path(words[words.index("--save_dir") + 1])
-        iters = int(words[words.index("--iters") + 1])
-        folder.mkdir(parents=True, exist_ok=True)
-        costs = dict.fromkeys(range(8, iters + 1, 8), 0.5)
-        (folder / "metrics.jsonl").write_text(metrics(costs))
-        if self.fails and "--resume_model" in words:
+        folder, seconds = (words[words.index(w) + 1] for w in ("--save_dir", "--train_seconds"))
+        iters, run = 2 * int(seconds), Path(folder)
+        run.mkdir(parents=True, exist_ok=True)
+        described = {"processes": 1, "train_seconds": int(seconds), "iters": iters}
+        (run / "run.json").write_text(json.dumps(described))
+        (run / "config.yml").write_text(self.config.for_iters(iters).to_yaml())
+        if self.fails:
             raise KeyboardInterrupt
-        (folder / f"iter_{iters}").mkdir(exist_ok=True)
+        (run / f"iter_{iters}").mkdir()
 
 
 def test_an_interrupted_training_goes_on_as_it_was_planned(
     tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = Trainings()
+    config = Config(tiny_config)
+    calls = Trainings(config)
     monkeypatch.setattr(training, "call", calls)
-    recipe = Recipe(Config(tiny_config), [], "cpu", processes=1)
+    recipe = Recipe(config, [], "cpu", processes=1)
     folder = tmp_path / "run"
     calls.fails = True
     with pytest.raises(KeyboardInterrupt):
         train_for(30, recipe, folder)
+    (folder / "iter_10").mkdir()
     calls.fails = False
     assert train_for(30, recipe, folder) == folder / "iter_60"  # 30 s of half a second each
-    trial, first, second = calls.calls
-    assert "auto" not in trial
+    assert (folder / "iter_10").exists(), "nothing is removed"
+    first, second = calls.calls
     assert first == second
     assert second[second.index("--resume_model") + 1] == "auto"
     train_for(30, recipe, folder)
-    assert len(calls.calls) == 3, "what is done is not done again"
+    assert len(calls.calls) == 2, "what is done is not done again"
     assert train_for(10, recipe, folder) == folder / "iter_20"
-    assert not (folder / "iter_60").exists(), "another plan starts anew"
+    assert not (folder / "iter_60").exists(), "another time starts anew"
+    other = Recipe(Config(tiny_config, ["batch_size=1"]), [], "cpu", processes=1)
+    calls.config = other.config
+    (folder / "iter_10").mkdir()
+    assert train_for(10, other, folder) == folder / "iter_20"
+    assert not (folder / "iter_10").exists(), "so does another recipe"
