@@ -17,6 +17,8 @@ from panoptic_deeplab.yaml_files import read_yaml
 
 FILE = "deploy.yaml"
 MODEL = "model.onnx"
+MODEL_NAME = "panoptic"
+"""Of the model in addresses of servers."""
 METADATA_KEY = "panoptic_deeplab.deploy"
 FORMAT = 1
 

@@ -193,7 +193,15 @@ MAY_IMPORT = {
         "weights",
     },
     "web_page": {"structures", "viewer"},
-    "serving": {"errors", "files", "formats", "inference.memory", "structures", "web_page"},
+    "serving": {
+        "deployment",
+        "errors",
+        "files",
+        "formats",
+        "inference.memory",
+        "structures",
+        "web_page",
+    },
     "inference": {
         "addresses",
         "batching",

@@ -16,7 +16,15 @@ from panoptic_deeplab.cli.command_line import (
 from panoptic_deeplab.cli.flags import add_common_arguments
 from panoptic_deeplab.cli.parser import Parser, positive
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.export.plan import CALIBRATION_IMAGES, DEFAULT_OPSET, FORMATS, OPSETS, REPEATS
+from panoptic_deeplab.export.plan import (
+    CALIBRATION_IMAGES,
+    DEFAULT_OPSET,
+    FORMATS,
+    MAX_BATCH_SIZE,
+    OPSETS,
+    PACKAGED,
+    REPEATS,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +44,8 @@ def add_arguments(parser: Parser) -> None:
         "model.onnx (ONNX). With --with_postprocess the file maps uint8 images to panoptic ids, a "
         "segment table and a semantic map. The export is compared with the model on a sample and "
         "put in place only if both agree. All is computed on the CPU: a GPU rounds to TF32. "
-        "--format web writes the ONNX file with a page that runs it in the browser.",
+        "--format web writes the ONNX file with a page that runs it in the browser, "
+        "--format triton as a model repository of NVIDIA Triton.",
         "panoptic-deeplab export --model_path output/demo/model --save_dir output/demo/onnx "
         "--format onnx --with_postprocess",
     )
@@ -56,8 +65,8 @@ def add_arguments(parser: Parser) -> None:
         "--format",
         choices=FORMATS,
         default=FORMATS[0],
-        help="what to write; web: a folder for any web server, with the grouping "
-        "(default: %(default)s)",
+        help="what to write; web: a folder for any web server, triton: a model repository for "
+        "NVIDIA Triton, both with the grouping (default: %(default)s)",
     )
     parser.add_argument(
         "--with_postprocess", action="store_true", help="images in, ids and segments out"
@@ -97,6 +106,23 @@ def add_arguments(parser: Parser) -> None:
         "registry cannot be reached",
     )
     parser.add_argument(
+        "--bucket",
+        type=positive,
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("WIDTH", "HEIGHT"),
+        help="for --format triton, a model of its own for images of this size, as well; repeatable",
+    )
+    parser.add_argument(
+        "--max_batch_size",
+        type=positive,
+        default=MAX_BATCH_SIZE,
+        metavar="N",
+        help="for --format triton, images of equal size that the server may join to a batch "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
         "--repeats",
         type=positive,
         default=REPEATS,
@@ -113,7 +139,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     plan = ExportPlan(
         arguments.format,
-        arguments.with_postprocess or arguments.format == "web",
+        arguments.with_postprocess or arguments.format in PACKAGED,
         arguments.opset,
         arguments.int8,
         arguments.calibration,
@@ -121,6 +147,8 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.repeats,
         tuple(arguments.input_shape) if arguments.input_shape else None,
         arguments.ort_web,
+        tuple(sorted({(width, height) for width, height in arguments.bucket})),
+        arguments.max_batch_size,
     )
     check_target(arguments.save_dir)
     files = locate_model(arguments.model_path, arguments.config)

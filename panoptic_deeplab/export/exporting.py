@@ -16,10 +16,16 @@ from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.export.ort_web import find_package
 from panoptic_deeplab.export.plan import CALIBRATION_IMAGES, ExportPlan, check_target
-from panoptic_deeplab.export.program import NetworkProgram, PanopticProgram, save_program
+from panoptic_deeplab.export.program import (
+    NetworkProgram,
+    PanopticProgram,
+    remove_program,
+    save_program,
+)
 from panoptic_deeplab.export.trial import compare, sample_of
+from panoptic_deeplab.export.triton import write_repository
 from panoptic_deeplab.export.web import write_page
-from panoptic_deeplab.files import replacing_folder
+from panoptic_deeplab.files import files_below, replacing_folder
 from panoptic_deeplab.folder_lock import sole_writer
 from panoptic_deeplab.formats.images import read_image
 from panoptic_deeplab.inference.sources import find_images
@@ -57,9 +63,13 @@ def export_model(
             write_onnx(folder, predictor, deployment, plan)
         (folder / FILE).write_text(deployment.to_yaml(), "utf-8")
         compare(folder, save_dir, predictor, deployment, plan)
+        if plan.is_packaged:
+            remove_program(folder)
+        if plan.is_triton:
+            write_repository(folder, plan.buckets, plan.max_batch_size)
         if package is not None:
             write_page(folder, package, deployment, sample_of(plan, deployment))
-    return sorted(save_dir.iterdir())
+    return files_below(save_dir)
 
 
 def describe(predictor: Predictor, plan: ExportPlan, config: str) -> Deployment:

@@ -15,7 +15,9 @@ from panoptic_deeplab.web_page.files import (
     SAMPLE_FILE,
 )
 
-FORMATS = ("paddle", "onnx", "web")
+PACKAGED = {"web": "the page shows ids", "triton": "its clients want ids"}
+"""Formats that put an ONNX file with the grouping among other files, and why with it."""
+FORMATS = ("paddle", "onnx", *PACKAGED)
 OPSETS = range(11, 22)
 DEFAULT_OPSET = 17
 _GROUPING_OPSET = 16  # the first with a scattered sum, which counts pixels
@@ -23,6 +25,7 @@ _INT8_OPSET = 13  # the first that quantizes by channels
 REPEATS = 3
 CALIBRATION_IMAGES = 32
 SMALLEST_SIDE = 32
+MAX_BATCH_SIZE = 4
 
 EXPORT_FILES = frozenset(
     {
@@ -31,7 +34,7 @@ EXPORT_FILES = frozenset(
         *(*RUNTIME_FILES.values(), *RUNTIME_LICENSES.values()),
     }
 )
-"""All that an export writes into its folder."""
+"""All files that an export writes into its folder; Triton's models are folders below it."""
 
 _ONNX_PACKAGES = ("onnx", "paddle2onnx", "onnxruntime")
 
@@ -41,7 +44,8 @@ class ExportPlan:
     """The settings of one export.
 
     Attributes:
-        format: `paddle`, `onnx`, or `web`: ONNX, the page that runs it, and the page's runtime.
+        format: `paddle`; `onnx`; `web`: ONNX, the page that runs it, and the page's runtime; or
+            `triton`: ONNX in a model repository.
         with_postprocess: images in, ids and segments out; else normalized input in, outputs out.
         opset: version of ONNX's operators.
         int8: the network computes with 8-bit numbers (ONNX alone).
@@ -50,6 +54,8 @@ class ExportPlan:
         repeats: runs whose median time is printed.
         input_shape: (N, 3, H, W), all that the file takes; None for any batch, height and width.
         ort_web: the npm package of ONNX Runtime Web; None to fetch it.
+        buckets: (width, height) of images for which Triton gets a model of their own.
+        max_batch_size: images that Triton may join to a batch.
 
     Raises:
         UsageError: the settings contradict each other, or a package is missing.
@@ -64,15 +70,19 @@ class ExportPlan:
     repeats: int = REPEATS
     input_shape: tuple[int, int, int, int] | None = None
     ort_web: Path | None = None
+    buckets: tuple[tuple[int, int], ...] = ()
+    max_batch_size: int = MAX_BATCH_SIZE
 
     def __post_init__(self) -> None:
-        if self.is_web:
-            self._check_web()
+        if self.is_packaged:
+            self._check_packaged()
         if self.is_onnx:
             _need_packages(*_ONNX_PACKAGES)
             self._check_opset()
         if self.ort_web is not None and not self.is_web:
             raise UsageError("--ort_web does nothing without --format web; add it")
+        if self.buckets and not self.is_triton:
+            raise UsageError("--bucket does nothing without --format triton; add it")
         if self.input_shape is not None:
             self._check_input_shape()
         if self.int8 and not (self.is_onnx and self.calibration):
@@ -80,11 +90,14 @@ class ExportPlan:
         if self.calibration and not self.int8:
             raise UsageError("--calibration does nothing without --int8; add it")
 
-    def _check_web(self) -> None:
+    def _check_packaged(self) -> None:
         if not self.with_postprocess:
-            raise UsageError("--format web needs --with_postprocess: the page shows ids")
+            reason = PACKAGED[self.format]
+            raise UsageError(f"--format {self.format} needs --with_postprocess: {reason}")
         if self.input_shape is not None:
-            raise UsageError("--format web takes images of any size; leave out --input_shape")
+            raise UsageError(
+                f"--format {self.format} takes images of any size; leave out --input_shape"
+            )
 
     def _check_opset(self) -> None:
         if self.opset not in OPSETS:
@@ -131,6 +144,16 @@ class ExportPlan:
         """Whether the page is written too."""
         return self.format == "web"
 
+    @property
+    def is_triton(self) -> bool:
+        """Whether a model repository is written."""
+        return self.format == "triton"
+
+    @property
+    def is_packaged(self) -> bool:
+        """Whether the ONNX file is put among others, without the Paddle program."""
+        return self.format in PACKAGED
+
 
 def check_target(folder: Path) -> None:
     """Refuse a folder that an export may not replace.
@@ -157,7 +180,11 @@ def check_target(folder: Path) -> None:
 
 
 def _is_ours(entry: Path) -> bool:
-    return entry.name in EXPORT_FILES and entry.is_file() and not entry.is_symlink()
+    from panoptic_deeplab.export.triton import is_model_folder  # here: --help comes without numpy
+
+    if entry.is_symlink():
+        return False
+    return is_model_folder(entry) if entry.is_dir() else entry.name in EXPORT_FILES
 
 
 def _need_packages(*names: str) -> None:

@@ -101,6 +101,12 @@ def save_program(layer: nn.Layer, folder: Path) -> None:
             raise UsageError(_message(parts, error)) from error
 
 
+def remove_program(folder: Path) -> None:
+    """Remove what `save_program` wrote, once it is converted."""
+    for path in folder.glob(f"{PROGRAM}.*"):
+        path.unlink()
+
+
 @contextmanager
 def _parts_followed(layer: nn.Layer) -> Iterator[list[str]]:
     """The parts being traced, the innermost last."""

@@ -187,7 +187,12 @@ class WrittenProgram:
         return {}
 
 
-WRITTEN = {"onnx": WrittenOnnx, "web": WrittenOnnx, "paddle": WrittenProgram}
+WRITTEN = {
+    "onnx": WrittenOnnx,
+    "web": WrittenOnnx,
+    "triton": WrittenOnnx,
+    "paddle": WrittenProgram,
+}
 
 
 def median_seconds(call: Callable[[], Any], repeats: int) -> float:

@@ -9,7 +9,6 @@ import numpy as np
 
 from panoptic_deeplab.deployment import SETTINGS, Deployment
 from panoptic_deeplab.export.ort_web import unpack
-from panoptic_deeplab.export.program import PROGRAM
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import write_image
 from panoptic_deeplab.web_page.files import (
@@ -25,13 +24,11 @@ def write_page(folder: Path, package: Path, deployment: Deployment, sample: np.n
     """Complete the folder of an ONNX export to one for a web server.
 
     Args:
-        folder: has `model.onnx`; the Paddle program that it was made of is removed.
+        folder: has `model.onnx`.
         package: of ONNX Runtime Web.
         deployment: the model's description.
         sample: [H, W, 3] uint8 RGB, an image to try.
     """
-    for path in folder.glob(f"{PROGRAM}.*"):
-        path.unlink()
     unpack(package, folder)
     for name in PAGE_FILES:
         shutil.copyfile(page_file(name), folder / name)

@@ -25,12 +25,12 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import panoptic_deeplab
+from panoptic_deeplab.deployment import MODEL_NAME
 from panoptic_deeplab.errors import UserError
 from panoptic_deeplab.inference.memory import error_for_lack_of_memory
 from panoptic_deeplab.serving.protocol import (
     LENGTH_HEADER,
     MAX_BYTES,
-    MODEL,
     metadata,
     read_request,
     write_response,
@@ -68,7 +68,7 @@ def application(
         description: of the model, for the page.
     """
     turns = Turns(MAX_WAITING)
-    model = f"/v2/models/{MODEL}"
+    model = f"/v2/models/{MODEL_NAME}"
 
     async def infer(request: Request) -> Response:
         return await _infer(request, predictor, turns)

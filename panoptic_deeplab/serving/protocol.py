@@ -17,13 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from panoptic_deeplab.deployment import MODEL_NAME
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.files import as_json
 from panoptic_deeplab.formats.images import decode_image, encoded_size
 from panoptic_deeplab.structures import DatasetInfo, Prediction
 
-MODEL = "panoptic"
-"""Name of the model in addresses."""
 LENGTH_HEADER = "Inference-Header-Content-Length"
 """Tells the bytes of the JSON object, where bytes of tensors follow it."""
 MAX_PIXELS = 1 << 24
@@ -247,7 +246,7 @@ def write_response(prediction: Prediction, request: InferenceRequest) -> tuple[b
             entry["data"] = tensor.ravel().tolist()
         outputs.append(entry)
     identifier = {} if request.id is None else {"id": request.id}
-    content = as_json({"model_name": MODEL, **identifier, "outputs": outputs}).encode()
+    content = as_json({"model_name": MODEL_NAME, **identifier, "outputs": outputs}).encode()
     return b"".join([content, *chunks]), len(content) if chunks else None
 
 
@@ -274,7 +273,7 @@ def _known(score: float | None) -> float:
 def metadata(info: DatasetInfo, settings: Mapping[str, float]) -> dict[str, Any]:
     """The model's metadata; classes and settings are an addition of ours."""
     return {
-        "name": MODEL,
+        "name": MODEL_NAME,
         "platform": "panoptic_deeplab",
         "inputs": [{"name": _IMAGE_NAME, "datatype": "UINT8", "shape": [1, -1, -1, 3]}],
         "outputs": [

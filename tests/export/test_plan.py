@@ -82,6 +82,12 @@ REFUSED = {
         "--format web takes images of any size; leave out --input_shape",
     ),
     "web without ids": ({"format": "web"}, "--format web needs --with_postprocess"),
+    "triton of a fixed shape": (
+        {"format": "triton", "with_postprocess": True, "input_shape": (1, 3, 64, 64)},
+        "--format triton takes images of any size; leave out --input_shape",
+    ),
+    "triton without ids": ({"format": "triton"}, "--format triton needs --with_postprocess"),
+    "bucket": ({"buckets": ((128, 64),)}, "--bucket does nothing without --format triton"),
     "runtime": ({"ort_web": Path("x.tgz")}, "--ort_web does nothing without --format web"),
     "small": ({"input_shape": (1, 3, 16, 64)}, "sides of at least 32"),
     "int8 of a fixed shape": (
