@@ -37,6 +37,29 @@ _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, Us
 
 
 @dataclass(frozen=True)
+class HostParts:
+    """What is computed after a file whose method's grouping has no form inside it.
+
+    Attributes:
+        outputs: names of the network's outputs in the file, in order.
+        instances: `type` and arguments of what finds the instances in these outputs.
+        postprocessor: `type` and arguments of the postprocessor of what that returns.
+    """
+
+    outputs: tuple[str, ...]
+    instances: Mapping[str, Any]
+    postprocessor: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> HostParts:
+        """Read what `to_dict` of a deployment says under `host`."""
+        parts = [dict(content[name]) for name in ("instances", "postprocessor")]
+        if not all(isinstance(part["type"], str) for part in parts):
+            raise TypeError("a type is no name")
+        return cls(tuple(map(str, content["outputs"])), *parts)
+
+
+@dataclass(frozen=True)
 class Deployment:
     """An exported model's description.
 
@@ -46,21 +69,23 @@ class Deployment:
         info: the classes.
         normalization: of the network's input.
         min_size: (height, width) that smaller images are padded to, at the bottom and the right.
-        grouping: the settings of the grouping.
+        grouping: the settings of the grouping; None for a method of `host`.
         made_by: versions of the programs that made the file.
         input_shape: (N, 3, H, W) where the file takes no other, with the grouping as [N, H, W, 3].
         takes_settings: whether `SETTINGS` are inputs of the file too; those of the grouping are
             what to give it where nobody asks for others.
+        host: what is computed after the file; None for a method whose grouping `grouping` tells.
     """
 
     with_postprocess: bool
     info: DatasetInfo
     normalization: Normalization
     min_size: tuple[int, int]
-    grouping: GroupingSettings
+    grouping: GroupingSettings | None
     made_by: Mapping[str, Any]
     input_shape: tuple[int, int, int, int] | None = None
     takes_settings: bool = False
+    host: HostParts | None = None
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -70,17 +95,21 @@ class Deployment:
     @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the file's outputs, in order."""
-        return PANOPTIC_OUTPUTS if self.with_postprocess else NETWORK_OUTPUTS
+        return PANOPTIC_OUTPUTS if self.with_postprocess else self.network_outputs
+
+    @property
+    def network_outputs(self) -> tuple[str, ...]:
+        """Names of the network's outputs, in order."""
+        return NETWORK_OUTPUTS if self.host is None else self.host.outputs
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for YAML and JSON; `from_dict` is the inverse."""
-        settings = asdict(self.grouping)
         return {
             "format": FORMAT,
             "with_postprocess": self.with_postprocess,
             "takes_settings": self.takes_settings,
             "input": self._input(),
-            "outputs": {name: _MEANING[name] for name in self.output_names},
+            "outputs": {name: _MEANING.get(name, "see host") for name in self.output_names},
             "normalization": {
                 "formula": "(value / 255 - mean) / std, then padding with 0",
                 "mean": list(self.normalization.mean),
@@ -91,10 +120,16 @@ class Deployment:
                 "least_width": self.min_size[1],
                 "where": "below and beside the image; larger images are taken as they are",
             },
-            "grouping": settings | {"thing_ids": [int(i) for i in settings["thing_ids"]]},
+            **self._after_the_network(),
             "classes": self.info.to_dict(),
             "made_by": dict(self.made_by),
         }
+
+    def _after_the_network(self) -> dict[str, Any]:
+        if self.host is not None:
+            return {"host": asdict(self.host) | {"outputs": list(self.host.outputs)}}
+        settings = asdict(self.grouping)
+        return {"grouping": settings | {"thing_ids": [int(i) for i in settings["thing_ids"]]}}
 
     def _input(self) -> dict[str, Any]:
         kind = _IMAGES if self.with_postprocess else _NORMALISED
@@ -117,17 +152,19 @@ class Deployment:
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']!r:.40} is not {FORMAT}")
             padding, normalization = content["padding"], content["normalization"]
+            host = HostParts.of(content["host"]) if "host" in content else None
             deployment = cls(
                 bool(content["with_postprocess"]),
                 DatasetInfo.from_dict(content["classes"], source),
                 Normalization.of(normalization["mean"], normalization["std"]),
                 (int(padding["least_height"]), int(padding["least_width"])),
-                GroupingSettings(**content["grouping"]),
+                GroupingSettings(**content["grouping"]) if host is None else None,
                 dict(content["made_by"]),
                 _shape(content["input"].get("shape")),
                 bool(content.get("takes_settings", False)),
+                host,
             )
-            if deployment.grouping.num_classes != deployment.info.num_classes:
+            if host is None and deployment.grouping.num_classes != deployment.info.num_classes:
                 raise ValueError("its grouping is for another number of classes")
             return deployment
         except _MALFORMED as error:
@@ -178,6 +215,9 @@ _NORMALISED = {
 _MEANING = {
     "semantic": "[N, classes, h, w] float32 logits at the network's stride",
     "center": "[N, 1, h, w] float32 center heatmap",
+    "category_logits": "[N, cells, things] float32 logits of SOLOv2's cells",
+    "kernels": "[N, cells, E] float32, what makes a mask of the mask features",
+    "mask_features": "[N, E, h, w] float32",
     "offset": "[N, 2, h, w] float32, (y, x) offset to the instance center in input pixels",
     "panoptic": "[N, H, W] int32: 0 void, else the id of a segment",
     "segment_class": "[N, M] int32: class of the segment with id row + 1, -1 without one",

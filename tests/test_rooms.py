@@ -203,6 +203,7 @@ MAY_IMPORT = {
         "web_page",
     },
     "inference": {
+        "registry",
         "addresses",
         "batching",
         "config",

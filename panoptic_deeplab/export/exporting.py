@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import panoptic_deeplab
-from panoptic_deeplab.deployment import FILE, MODEL, Deployment
+from panoptic_deeplab.deployment import FILE, MODEL, Deployment, HostParts
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.export.ort_web import find_package
@@ -84,19 +84,43 @@ def describe(predictor: Predictor, plan: ExportPlan, config: str) -> Deployment:
                 f"{type(transform).__name__} in val_dataset.transforms cannot be exported, only "
                 "Padding can; take it out with --opts 'val_dataset.transforms=[]'"
             )
-    if not hasattr(predictor.postprocessor, "export_settings"):
-        method = type(predictor.postprocessor).__name__
-        raise UsageError(f"{method} cannot be exported; CenterGrouping can")
+    host = _host_parts(predictor, plan)
     sizes = [(1, 1), *(transform.min_size for transform in predictor.transforms)]
     return Deployment(
         plan.with_postprocess,
         predictor.info,
         predictor.preprocess.normalization,
         tuple(int(side) for side in np.max(sizes, axis=0)),
-        predictor.postprocessor.export_settings(),
+        None if host else predictor.postprocessor.export_settings(),
         _versions(plan) | {"config": config},
         plan.input_shape,
         plan.is_web,
+        host,
+    )
+
+
+def _host_parts(predictor: Predictor, plan: ExportPlan) -> HostParts | None:
+    """What is computed after the file; None for a method whose grouping has a form in it.
+
+    Raises:
+        UsageError: the method has neither form, or the plan asks for the grouping.
+    """
+    model, postprocessor = predictor.model, predictor.postprocessor
+    if hasattr(postprocessor, "export_settings"):
+        return None
+    method = type(postprocessor).__name__
+    if not hasattr(postprocessor, "host_settings"):
+        raise UsageError(f"{method} cannot be exported; CenterGrouping can")
+    if plan.with_postprocess or plan.is_web or plan.int8:
+        raise UsageError(
+            f"{method} has no form inside a file; leave out --with_postprocess, --int8 and "
+            "--format web: the network is exported, and predict computes the rest"
+        )
+    instances = model.find_instances
+    return HostParts(
+        tuple(model.network_outputs),
+        {"type": type(instances).__name__, **instances.host_settings()},
+        {"type": method, **postprocessor.host_settings()},
     )
 
 
@@ -117,7 +141,7 @@ def write_program(
     program = (
         PanopticProgram(predictor.model, predictor.preprocess, deployment)
         if plan.with_postprocess and not plan.is_onnx
-        else NetworkProgram(predictor.model, deployment.input_shape)
+        else NetworkProgram(predictor.model, deployment.network_outputs, deployment.input_shape)
     )
     save_program(program, folder)
 
@@ -130,7 +154,7 @@ def write_onnx(
     from panoptic_deeplab.export.onnx_file import convert_program, with_grouping, write_model
     from panoptic_deeplab.export.quantization import quantized
 
-    model = convert_program(folder, plan.opset)
+    model = convert_program(folder, plan.opset, deployment.network_outputs)
     if plan.int8:
         inputs = _calibration_inputs(plan.calibration, predictor)
         model = quantized(model, inputs, _FLOAT_LAYERS)

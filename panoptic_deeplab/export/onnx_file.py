@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +36,22 @@ _KNOWN_UNDER_OTHER_NAMES = {
     *("add", "subtract", "multiply", "divide", "floor_divide", "remainder", "maximum", "minimum"),
     *("batch_norm_", "data", "fetch"),
 }
+_MISREAD = {
+    ("InstanceNormalization", "epsilon"): {
+        "1.group_norm": "epsilon",
+        "1.instance_norm": "epsilon",
+    },
+    ("LeakyRelu", "alpha"): {"1.leaky_relu": "negative_slope"},
+}
+"""Attribute in ONNX -> by operator of the program the attribute that it comes from. The converter
+does not read those in double precision, and leaves whatever lay there.
+"""
 
 
-def convert_program(folder: Path, opset: int) -> onnx.ModelProto:
-    """Convert the program in `folder` to ONNX; input and outputs keep their names.
+def convert_program(
+    folder: Path, opset: int, outputs: Sequence[str] = NETWORK_OUTPUTS
+) -> onnx.ModelProto:
+    """Convert the program in `folder` to ONNX; input and `outputs` get their names.
 
     Raises:
         UsageError: an operator has no ONNX form; the message names it.
@@ -65,7 +77,26 @@ def convert_program(folder: Path, opset: int) -> onnx.ModelProto:
         raise UsageError(f"the network cannot be made ONNX: {reason}")
     model = onnx.load(str(file))
     file.unlink()
-    return _renamed(model)
+    _set_misread(model.graph, (folder / f"{PROGRAM}.json").read_text("utf-8"))
+    return _renamed(model, outputs)
+
+
+def _set_misread(graph: onnx.GraphProto, program: str) -> None:
+    """Give the numbers of `_MISREAD` their values in the program; operators keep its order."""
+    block = json.loads(program)["program"]["regions"][0]["blocks"][0]
+    for (kind, name), sources in _MISREAD.items():
+        values = [
+            attribute["AT"]["D"]
+            for operator in block["ops"]
+            if operator["#"] in sources
+            for attribute in operator["A"]
+            if attribute["N"] == sources[operator["#"]]
+        ]
+        nodes = [node for node in graph.node if node.op_type == kind]
+        for node, value in zip(nodes, values, strict=True):
+            for attribute in node.attribute:
+                if attribute.name == name:
+                    attribute.f = value
 
 
 def unsupported_operators(program: str) -> list[str]:
@@ -160,14 +191,14 @@ def write_model(model: onnx.ModelProto, deployment: Deployment, path: Path) -> N
     onnx.save(model, str(path))
 
 
-def _renamed(model: onnx.ModelProto) -> onnx.ModelProto:
+def _renamed(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
     """Name the outputs, instead of fetch_name_k, and the dimensions N, H, W and h, w."""
     graph = model.graph
-    new = dict(zip([output.name for output in graph.output], NETWORK_OUTPUTS, strict=True))
+    new = dict(zip([output.name for output in graph.output], outputs, strict=True))
     for node in graph.node:
         for names in (node.input, node.output):
             names[:] = [new.get(name, name) for name in names]
-    for value, name in zip(graph.output, NETWORK_OUTPUTS, strict=True):
+    for value, name in zip(graph.output, outputs, strict=True):
         value.name = name
         _name_dimensions(value, "Nhw")
     _name_dimensions(graph.input[0], "NHW")
@@ -177,7 +208,7 @@ def _renamed(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _name_dimensions(value: onnx.ValueInfoProto, names: str) -> None:
     dimensions = value.type.tensor_type.shape.dim
-    for place, name in zip((0, 2, 3), names, strict=True):
+    for place, name in zip((0, 2, 3) if len(dimensions) == 4 else (0,), names, strict=False):
         if dimensions[place].dim_value < 1:  # else it is fixed
             dimensions[place].dim_param = name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,23 +26,34 @@ _CODE_PLACE = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 class NetworkProgram(nn.Layer):
-    """A normalized input [N, 3, H, W] -> `semantic`, `center` and `offset`.
+    """A normalized input [N, 3, H, W] -> the outputs of the network.
 
     Args:
-        model: the network.
+        model: the network, or one with a `network` before what finds its instances.
+        output_names: of the outputs, in order.
         input_shape: (N, 3, H, W); None for any batch, height and width.
     """
 
-    output_names = NETWORK_OUTPUTS
-
-    def __init__(self, model: nn.Layer, input_shape: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Layer,
+        output_names: Sequence[str] = NETWORK_OUTPUTS,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
+        self.network = network_of(model)
+        self.output_names = output_names
         self.input_spec = InputSpec([*(input_shape or (None, 3, None, None))], "float32", "image")
 
     def forward(self, image: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
-        outputs = self.model(image)
-        return outputs["semantic"], outputs["center"], outputs["offset"]
+        outputs = self.network(image)
+        return tuple(outputs[name] for name in self.output_names)
+
+
+def network_of(model: nn.Layer) -> Callable[[paddle.Tensor], Mapping[str, paddle.Tensor]]:
+    """The part of a model that can be traced: all of it, unless it says otherwise."""
+    return getattr(model, "network", model)
 
 
 class PanopticProgram(nn.Layer):

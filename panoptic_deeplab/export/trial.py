@@ -27,7 +27,7 @@ from panoptic_deeplab.export.parity import (
     deviations,
 )
 from panoptic_deeplab.export.plan import ExportPlan
-from panoptic_deeplab.export.program import PROGRAM
+from panoptic_deeplab.export.program import PROGRAM, network_of
 from panoptic_deeplab.formats.images import read_image
 from panoptic_deeplab.inference.exported import ExportedModel
 
@@ -119,7 +119,8 @@ def try_network(written: Written, predictor: Predictor, image: np.ndarray, copie
 
     def run_model() -> Outputs:
         with paddle.no_grad():
-            return {name: value.numpy() for name, value in predictor.model(sample).items()}
+            outputs = network_of(predictor.model)(sample)
+            return {name: value.numpy() for name, value in outputs.items()}
 
     def run_file() -> Outputs:
         return _first(written(batch))

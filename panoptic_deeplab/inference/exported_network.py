@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,11 +13,12 @@ from paddle import nn
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.predictor import Predictor
-from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.errors import DataError, UsageError, reason_of
 from panoptic_deeplab.inference.exported import ExportedModel
 from panoptic_deeplab.inference.options import LoadOptions
 from panoptic_deeplab.postprocess import CenterGrouping
 from panoptic_deeplab.preprocess import Preprocess
+from panoptic_deeplab.registry import MODELS, POSTPROCESSORS, ComponentManager
 from panoptic_deeplab.transforms import Padding
 
 
@@ -27,21 +28,29 @@ class ExportedNetwork(nn.Layer):
     def __init__(self, exported: ExportedModel) -> None:
         super().__init__()
         self._exported = exported
+        host = exported.deployment.host
+        self._find_instances = None if host is None else _made(MODELS, host.instances, exported)
 
     def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
-        """Run the file on [N, 3, H, W]; return `semantic`, `center` and `offset`.
+        """Run the file on [N, 3, H, W]; return what the model does.
 
         What is smaller than the shape that a file takes alone, as the last tile of an image may be,
         is padded, and its outputs are cut.
         """
         shape, size = self._exported.deployment.input_shape, images.shape[2:]
-        if shape is None or any(side > most for side, most in zip(size, shape[2:], strict=True)):
+        is_whole = self._find_instances is not None  # outputs of cells cannot be cut
+        if (
+            shape is None
+            or is_whole
+            or any(side > most for side, most in zip(size, shape[2:], strict=True))
+        ):
             outputs = self._exported.run(images.numpy())
         else:
             missing = [(0, most - side) for side, most in zip(size, shape[2:], strict=True)]
             outputs = self._exported.run(np.pad(images.numpy(), [(0, 0), (0, 0), *missing]))
             outputs = {name: _cut(value, size, shape[2:]) for name, value in outputs.items()}
-        return {name: paddle.to_tensor(value) for name, value in outputs.items()}
+        tensors = {name: paddle.to_tensor(value) for name, value in outputs.items()}
+        return tensors if self._find_instances is None else self._find_instances(tensors)
 
 
 def _cut(values: np.ndarray, size: Sequence[int], full: Sequence[int]) -> np.ndarray:
@@ -87,4 +96,23 @@ def _postprocessor(exported: ExportedModel, config: str | None, options: LoadOpt
         return chosen.postprocessor
     if options.opts:
         raise UsageError(f"{exported.path}: --opts change a configuration; give it by --config")
+    if exported.deployment.host is not None:
+        settings = {**exported.deployment.host.postprocessor, **options.grouping}
+        return _made(POSTPROCESSORS, settings, exported)
     return CenterGrouping(**(asdict(exported.deployment.grouping) | options.grouping))
+
+
+def _made(kinds: ComponentManager, part: Mapping[str, Any], exported: ExportedModel) -> Any:
+    """Make what a file's description names.
+
+    Raises:
+        DataError: there is no such thing, or it has other arguments.
+    """
+    settings = dict(part)
+    try:
+        return kinds[settings.pop("type")](**settings)
+    except (KeyError, TypeError, UsageError) as error:
+        raise DataError(
+            f"{exported.path}: its description names a part that cannot be made "
+            f"({reason_of(error)})"
+        ) from error

@@ -15,12 +15,8 @@ from panoptic_deeplab.models.conv_norm import use_instance_norm
 from panoptic_deeplab.models.layers import run
 from panoptic_deeplab.models.necks import TwoWayFPN
 from panoptic_deeplab.models.semantic_dpc import SemanticDPCHead
-from panoptic_deeplab.models.solo.head import TRAINING_OUTPUTS, SoloHead
-from panoptic_deeplab.models.solo.instances import (
-    INSTANCE_OUTPUTS,
-    SoloSettings,
-    instances_of_batch,
-)
+from panoptic_deeplab.models.solo.head import CELL_OUTPUTS, SoloHead
+from panoptic_deeplab.models.solo.instances import INSTANCE_OUTPUTS, SoloInstanceFinder
 from panoptic_deeplab.registry import MODELS
 
 
@@ -41,13 +37,14 @@ class EfficientPSSolo(nn.Layer):
         stacked_convs: convolutions in each tower.
         kernel_channels: of the kernels and the mask features.
         mask_channels: of the mask branch.
-        score_threshold: as `SoloSettings`, and so the others up to `max_instances`.
+        score_threshold: as `SoloInstanceFinder`, and so the others up to `max_instances`.
         instance_norm: instead of batch norm, to train from random weights with few images a step.
         recompute: activation checkpointing in training.
     """
 
     output_names = ("semantic", *INSTANCE_OUTPUTS)
-    training_output_names = ("semantic", *(f"train.{name}" for name in TRAINING_OUTPUTS))
+    training_output_names = ("semantic", *(f"train.{name}" for name in CELL_OUTPUTS))
+    network_outputs = ("semantic", *CELL_OUTPUTS)
     needed_targets = ()
 
     def __init__(
@@ -72,7 +69,6 @@ class EfficientPSSolo(nn.Layer):
         super().__init__()
         if not thing_ids:
             raise UsageError("EfficientPSSolo needs classes that are things; there are none")
-        self.thing_ids = tuple(thing_ids)
         self.backbone = backbone
         self.neck = TwoWayFPN(backbone.feat_channels, channels)
         self.semantic_head = SemanticDPCHead(num_classes, channels, semantic_channels)
@@ -87,8 +83,8 @@ class EfficientPSSolo(nn.Layer):
         )
         if instance_norm:
             use_instance_norm(self)
-        self.settings = SoloSettings(
-            score_threshold, max_candidates, final_threshold, max_instances
+        self.find_instances = SoloInstanceFinder(
+            grids, thing_ids, score_threshold, max_candidates, final_threshold, max_instances
         )
         self.recompute = recompute
 
@@ -97,19 +93,22 @@ class EfficientPSSolo(nn.Layer):
     ) -> dict[str, Any]:
         """[N, 3, H, W] -> `semantic` logits [N, C, H / 4, W / 4] (rounded up) and
 
-        - without targets the instances of all images, one image after the other and the
-          highest-scoring first in each: `scores` [K], `classes` [K] class indices, `masks`
-          [K, h, w] logits of the size of `semantic`, and `counts` [N] of these;
-        - with targets `train`: `category_logits` [N, cells, T], `kernels` [N, cells, E] and
-          `mask_features` [N, E, h, w], which `EfficientPSSoloLoss` compares.
+        - without targets what `SoloInstanceFinder` returns, with masks of the size of `semantic`;
+        - with targets `train`: all other outputs of `network`, which `EfficientPSSoloLoss`
+          compares.
+        """
+        outputs = self.network(images)
+        if targets is None:
+            return self.find_instances(outputs)
+        return {"semantic": outputs.pop("semantic"), "train": outputs}
+
+    def network(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        """[N, 3, H, W] -> `semantic`, `category_logits` [N, cells, T], `kernels` [N, cells, E] and
+        `mask_features` [N, E, h, w].
         """
         recompute = self.recompute and self.training
         features = run(self.backbone, images, recompute=recompute)
         levels = run(self.neck, features, recompute=recompute)
-        outputs = {"semantic": self.semantic_head(levels)}
         pyramid = [*levels, F.max_pool2d(levels[-1], 1, stride=2)]
         cells = run(self.mask_head, pyramid, recompute=recompute)
-        if targets is None:
-            grids = self.mask_head.grids
-            return outputs | instances_of_batch(cells, grids, self.thing_ids, self.settings)
-        return outputs | {"train": dict(zip(TRAINING_OUTPUTS, cells))}
+        return {"semantic": self.semantic_head(levels), **dict(zip(CELL_OUTPUTS, cells))}

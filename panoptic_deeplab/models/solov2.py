@@ -13,12 +13,8 @@ from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.models.layers import run
 from panoptic_deeplab.models.necks import FPN
 from panoptic_deeplab.models.published_names import PublishedNames
-from panoptic_deeplab.models.solo.head import TRAINING_OUTPUTS, SoloHead
-from panoptic_deeplab.models.solo.instances import (
-    INSTANCE_OUTPUTS,
-    SoloSettings,
-    instances_of_batch,
-)
+from panoptic_deeplab.models.solo.head import CELL_OUTPUTS, SoloHead
+from panoptic_deeplab.models.solo.instances import INSTANCE_OUTPUTS, SoloInstanceFinder
 from panoptic_deeplab.registry import MODELS
 
 
@@ -37,12 +33,13 @@ class SOLOv2(PublishedNames):
         stacked_convs: convolutions in each tower.
         kernel_channels: of the kernels and the mask features.
         mask_channels: of the mask branch.
-        score_threshold: as `SoloSettings`, and so the others up to `max_instances`.
+        score_threshold: as `SoloInstanceFinder`, and so the others up to `max_instances`.
         recompute: activation checkpointing in training.
     """
 
     output_names = INSTANCE_OUTPUTS
-    training_output_names = tuple(f"train.{name}" for name in TRAINING_OUTPUTS)
+    training_output_names = tuple(f"train.{name}" for name in CELL_OUTPUTS)
+    network_outputs = CELL_OUTPUTS
     needed_targets = ()
 
     def __init__(
@@ -64,7 +61,6 @@ class SOLOv2(PublishedNames):
         super().__init__()
         if not thing_ids:
             raise UsageError("SOLOv2 needs classes that are things; the data set has none")
-        self.thing_ids = tuple(thing_ids)
         self.backbone = backbone
         self.neck = FPN(backbone.feat_channels, channels)
         self.mask_head = SoloHead(
@@ -76,8 +72,8 @@ class SOLOv2(PublishedNames):
             kernel_channels,
             mask_channels,
         )
-        self.settings = SoloSettings(
-            score_threshold, max_candidates, final_threshold, max_instances
+        self.find_instances = SoloInstanceFinder(
+            grids, thing_ids, score_threshold, max_candidates, final_threshold, max_instances
         )
         self.recompute = recompute
 
@@ -86,15 +82,18 @@ class SOLOv2(PublishedNames):
     ) -> dict[str, Any]:
         """[N, 3, H, W] ->
 
-        - without targets what `instances_of_batch` returns, with masks [K, H / 4, W / 4] (rounded
+        - without targets what `SoloInstanceFinder` returns, with masks [K, H / 4, W / 4] (rounded
           up);
-        - with targets `train`: `category_logits` [N, cells, T], `kernels` [N, cells, E] and
-          `mask_features` [N, E, h, w], which `SOLOv2Loss` compares.
+        - with targets `train`: what `network` returns, which `SOLOv2Loss` compares.
+        """
+        outputs = self.network(images)
+        return self.find_instances(outputs) if targets is None else {"train": outputs}
+
+    def network(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        """[N, 3, H, W] -> `category_logits` [N, cells, T], `kernels` [N, cells, E] and
+        `mask_features` [N, E, h, w].
         """
         recompute = self.recompute and self.training
         features = run(self.backbone, images, recompute=recompute)
         levels = run(self.neck, features, recompute=recompute)
-        cells = run(self.mask_head, levels, recompute=recompute)
-        if targets is None:
-            return instances_of_batch(cells, self.mask_head.grids, self.thing_ids, self.settings)
-        return {"train": dict(zip(TRAINING_OUTPUTS, cells))}
+        return dict(zip(CELL_OUTPUTS, run(self.mask_head, levels, recompute=recompute)))

@@ -7,6 +7,7 @@ and the box of each mask in place of the box head's; see `panoptic_deeplab.fusio
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import paddle
@@ -67,6 +68,7 @@ class SoloFusion:
         self.rule = AdaptiveRule(
             tuple(thing_ids), min_stuff_area, overlap_threshold, mask_factor, False
         )
+        self.num_classes = num_classes
         self.label_type = smallest_label_type(num_classes)
         self.score_threshold = score_threshold
         self.view_overlap = view_overlap
@@ -102,6 +104,18 @@ class SoloFusion:
             for segment, scored in zip(fused, with_scores(ids, fused, logits, grid), strict=True)
         ]
         return in_original_pixels(Prediction(ids, segments, maps.labels), frame.original_size)
+
+    def host_settings(self) -> dict[str, Any]:
+        """The arguments that make another like it, in plain types."""
+        return {
+            "num_classes": self.num_classes,
+            "thing_ids": [int(i) for i in self.rule.thing_ids],
+            "min_stuff_area": self.rule.min_stuff_area,
+            "overlap_threshold": self.rule.overlap_threshold,
+            "mask_factor": self.rule.mask_factor,
+            "score_threshold": self.score_threshold,
+            "view_overlap": self.view_overlap,
+        }
 
     def merge_views(
         self, outputs: Sequence[Outputs], views: Sequence[View]

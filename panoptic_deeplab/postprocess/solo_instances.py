@@ -77,6 +77,14 @@ class SoloInstances:
         ids, segments = _on_top(shown, frame.original_size, self.overlap_threshold)
         return Prediction(ids, segments, instances=instances)
 
+    def host_settings(self) -> dict[str, float]:
+        """The arguments that make another like it."""
+        return {
+            "overlap_threshold": self.overlap_threshold,
+            "score_threshold": self.score_threshold,
+            "view_overlap": self.view_overlap,
+        }
+
     def merge_views(
         self, outputs: Sequence[Outputs], views: Sequence[View]
     ) -> dict[str, paddle.Tensor]:

@@ -294,7 +294,7 @@ def test_a_file_that_does_not_agree_is_not_written(
     monkeypatch.setattr(f"panoptic_deeplab.export.onnx_file.{step}", wrong)
     monkeypatch.setattr(
         "panoptic_deeplab.export.onnx_file.convert_program",
-        lambda folder, opset: onnx.load(str(plain / "model.onnx")),
+        lambda *_: onnx.load(str(plain / "model.onnx")),
     )
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "deploy.yaml").write_text("of an earlier export")

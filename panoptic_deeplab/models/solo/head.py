@@ -15,8 +15,8 @@ from panoptic_deeplab.errors import UsageError
 GROUPS = 32
 """Of the group norms."""
 
-TRAINING_OUTPUTS = ("category_logits", "kernels", "mask_features")
-"""Names of what the head returns, for a criterion."""
+CELL_OUTPUTS = ("category_logits", "kernels", "mask_features")
+"""Names of what the head returns."""
 
 _LEVELS = 5
 
@@ -84,7 +84,10 @@ class SoloHead(nn.Layer):
         placed = _resize(with_coordinates(level), [grid, grid])
         logits = self.conv_cls(self.cls_convs(placed[:, :-2]))
         kernels = self.conv_kernel(self.kernel_convs(placed))
-        return tuple(x.flatten(2).transpose([0, 2, 1]) for x in (logits, kernels))
+        cells = grid * grid
+        return tuple(
+            x.reshape([0, x.shape[1], cells]).transpose([0, 2, 1]) for x in (logits, kernels)
+        )
 
 
 class MaskFeatures(nn.Layer):
@@ -132,13 +135,26 @@ class GroupNormUnit(nn.Layer):
         return F.relu(self.gn(self.conv(x)))
 
 
+class Doubled(nn.Layer):
+    """A map at twice its size, asked for in a form that ONNX has."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        """[N, C, H, W] -> [N, C, 2 H, 2 W]."""
+        height, width = x.shape[2:]
+        return _resize(x, [2 * height, 2 * width])
+
+
 def with_coordinates(x: paddle.Tensor) -> paddle.Tensor:
     """[N, C, H, W] -> [N, C + 2, H, W], with x and y from -1 to 1, both ends included, behind."""
-    count, _, height, width = x.shape
-    rows = paddle.linspace(-1, 1, height).reshape([1, 1, height, 1])
-    columns = paddle.linspace(-1, 1, width).reshape([1, 1, 1, width])
-    places = (part.expand([count, 1, height, width]).astype(x.dtype) for part in (columns, rows))
+    places = [_positions(x, axis).astype(x.dtype) for axis in (3, 2)]
     return paddle.concat([x, *places], 1)
+
+
+def _positions(x: paddle.Tensor, axis: int) -> paddle.Tensor:
+    """[N, 1, H, W] float32, from -1 to 1 along an axis, in operators that ONNX has for any size."""
+    ones = paddle.ones_like(x[:, :1], "float32")
+    last = (ones.sum(axis, keepdim=True) - 1).clip(min=1)
+    return 2 * (paddle.cumsum(ones, axis) - 1) / last - 1
 
 
 def _tower(in_channels: int, channels: int, count: int) -> nn.Sequential:
@@ -153,8 +169,7 @@ def _upsampling(in_channels: int, channels: int, level: int) -> nn.Sequential:
         unit = GroupNormUnit(in_channels if number == 0 else channels, channels, 3)
         units.add_sublayer(f"conv{number}", unit)
         if level > 0:
-            doubled = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
-            units.add_sublayer(f"upsample{number}", doubled)
+            units.add_sublayer(f"upsample{number}", Doubled())
     return units
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import paddle
 import paddle.nn.functional as F
 
+from panoptic_deeplab.models.solo.head import CELL_OUTPUTS
 from panoptic_deeplab.models.solo.matrix_nms import matrix_nms, points_nms
+from panoptic_deeplab.registry import MODELS
 
 STRIDES = (8, 8, 16, 32, 32)
 """Of the levels as the head reads them: a mask has more pixels than its level's stride."""
 
 INSTANCE_OUTPUTS = ("scores", "classes", "masks", "counts")
-"""Of `instances_of_batch`."""
+"""Of `SoloInstanceFinder`."""
 
 _MASKS_AT_ONCE = 64
 
@@ -51,34 +53,57 @@ class Found(NamedTuple):
     masks: paddle.Tensor
 
 
-def instances_of_batch(
-    cells: Sequence[paddle.Tensor],
-    grids: Sequence[int],
-    thing_ids: Sequence[int],
-    settings: SoloSettings,
-) -> dict[str, paddle.Tensor]:
-    """Find the instances of all images, one image after the other.
+@MODELS.add_component
+class SoloInstanceFinder:
+    """From the network's outputs to the instances of a batch; no part of an exported network.
 
     Args:
-        cells: what `SoloHead` returns: logits [N, cells, T], kernels [N, cells, E], mask features
-            [N, E, h, w].
         grids: cells on each side of each level.
         thing_ids: class indices of the things.
-        settings: thresholds and numbers.
-
-    Returns:
-        `scores` [K], the highest first in each image, `classes` [K] class indices, `masks`
-        [K, h, w] logits, and `counts` [N] of these.
+        score_threshold: as `SoloSettings`, and so the others.
     """
-    found = [find_instances(*image, grids, settings) for image in zip(*cells)]
-    class_of = paddle.to_tensor(thing_ids, "int64")
-    scores, labels, masks = (paddle.concat(parts) for parts in zip(*found))
-    return {
-        "scores": scores,
-        "classes": class_of.gather(labels),
-        "masks": masks,
-        "counts": paddle.to_tensor([len(image.scores) for image in found], "int64"),
-    }
+
+    def __init__(
+        self,
+        grids: Sequence[int],
+        thing_ids: Sequence[int],
+        score_threshold: float = 0.1,
+        max_candidates: int = 500,
+        final_threshold: float = 0.05,
+        max_instances: int = 100,
+    ) -> None:
+        self.grids, self.thing_ids = tuple(grids), tuple(thing_ids)
+        self.settings = SoloSettings(
+            score_threshold, max_candidates, final_threshold, max_instances
+        )
+
+    def __call__(self, outputs: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
+        """Find the instances of all images, one image after the other.
+
+        Args:
+            outputs: what `SoloHead` returns, by `CELL_OUTPUTS`, and others, which stay.
+
+        Returns:
+            `scores` [K], the highest first in each image, `classes` [K] class indices, `masks`
+            [K, h, w] logits, and `counts` [N] of these; and the other outputs.
+        """
+        cells = [outputs[name] for name in CELL_OUTPUTS]
+        found = [find_instances(*image, self.grids, self.settings) for image in zip(*cells)]
+        class_of = paddle.to_tensor(self.thing_ids, "int64")
+        scores, labels, masks = (paddle.concat(parts) for parts in zip(*found))
+        instances = {
+            "scores": scores,
+            "classes": class_of.gather(labels),
+            "masks": masks,
+            "counts": paddle.to_tensor([len(image.scores) for image in found], "int64"),
+        }
+        others = {name: value for name, value in outputs.items() if name not in CELL_OUTPUTS}
+        return others | instances
+
+    def host_settings(self) -> dict[str, Any]:
+        """The arguments that make another like it, in plain types."""
+        grids, things = ([int(i) for i in values] for values in (self.grids, self.thing_ids))
+        return {"grids": grids, "thing_ids": things, **asdict(self.settings)}
 
 
 @paddle.no_grad()
