@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 
 Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 
 
@@ -37,3 +38,30 @@ def batched(items: Iterable[Item], batch_size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, batch_size)):
         yield batch
+
+
+def batched_alike(
+    items: Iterable[Item], key: Callable[[Item], Key], batch_size: int, max_waiting: int
+) -> Iterator[list[Item]]:
+    """Yield lists of `batch_size` items of equal key; items wait until a list is full.
+
+    Where too many wait, and at the end, shorter lists come: the longest first.
+
+    Args:
+        items: in any order of keys.
+        key: what the items of a list have in common.
+        batch_size: length of a full list.
+        max_waiting: number of items that may wait.
+
+    >>> list(batched_alike("aBcDE", str.isupper, 2, 4))
+    [['a', 'c'], ['B', 'D'], ['E']]
+    """
+    waiting: dict[Key, list[Item]] = {}
+    for item in items:
+        group = waiting.setdefault(key(item), [])
+        group.append(item)
+        if len(group) == batch_size:
+            yield waiting.pop(key(item))
+        elif sum(map(len, waiting.values())) > max_waiting:
+            yield waiting.pop(max(waiting, key=lambda k: len(waiting[k])))
+    yield from sorted(waiting.values(), key=len, reverse=True)

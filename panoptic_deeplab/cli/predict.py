@@ -110,8 +110,8 @@ def add_arguments(parser: Parser) -> None:
         "--batch_size",
         type=positive,
         default=1,
-        help="images predicted at a time; those of equal size go through the network together "
-        "(default: %(default)s)",
+        help="images of equal size that go through the network together; others wait for a full "
+        "batch (default: %(default)s)",
     )
     parser.add_argument(
         "--num_workers",

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from panoptic_deeplab.batching import batched
+from panoptic_deeplab.batching import batched, batched_alike
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.interruption import Interruption, StoppedError
 from panoptic_deeplab.errors import DataError, UsageError, UserError, error_context, reason_of
@@ -121,8 +121,8 @@ def predict_source(
         save_dir: the existing folder that the results go to.
         kinds: names of `panoptic_deeplab.results.FORMATS`.
         num_workers: threads that read ahead, and as many that write.
-        batch_size: images that are predicted at a time; those of equal size go through the network
-            together.
+        batch_size: images of equal size that go through the network together; so that a batch is
+            full, images of other sizes wait, four times as many at most.
         profile: log the times as a table at the end.
         track: let things keep their ids from image to image, in the written maps too.
         video: an H.264 file of the overlays; None for none.
@@ -153,8 +153,11 @@ def predict_source(
             lambda _: not interruption.is_asked(),
             to_come.read(num_workers, watch, interruption.is_asked),
         )
-        batches = (_predict_batch(predictor, batch) for batch in batched(read, batch_size))
-        predicted = chain.from_iterable(batches)
+        batches = batched(read, batch_size) if track else _batched_by_size(read, batch_size)
+        predicted = chain.from_iterable(
+            _predict_batch(predictor, batch)
+            for batch in takewhile(lambda _: not interruption.is_asked(), batches)
+        )
         if track:
             predicted = _tracked(predicted, predictor.info, watch)
         write = partial(_write, writer=writer, draws=video is not None)
@@ -162,8 +165,9 @@ def predict_source(
         shares = _finish_share(written, to_come, drawn, interruption)
     if distributed.is_main():
         seconds = watch.seconds | predictor.watch.seconds | writer.seconds
-        tell = _tell_profile if profile else _tell_times
-        tell(seconds, time.perf_counter() - start, shares[0].written, source.unit)
+        tell, total = _tell_profile if profile else _tell_times, time.perf_counter() - start
+        tell(seconds, total, shares[0].written, source.unit)
+        _tell_how_busy(predictor.watch.seconds, total)
     _raise_what_ended(shares, to_come)
 
 
@@ -222,6 +226,18 @@ def _remaining(
     done = done_images(save_dir, forms, source.versions, model)
     _log.info("%d of %d images are done already", len(done), source.count)
     return source.without(done)
+
+
+def _batched_by_size(images: Iterable[ReadImage], batch_size: int) -> Iterator[list[ReadImage]]:
+    """Make batches of images of equal size, for which some others wait; broken ones come apart."""
+
+    def size(image: ReadImage) -> tuple[int, ...]:
+        return () if isinstance(image.pixels, DataError) else image.pixels.shape
+
+    return batched_alike(images, size, batch_size, _MAX_WAITING_BATCHES * batch_size)
+
+
+_MAX_WAITING_BATCHES = 4
 
 
 def _predict_batch(predictor: Predictor, batch: Sequence[ReadImage]) -> list[_Predicted]:
@@ -342,6 +358,13 @@ def _tell_times(seconds: dict[str, float], total: float, count: int, unit: str) 
 def _tell_profile(seconds: dict[str, float], total: float, count: int, unit: str) -> None:
     one = unit.removesuffix("s")
     _log.info("%d %s:\n%s", count, unit, format_profile(seconds, total, count, one))
+
+
+def _tell_how_busy(seconds: Mapping[str, float], total: float) -> None:
+    """Say for which part of the time the model computed, beside which all else is done."""
+    busy = sum(seconds.values())
+    if busy:
+        _log.info("%s: busy for %.0f%% of the time", " and ".join(seconds), 100 * busy / total)
 
 
 def _raise_what_ended(shares: Sequence[_Share], source: Source) -> None:

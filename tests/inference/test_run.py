@@ -52,8 +52,10 @@ class FakePredictor:
         self.batch_sizes.append(len(images))
         if len(self.batch_sizes) == self.at + 1:
             self.event()
+        assert len({image.shape for image in images}) == 1
         wall = Segment(1, 0, area=SIZE[0] * SIZE[1])
-        return [Prediction(np.ones(SIZE, np.int32), [wall]) for _ in images]
+        with self.watch.timing("network"):
+            return [Prediction(np.ones(SIZE, np.int32), [wall]) for _ in images]
 
 
 @pytest.fixture
@@ -121,7 +123,7 @@ def test_broken_images_leave_their_batch(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Of the batches 0-3, 4-7 and 8 the first lacks one image, the second all."""
+    """Four of equal size make a batch: there are only these."""
     for i in (1, 4, 5, 6, 7):
         images[i].path.write_text("no image")
     predictor = FakePredictor()
@@ -129,9 +131,20 @@ def test_broken_images_leave_their_batch(
         DataError, match=r"5 of 9 images failed; the first: .*1.png: not a readable"
     ):
         predict_images(predictor, images, tmp_path, ["coco"], num_workers, batch_size=4)
-    assert predictor.batch_sizes == [3, 1]
+    assert predictor.batch_sizes == [4]
     assert listed(tmp_path) == [0, 2, 3, 8]
     assert capsys.readouterr().err.count("skipped: ") == 5
+
+
+def test_images_of_alternating_sizes_make_full_batches(
+    images: list[ImageFile], tmp_path: Path
+) -> None:
+    for image in images[::2]:
+        Image.new("RGB", (SIZE[1], 2 * SIZE[0])).save(image.path)
+    predictor = FakePredictor()
+    predict_images(predictor, images, tmp_path, ["coco"], batch_size=2)
+    assert predictor.batch_sizes == [2, 2, 2, 2, 1]
+    assert listed(tmp_path) == list(range(9))
 
 
 def raising(error: Exception) -> Callable[[], None]:
@@ -262,6 +275,7 @@ def test_the_times_are_told(
     assert "9 images" in caplog.text
     assert "reading" in caplog.text
     assert "writing" in caplog.text
+    assert "network: busy for " in caplog.text
     assert ("of total" in caplog.text) == profile
 
 
