@@ -101,7 +101,7 @@ def work_seconds(words: list[Any], folder: Path) -> float:
 
 def wait_for_work(process: Any, results: Path) -> None:
     """Wait until a prediction holds its folder of results."""
-    from panoptic_deeplab.inference.run import LOCK_FILE
+    from panoptic_deeplab.results.journal import LOCK_FILE
 
     lock = results / LOCK_FILE
     while process.poll() is None and not (

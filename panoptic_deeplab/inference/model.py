@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from panoptic_deeplab.errors import UsageError, UserError
+from panoptic_deeplab.inference.fingerprint import fingerprint
 from panoptic_deeplab.inference.loading import load_predictor
 from panoptic_deeplab.inference.location import locate_model
 from panoptic_deeplab.inference.options import LoadOptions
-from panoptic_deeplab.inference.sources import SourceImage, iterate_source, read_source
+from panoptic_deeplab.inference.resuming import resumed
+from panoptic_deeplab.inference.sources import (
+    ImageFile,
+    ImageList,
+    SourceImage,
+    iterate_source,
+    open_source,
+    read_source,
+)
 from panoptic_deeplab.inference.tracked import ResultTracker
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.stopwatch import Stopwatch
@@ -43,10 +53,12 @@ class Model:
 
     Args:
         predictor: what runs it.
+        identify: gives the fingerprint of its weights and settings, by which `skip_done` knows it.
     """
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, identify: Callable[[], str] = lambda: "") -> None:
         self.predictor = predictor
+        self._identify = identify
 
     @property
     def info(self) -> DatasetInfo:
@@ -75,7 +87,12 @@ class Model:
         return result
 
     def predict(
-        self, source: Any, batch_size: int = 1, color: str = "rgb", track: bool = False
+        self,
+        source: Any,
+        batch_size: int = 1,
+        color: str = "rgb",
+        track: bool = False,
+        skip_done: str | Path | None = None,
     ) -> Iterator[Result]:
         """Predict the images of a source one after the other; nothing is read before it is needed.
 
@@ -91,16 +108,34 @@ class Model:
             color: order of an array's channels, `rgb` or `bgr`.
             track: let things keep a `track_id` from one image to the next; another folder is
                 another video, whose ids begin anew.
+            skip_done: a folder whose `results.jsonl` notes each image file once the loop asks for
+                the next result, and which of them are left out: a loop that was killed goes on.
+                A file that has changed comes again.
 
         Raises:
             DataError: there is no image, or one cannot be read; those before it come first.
             UsageError: the batch size is below 1, there is no such order of colors, or a package is
-                missing.
+                missing; `skip_done` is given for other than image files or with `track`, or another
+                model did some of the images.
         """
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {batch_size}")
+        if skip_done is not None:
+            return self._resume(source, batch_size, skip_done, track)
         results = self._iterate(iterate_source(source, color), batch_size)
         return map(ResultTracker(self.info), results) if track else results
+
+    def _resume(
+        self, source: Any, batch_size: int, folder: str | Path, track: bool
+    ) -> Iterator[Result]:
+        opened = open_source(str(source)) if isinstance(source, (str, Path)) else None
+        if track or not isinstance(opened, ImageList):
+            raise UsageError("skip_done is for a path of image files, without tracking")
+
+        def predict(images: Sequence[ImageFile]) -> Iterator[Result]:
+            return self._iterate((SourceImage(i.read(), i.path) for i in images), batch_size)
+
+        return resumed(opened.images, predict, folder, self._identify())
 
     def _iterate(self, images: Iterator[SourceImage], batch_size: int) -> Iterator[Result]:
         while True:
@@ -145,7 +180,9 @@ def load_model(
     """
     tiling = None if tile is None else Tiling(tuple(tile), tile_overlap)
     options = LoadOptions(device, tiling=tiling)
-    return Model(load_predictor(locate_model(model_path, config), options))
+    files = locate_model(model_path, config)
+    predictor = load_predictor(files, options)
+    return Model(predictor, partial(fingerprint, files, options, predictor.info))
 
 
 def _next_batch(

@@ -30,14 +30,13 @@ from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.base import ResultFormat
 from panoptic_deeplab.results.done import done_images
-from panoptic_deeplab.results.folder import make_forms, prepared
+from panoptic_deeplab.results.folder import make_forms, prepared, refuse_shared_names
+from panoptic_deeplab.results.journal import LOCK_FILE
 from panoptic_deeplab.results.writer import ResultWriter
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 from panoptic_deeplab.structures import DatasetInfo
 from panoptic_deeplab.video.writing import VideoWriter
 from panoptic_deeplab.visualization import draw_segments
-
-LOCK_FILE = ".results.lock"
 
 _log = logging.getLogger(__name__)
 
@@ -223,7 +222,9 @@ def _remaining(
     source: ImageList, save_dir: Path, forms: Mapping[str, ResultFormat], model: str
 ) -> ImageList:
     """Leave out the images that are done, and tell how many they are."""
-    done = done_images(save_dir, forms, source.versions, model)
+    refuse_shared_names(forms, source.names)
+    keys = {kind: form.key for kind, form in forms.items()}
+    done = done_images(save_dir, keys, source.versions, model)
     _log.info("%d of %d images are done already", len(done), source.count)
     return source.without(done)
 

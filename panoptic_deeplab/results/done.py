@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.results.base import ResultFormat
-from panoptic_deeplab.results.folder import refuse_shared_names
 from panoptic_deeplab.results.journal import FileVersion, Record, read_journal
 
 
 def done_images(
     folder: Path,
-    forms: Mapping[str, ResultFormat],
+    keys: Mapping[str, Callable[[str], str]],
     images: Mapping[str, FileVersion | None],
     model: str,
 ) -> set[str]:
@@ -22,7 +20,7 @@ def done_images(
 
     Args:
         folder: of the results.
-        forms: that are asked for.
+        keys: of each form that is asked for, what gives the key of an image by its name.
         images: version of the file of each image, by name; None where it has none.
         model: fingerprint of the model and its settings.
 
@@ -30,14 +28,12 @@ def done_images(
         their names.
 
     Raises:
-        UsageError: another model, or one with other settings, made results of these images; or two
-            images would be called alike.
+        UsageError: another model, or one with other settings, made results of these images.
     """
-    refuse_shared_names(forms, images)
     contents = read_journal(folder)
     done = set()
     for name, version in images.items():
-        records = [contents.record(kind, form.key(name)) for kind, form in forms.items()]
+        records = [contents.record(kind, key(name)) for kind, key in keys.items()]
         _refuse_other_model(folder, name, records, model)
         if all(_is_done(folder, record, version) for record in records):
             done.add(name)

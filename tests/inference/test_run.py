@@ -220,9 +220,9 @@ def test_an_end_by_surprise_leaves_a_list_of_what_is_done(
 
 def test_two_predictions_do_not_share_a_folder(images: list[ImageFile], tmp_path: Path) -> None:
     code = (
-        "import pathlib, sys, panoptic_deeplab.inference.run as run\n"
+        "import pathlib, sys, panoptic_deeplab.results.journal as journal\n"
         "from panoptic_deeplab.folder_lock import claimed\n"
-        "with claimed(pathlib.Path(sys.argv[1]), 'prediction', run.LOCK_FILE):\n"
+        "with claimed(pathlib.Path(sys.argv[1]), 'prediction', journal.LOCK_FILE):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.inference.model import Model
 from panoptic_deeplab.inference.run import predict_source
 from panoptic_deeplab.inference.sources import ImageList, find_images, open_source
 from panoptic_deeplab.stopwatch import Stopwatch
@@ -173,3 +174,67 @@ def test_what_has_an_order_cannot_begin_in_its_middle(
 ) -> None:
     with pytest.raises(UsageError, match="--skip_done is for images"):
         predict_source(Counting(), open_source(str(images)), tmp_path, skip_done=True, **flags)
+
+
+# --- a loop in Python ---
+
+
+def looped(
+    images: Path, last: int | None = None, model: str = "A", batch_size: int = 2
+) -> list[int]:
+    """Loop until image number `last` is at hand, as if killed there; return what came."""
+    seen = []
+    results = Model(Counting(), lambda: model).predict(
+        images, batch_size, skip_done=images.parent / "loop"
+    )
+    for result in results:
+        seen.append(int(result.name))
+        if seen[-1] == last:
+            break
+    return seen
+
+
+def test_a_loop_goes_on_with_the_image_that_was_at_hand(images: Path) -> None:
+    assert looped(images, last=2) == [0, 1, 2]
+    touched(images)
+    assert looped(images, last=4) == [2, 3, 4]
+    assert looped(images, batch_size=4) == [4, 5]
+    assert looped(images) == []
+    touched(images)
+    os.utime(images / "0.png", (2, 2))
+    assert looped(images) == [0]
+
+
+def test_a_loop_and_a_prediction_into_one_folder_do_not_disturb_each_other(images: Path) -> None:
+    predict(images, at=3)
+    (images.parent / "results").rename(images.parent / "loop")
+    assert looped(images, last=1) == [0, 1]
+    (images.parent / "loop").rename(images.parent / "results")
+    assert predict(images) == [3, 4, 5]
+    (images.parent / "results").rename(images.parent / "loop")
+    assert looped(images) == [1, 2, 3, 4, 5]
+
+
+def test_a_loop_with_another_model_is_refused(images: Path) -> None:
+    looped(images, last=3)
+    with pytest.raises(UsageError, match="another model"):
+        looped(images, model="B")
+
+
+def test_a_broken_image_ends_the_loop_until_it_is_mended(images: Path) -> None:
+    (images / "3.png").write_text("no image")
+    with pytest.raises(DataError, match=r"3\.png: not a readable image"):
+        looped(images)
+    replaced(images)
+    assert looped(images) == [3, 4, 5]
+
+
+@pytest.mark.parametrize("source", [[np.zeros((2, 2, 3), np.uint8)], 0])
+def test_a_loop_over_other_than_files_cannot_go_on(source: object, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="skip_done is for"):
+        Model(Counting()).predict(source, skip_done=tmp_path)
+
+
+def test_a_loop_that_tracks_cannot_go_on(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="skip_done is for"):
+        Model(Counting()).predict(images, track=True, skip_done=tmp_path)
