@@ -16,12 +16,6 @@ from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.export.ort_web import find_package
 from panoptic_deeplab.export.plan import CALIBRATION_IMAGES, ExportPlan, check_target
-from panoptic_deeplab.export.program import (
-    NetworkProgram,
-    PanopticProgram,
-    remove_program,
-    save_program,
-)
 from panoptic_deeplab.export.trial import compare, sample_of
 from panoptic_deeplab.export.triton import write_repository
 from panoptic_deeplab.export.web import write_page
@@ -30,6 +24,12 @@ from panoptic_deeplab.folder_lock import sole_writer
 from panoptic_deeplab.formats.images import read_image
 from panoptic_deeplab.inference.sources import find_images
 from panoptic_deeplab.progress import progress_bar
+from panoptic_deeplab.runtimes.program import (
+    NetworkProgram,
+    PanopticProgram,
+    remove_program,
+    save_program,
+)
 
 _FLOAT_LAYERS = 2  # convolutions before each output; what was measured: docs/deploy.md
 
@@ -151,8 +151,9 @@ def write_onnx(
 ) -> None:
     """Write `model.onnx`, converted from the program in `folder`, which stays beside it."""
     # here, because a Paddle export works without these packages
-    from panoptic_deeplab.export.onnx_file import convert_program, with_grouping, write_model
+    from panoptic_deeplab.export.onnx_file import with_grouping, write_model
     from panoptic_deeplab.export.quantization import quantized
+    from panoptic_deeplab.runtimes.conversion import convert_program
 
     model = convert_program(folder, plan.opset, deployment.network_outputs)
     if plan.int8:

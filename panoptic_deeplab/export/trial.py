@@ -20,16 +20,15 @@ from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.export.parity import (
     Agreement,
-    Outputs,
     Recorder,
     Replay,
     agreement_of_maps,
-    deviations,
 )
 from panoptic_deeplab.export.plan import ExportPlan
-from panoptic_deeplab.export.program import PROGRAM, network_of
 from panoptic_deeplab.formats.images import read_image
 from panoptic_deeplab.inference.exported import ExportedModel
+from panoptic_deeplab.runtimes.differences import Outputs, deviations
+from panoptic_deeplab.runtimes.program import PROGRAM, network_of
 
 Written: TypeAlias = "WrittenOnnx | WrittenProgram"
 Trial: TypeAlias = tuple[Agreement, Callable[[], Any], Callable[[], Any]]

@@ -21,7 +21,7 @@ from panoptic_deeplab.deployment import (
 from panoptic_deeplab.errors import DataError, UsageError, reason_of
 from panoptic_deeplab.files import open_file
 from panoptic_deeplab.fusion.tile_joining import join_tiles
-from panoptic_deeplab.inference.sessions import RUNTIMES, Session
+from panoptic_deeplab.runtimes.sessions import RUNTIMES, Session
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import Prediction, Segment, smallest_label_type
 from panoptic_deeplab.tiles import Tiling

@@ -27,8 +27,8 @@ from panoptic_deeplab.export.plan import ExportPlan
 from panoptic_deeplab.formats.images import read_ids, write_image
 from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.inference.model import load_model
-from panoptic_deeplab.inference.sessions import usable_threads
 from panoptic_deeplab.normalization import Normalization
+from panoptic_deeplab.runtimes.sessions import usable_threads
 from panoptic_deeplab.tiles import Tiling
 from panoptic_deeplab.transforms import Padding
 
@@ -293,7 +293,7 @@ def test_a_file_that_does_not_agree_is_not_written(
     monkeypatch.setattr(exporting, "write_program", lambda *_: None)
     monkeypatch.setattr(f"panoptic_deeplab.export.onnx_file.{step}", wrong)
     monkeypatch.setattr(
-        "panoptic_deeplab.export.onnx_file.convert_program",
+        "panoptic_deeplab.runtimes.conversion.convert_program",
         lambda *_: onnx.load(str(plain / "model.onnx")),
     )
     (tmp_path / "out").mkdir()

@@ -5,24 +5,8 @@ from __future__ import annotations
 import pytest
 
 onnx = pytest.importorskip("onnx")
-pytest.importorskip("paddle2onnx")
 
-from panoptic_deeplab.export.onnx_file import unsupported_operators  # noqa: E402
 from panoptic_deeplab.export.quantization import last_convolutions  # noqa: E402
-
-
-def test_operators_without_an_onnx_form_are_named() -> None:
-    operators = [
-        "1.data",
-        "1.conv2d",
-        "1.histogram",
-        "1.add",
-        "1.a_dtype",
-        "1.bincount",
-        "0.combine",
-    ]
-    program = ", ".join(f'{{"#":"{name}"}}' for name in operators)
-    assert unsupported_operators(program) == ["bincount", "histogram"]
 
 
 def test_the_last_convolutions_are_found() -> None:

@@ -57,7 +57,7 @@ def comparisons(folder: Path, quick: bool) -> Iterable[Entry]:
 
 def same_ids(ours: np.ndarray, plain: np.ndarray) -> None:
     """Refuses maps that, whatever their ids are called, differ by more than rounding explains."""
-    from panoptic_deeplab.export.parity import MAX_PIXELS, fraction_of_others
+    from panoptic_deeplab.runtimes.differences import MAX_PIXELS, fraction_of_others
 
     different = fraction_of_others(ours, plain)
     if different > MAX_PIXELS:

@@ -129,7 +129,7 @@ def network_input(config: Any, recipe: Recipe) -> Any:
 
 def load(runtime: str, path: Path) -> Callable[[np.ndarray], Outputs]:
     """The file in a runtime, as `predict.py` runs it: an array to the file's outputs."""
-    from panoptic_deeplab.inference.sessions import RUNTIMES
+    from panoptic_deeplab.runtimes.sessions import RUNTIMES
 
     return RUNTIMES[runtime](path).run
 

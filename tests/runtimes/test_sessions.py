@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from panoptic_deeplab.inference.sessions import OnnxRuntimeSession, OpenVinoSession
+from panoptic_deeplab.runtimes.sessions import OnnxRuntimeSession, OpenVinoSession
 
 onnxruntime = pytest.importorskip("onnxruntime")
 

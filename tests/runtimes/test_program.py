@@ -11,7 +11,7 @@ from paddle import nn
 
 from panoptic_deeplab.config import Config
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.export.program import NetworkProgram, save_program
+from panoptic_deeplab.runtimes.program import NetworkProgram, save_program
 
 PUBLISHED = (
     Path(__file__).parents[2] / "configs" / "panoptic_deeplab"

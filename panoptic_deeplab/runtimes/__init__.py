@@ -1,0 +1,1 @@
+"""The network in other runtimes than Paddle: traced, converted, compared, opened, kept."""
