@@ -19,7 +19,7 @@ from panoptic_deeplab.datasets.base import (
     unlabeled_records,
 )
 from panoptic_deeplab.errors import DataError, collecting_errors, raise_or_collect
-from panoptic_deeplab.file_names import composed, inside
+from panoptic_deeplab.file_names import composed, frame_order, inside
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, LABEL_IDS, WITH_LABEL_IDS
 from panoptic_deeplab.formats.coco import Annotation, read_annotations, read_boxes
 from panoptic_deeplab.formats.json_items import iterate_items
@@ -83,8 +83,8 @@ class CityscapesPanoptic(PanopticDataset):
 class CityscapesSequences(CityscapesPanoptic):
     """Sequences in the layout of Cityscapes, whose instances keep their ids from frame to frame.
 
-    Images are named TOWN_SEQUENCE_FRAME; they come in this order. STQ and VPQ score such a data
-    set, which `tools/make_scenes.py --sequences N` makes.
+    Images are named TOWN_SEQUENCE_FRAME; they come in the order of these numbers. STQ and VPQ score
+    such a data set, which `tools/make_scenes.py --sequences N` makes.
 
     Args:
         dataset_root, mode, transforms, info: as for `CityscapesPanoptic`.
@@ -101,8 +101,8 @@ class CityscapesSequences(CityscapesPanoptic):
         info: DatasetInfo = CITYSCAPES,
     ) -> None:
         super().__init__(dataset_root, mode, transforms, info)
-        records = sorted(self.records, key=lambda record: record.image_id)
-        self.records = [replace(r, sequence=_sequence_of(r.image_id)) for r in records]
+        records = [replace(r, sequence=_sequence_of(r.image_id)) for r in self.records]
+        self.records = sorted(records, key=lambda r: (r.sequence, frame_order(r.image_id)))
 
 
 def _sequence_of(image_id: str) -> str:

@@ -196,6 +196,23 @@ def test_sequences_are_in_order_and_named(copy: Path) -> None:
     assert {r.sequence for r in CityscapesPanoptic(str(copy), "val").records} == {None}
 
 
+def test_frames_of_a_sequence_come_by_their_numbers(copy: Path) -> None:
+    names = iter(["a_1_5", "a_10", "a_9"])  # sequence a between its frames in alphabetical order
+    path = annotation_file(copy)
+    content = path.read_text()
+    for image in sorted((copy / "leftImg8bit" / "val").rglob("*.png")):
+        new = next(names)
+        content = content.replace(f'"{image.name.removesuffix("_leftImg8bit.png")}"', f'"{new}"')
+        image.rename(image.with_name(f"{new}_leftImg8bit.png"))
+    path.write_text(content)
+    records = CityscapesSequences(str(copy), "val").records
+    assert [(r.sequence, r.image_id) for r in records] == [
+        ("a", "a_9"),
+        ("a", "a_10"),
+        ("a_1", "a_1_5"),
+    ]
+
+
 def test_an_image_that_is_no_frame_is_told(copy: Path) -> None:
     image = next((copy / "leftImg8bit" / "val").rglob("*.png"))
     old = image.name.removesuffix("_leftImg8bit.png")

@@ -40,6 +40,14 @@ def test_a_folder_is_searched_through_links_and_without_its_own_results(tmp_path
     assert [p.name for p in find_images(str(inputs))] == ["linked/a", "panoptic/a"]
 
 
+def test_frames_come_by_their_numbers_and_folder_by_folder(tmp_path: Path) -> None:
+    for name in ("f10", "f9", "b/f2", "b/a/f1", "b/f11"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+    assert [p.name for p in find_images(tmp_path)] == ["f9", "f10", "b/f2", "b/f11", "b/a/f1"]
+    assert [p.name for p in find_images(tmp_path / "*.png")] == ["f9", "f10"]
+
+
 def turned(path: Path) -> None:
     """A landscape whose EXIF tag says that it stands upright."""
     exif = Image.Exif()

@@ -290,6 +290,7 @@ def test_an_image_and_a_video_of_the_web(drive: Path, monkeypatch: pytest.Monkey
     video = open_source("https://me:word@host/drive.mp4?key=abc", every=6)
     assert video.names == ["drive_000000", "drive_000006"]
     assert [f.frame_index for f in video.read(1, Stopwatch(), lambda: False)] == [0, 6]
+    assert video.files == []  # a file of the same name here is another
     assert "word" not in repr(source) + repr(video)
     assert len(asked) == 2
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from panoptic_deeplab.errors import DataError, UsageError
-from panoptic_deeplab.file_names import readable
+from panoptic_deeplab.file_names import frame_order, readable
 from panoptic_deeplab.files import files_below, open_file
 from panoptic_deeplab.formats.images import IMAGE_SUFFIXES, read_image
 from panoptic_deeplab.result import OVERLAY_ENDING
@@ -71,8 +71,8 @@ def refuse_empty(path: str) -> str:
 def find_images(image_path: str | Path, left_out: Sequence[Path] = ()) -> list[ImageFile]:
     """Find all images of a file, a folder with its subfolders, a pattern, or a list.
 
-    They are sorted by name, those of a list in its order. Linked folders are searched too, each
-    once; hidden files are skipped.
+    They come folder by folder, in each by the numbers in their names; those of a list in its order.
+    Linked folders are searched too, each once; hidden files are skipped.
 
     Args:
         image_path: the file, folder or pattern; or a `.txt` with the path of an image on each line,
@@ -89,12 +89,13 @@ def find_images(image_path: str | Path, left_out: Sequence[Path] = ()) -> list[I
     elif path.is_file():
         root, files = path.parent, [path]
     elif path.is_dir():
-        root, files = path, _without(filter(_may_be_image, files_below(path)), left_out)
+        found = filter(_may_be_image, files_below(path))
+        root, files = path, _in_order(_without(found, left_out))
     else:
         root = _fixed_part(str(image_path))
         found = map(Path, glob.glob(str(image_path), recursive=True))
         images = (file for file in found if _may_be_image(file) and file.is_file())
-        files = sorted(_without(images, left_out))
+        files = _in_order(_without(images, left_out))
     if not files:
         what = "an image, a folder of images, a pattern, a list or a video"
         reason = "there is nothing" if not path.exists() else "holds no image"
@@ -179,6 +180,11 @@ def _without(files: Iterable[Path], left_out: Sequence[Path]) -> list[Path]:
     taken = {place(file): file for file in files}
     places = set(map(place, left_out))
     return [file for found, file in taken.items() if found not in places]
+
+
+def _in_order(files: Iterable[Path]) -> list[Path]:
+    """Sort images so that the frames of a sequence come one after the other."""
+    return sorted(files, key=lambda file: (file.parent.parts, frame_order(file.name)))
 
 
 def _fixed_part(pattern: str) -> Path:

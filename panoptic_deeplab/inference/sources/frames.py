@@ -30,6 +30,7 @@ class FrameSource:
 
     Attributes:
         path: the video's file; a name for what has none, without what is secret in an address.
+        files: the video's file alone; none of an address or a camera.
         frames: reads them; takes a function that says whether to stop.
         indices: of the frames to come, as far as they are known.
         count: number of frames to come, None where the end is not known.
@@ -39,6 +40,7 @@ class FrameSource:
 
     path: Path
     frames: Callable[[Callable[[], bool]], Iterator[VideoFrame]]
+    files: Sequence[Path] = ()
     indices: Sequence[int] = ()
     count: int | None = None
     frame_rate: float | None = None
@@ -50,10 +52,6 @@ class FrameSource:
     @property
     def names(self) -> list[str]:
         return [self._name(index) for index in self.indices]
-
-    @property
-    def files(self) -> list[Path]:
-        return [self.path]
 
     def read(
         self, num_workers: int, watch: Stopwatch, is_stopped: Callable[[], bool]
@@ -99,7 +97,7 @@ def frame_source(source: Any, every: int = 1, max_frames: int | None = None) -> 
         return _of_address(text, every, max_frames)
     path = Path(source)
     if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
-        return _of_video(Video(path, str(path)), path, every, max_frames)
+        return _of_video(Video(path, str(path)), path, [path], every, max_frames)
     return None
 
 
@@ -111,14 +109,17 @@ def _of_address(address: str, every: int, max_frames: int | None) -> FrameSource
     if Path(file_name).suffix.lower() not in VIDEO_SUFFIXES:
         return None
     content = io.BytesIO(read_url(address, "check the address, or give a file"))
-    return _of_video(Video(content, shown), Path(file_name), every, max_frames)
+    return _of_video(Video(content, shown), Path(file_name), [], every, max_frames)
 
 
-def _of_video(video: Video, path: Path, every: int, max_frames: int | None) -> FrameSource:
+def _of_video(
+    video: Video, path: Path, files: Sequence[Path], every: int, max_frames: int | None
+) -> FrameSource:
     indices = range(0, video.frame_count, every)[:max_frames]
     return FrameSource(
         path,
         lambda is_stopped: islice(video.frames(every), max_frames),
+        files,
         indices,
         len(indices),
         video.frame_rate,
