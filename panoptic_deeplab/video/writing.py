@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -100,10 +101,14 @@ class VideoWriter:
         Raises:
             OSError: it cannot be written.
         """
-        with self._named_errors():
-            if self._size is not None and not self._is_broken:  # FFmpeg would crash
-                self._container.mux(self._stream.encode(None))
-            self._container.close()
+        try:
+            with self._named_errors():
+                if self._size is not None and not self._is_broken:  # FFmpeg would crash
+                    self._container.mux(self._stream.encode(None))
+                self._container.close()
+        finally:
+            if self._is_broken and self.path.is_file():
+                _cut_to_whole_fragments(self.path)
         if self._size is None:
             self.path.unlink(missing_ok=True)
 
@@ -126,3 +131,22 @@ class VideoWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+_BOX = struct.Struct(">I4s")
+"""How each part of an MP4 begins: its length in bytes and its kind."""
+
+
+def _cut_to_whole_fragments(path: Path) -> None:
+    """Drop a fragment that is not written to its end, at which players stop with an error."""
+    size, end, whole = path.stat().st_size, 0, 0
+    with path.open("r+b") as file:
+        while end + _BOX.size <= size:
+            length, kind = _BOX.unpack(file.read(_BOX.size))
+            end += length
+            if length < _BOX.size or end > size:
+                break
+            if kind != b"moof":  # which tells of the data behind it
+                whole = end
+            file.seek(end)
+        file.truncate(whole)

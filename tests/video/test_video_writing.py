@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -101,6 +102,21 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
     path.symlink_to("/dev/full")
     with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
         write(path, 30)
+
+
+def test_a_full_disk_leaves_whole_fragments_that_play(tmp_path: Path, page: Page) -> None:
+    """Without the cut a browser ends with an error where the last fragment breaks off."""
+    path = write(tmp_path / "whole.mp4", 60)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"cut\.mp4"):
+            write(tmp_path / "cut.mp4", 60)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    count = len(list(Video(tmp_path / "cut.mp4", "cut.mp4").frames()))
+    assert 0 < count < 60
+    assert played_to_the_end(page, tmp_path / "cut.mp4") == pytest.approx(count / 10, abs=0.11)
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
