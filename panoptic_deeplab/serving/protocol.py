@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -122,9 +121,9 @@ def _mapping(value: Any, name: str) -> Mapping[str, Any]:
 
 
 def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise DataError(f"{name}: expected a number, got {value!r:.50}")
-    if not 0 <= value < 1 << 31:
+    if not 0 <= value < 1 << 31:  # NaN neither
         raise DataError(f"{name}: expected a number in 0..2^31, got {value!r:.50}")
     return value
 

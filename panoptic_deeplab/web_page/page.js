@@ -91,7 +91,9 @@ function listenForImages(sample) {
   element("sample").addEventListener("click", () => takeSample(sample).catch(showError));
   element("camera").addEventListener("click", () => toggleCamera().catch(showError));
   element("save").addEventListener("click", () => saveIds(shown).catch(showError));
-  document.addEventListener("paste", ({ clipboardData }) => take(clipboardData.files[0]));
+  document.addEventListener("paste", ({ target, clipboardData }) => {
+    if (!target.matches?.("input")) take(clipboardData.files[0]); // there it is text for the input
+  });
   for (const kind of ["dragover", "dragleave", "drop"]) document.addEventListener(kind, drag);
 }
 

@@ -31,6 +31,8 @@ pytestmark = pytest.mark.timeout(300)  # the export comes with the first test
 from web_export import static_server, write_web_export  # noqa: E402
 
 DONE = re.compile(r"\d+ segments, \d+\.\d\d s")
+PASTE_A_TEXT = """(element) => element.dispatchEvent(
+  new ClipboardEvent("paste", { bubbles: true, clipboardData: new DataTransfer() }))"""
 FIRST_SECONDS = 60_000
 """Milliseconds until the first image is done; the browser compiles 14 MB before."""
 
@@ -127,6 +129,12 @@ def test_what_is_no_image_is_told_and_the_next_image_is_predicted(
     status(page, "notes.txt: is no image that this browser can read; expected PNG, JPEG or WebP.")
     empty = page.evaluate_handle("() => new DataTransfer()")
     page.dispatch_event("body", "drop", {"dataTransfer": empty})
+    status(page, "Expected an image file; what came is none.")
+    page.click("#sample")
+    status(page, DONE)
+    page.locator("#min_stuff_area").evaluate(PASTE_A_TEXT)
+    assert not page.locator("#status.error").count()
+    page.locator("body").evaluate(PASTE_A_TEXT)
     status(page, "Expected an image file; what came is none.")
     page.click("#sample")
     status(page, DONE)

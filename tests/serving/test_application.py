@@ -154,8 +154,9 @@ def test_clients_of_other_sites_are_refused(client: Client) -> None:
     """A name that an attacker lets point to this machine, and a page of another site."""
     assert client.get("/", headers={"Host": "attacker.example"}).status_code == 400
     assert client.get("/", headers={"Host": "localhost:8080"}).status_code == 200
-    elsewhere = {"Origin": "http://attacker.example"}
-    assert client.post(INFER, json=request(), headers=elsewhere).status_code == 403
+    for origin in ("http://attacker.example", "http://[", "null"):
+        answer = client.post(INFER, json=request(), headers={"Origin": origin})
+        assert answer.status_code == 403
     own = {"Origin": str(client.base_url).rstrip("/")}
     assert client.post(INFER, json=request(), headers=own).status_code == 200
 

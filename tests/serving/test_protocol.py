@@ -130,6 +130,14 @@ BAD = {
         body_of(uint8(data=IMAGE.tolist()), parameters={"threshold": "high"}),
         "threshold: expected a number, got 'high'",
     ),
+    "setting beyond all floats": (
+        body_of(uint8(data=IMAGE.tolist()), parameters={"threshold": 10**400}),
+        "threshold: expected a number in",
+    ),
+    "setting that is NaN": (
+        body_of(uint8(data=IMAGE.tolist()), parameters={"threshold": float("nan")}),
+        "threshold: expected a number in",
+    ),
     "negative setting": (
         body_of(uint8(data=IMAGE.tolist()), parameters={"min_stuff_area": -1}),
         "min_stuff_area: expected a number in",
