@@ -17,7 +17,7 @@ import numpy as np
 
 from panoptic_deeplab.errors import DataError, collect, raise_or_collect
 from panoptic_deeplab.file_names import readable
-from panoptic_deeplab.files import write_json
+from panoptic_deeplab.files import as_json, replacing
 from panoptic_deeplab.formats.images import read_ids
 from panoptic_deeplab.formats.json_items import iterate_items
 from panoptic_deeplab.formats.panoptic_json import (
@@ -422,22 +422,21 @@ def bounding_boxes(ids: np.ndarray) -> dict[int, tuple[int, int, int, int]]:
     }
 
 
-def panoptic_json(
-    images: Sequence[dict[str, Any]], annotations: Sequence[dict[str, Any]], info: DatasetInfo
-) -> dict[str, Any]:
-    """Make the whole content of a COCO panoptic JSON."""
-    return {
-        "images": list(images),
-        "annotations": list(annotations),
-        "categories": info.to_dict()["categories"],
-    }
-
-
 def write_panoptic_json(
     path: str | Path,
-    images: Sequence[dict[str, Any]],
-    annotations: Sequence[dict[str, Any]],
+    images: Iterable[dict[str, Any]],
+    annotations: Iterable[dict[str, Any]],
     info: DatasetInfo,
 ) -> None:
-    """Write `panoptic_json(...)` in place of `path`."""
-    write_json(path, panoptic_json(images, annotations, info))
+    """Write a COCO panoptic JSON in place of `path`, entry by entry as they come."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write('{"images": [')
+        file.writelines(_separated(images))
+        file.write('], "annotations": [')
+        file.writelines(_separated(annotations))
+        file.write(f'], "categories": {as_json(info.to_dict()["categories"])}}}\n')
+
+
+def _separated(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for number, entry in enumerate(entries):
+        yield (", " if number else "") + as_json(entry)

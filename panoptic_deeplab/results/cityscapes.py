@@ -91,7 +91,7 @@ class Cityscapes(ResultFormat):
         return lines, masks
 
     def write_lists(self, records: Mapping[str, Record]) -> None:
-        self.ids.write_list(record.entry for record in records.values())
+        self.ids.write_list(records)
 
     def pack(self, records: Mapping[str, Record]) -> None:
         """Write the zips; of `cityscapes/` they have what lies below the task's folder."""

@@ -35,14 +35,7 @@ class Coco(ResultFormat):
         return Rendered({self.ids.png(name): png}, entry)
 
     def write_lists(self, records: Mapping[str, Record]) -> None:
-        numbers = image_ids(records)
-        self.ids.write_list(
-            {
-                "image": record.entry["image"] | {"id": numbers[key]},
-                "annotation": record.entry["annotation"] | {"image_id": numbers[key]},
-            }
-            for key, record in records.items()
-        )
+        self.ids.write_list(records, image_ids(records))
 
 
 def image_ids(names: Iterable[str]) -> dict[str, int | str]:

@@ -26,6 +26,7 @@ from panoptic_deeplab.results.images import Images
 from panoptic_deeplab.results.journal import (
     NAME,
     Contents,
+    LoadedRecords,
     Record,
     lies_outside,
     read_journal,
@@ -300,7 +301,7 @@ def _listed_records(form: ResultFormat, records: Mapping[str, Record]) -> dict[s
 
 def _write_lists(folder: Path, form: ResultFormat, records: Mapping[str, Record]) -> None:
     try:
-        form.write_lists(records)
+        form.write_lists(LoadedRecords(records))
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{folder / NAME}.jsonl: has an entry that no prediction wrote ({error!r:.100}); move "

@@ -56,4 +56,4 @@ class Images(ResultFormat):
         return Rendered({ids: png} | files, entry)
 
     def write_lists(self, records: Mapping[str, Record]) -> None:
-        self.ids.write_list(record.entry for record in records.values())
+        self.ids.write_list(records)

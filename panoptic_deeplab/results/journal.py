@@ -22,6 +22,7 @@ import gc
 import json
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -64,18 +65,91 @@ class Provenance(NamedTuple):
         return {"model": self.model, "image": self.image, "bytes": self.num_bytes}
 
 
+class JournalFile:
+    """A journal that stays readable as it was, also after another one took its place.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        os.close(self._handle)
+
+    def read(self, start: int, length: int) -> str:
+        """Return a part of it."""
+        return os.pread(self._handle, length, start).decode()
+
+
+class StoredEntry(NamedTuple):
+    """An entry that is left in its journal until a list is written: all together can be huge.
+
+    Attributes:
+        file: the journal.
+        start, length: of its JSON text, in bytes.
+    """
+
+    file: JournalFile
+    start: int
+    length: int
+
+    @property
+    def text(self) -> str:
+        return self.file.read(self.start, self.length)
+
+    def load(self) -> Any:
+        """Read it.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{self.file.path}: an entry is damaged ({reason_of(error, 100)}); move the file "
+                "away or choose another --save_dir"
+            ) from error
+
+
 class Record(NamedTuple):
     """What is known of one image in one form.
 
     Attributes:
         files: all that were written for it and may still be there, as paths below the folder.
-        entry: what the lists say of it; None where they do not name it.
+        entry: what the lists say of it, perhaps stored; None where they do not name it.
         provenance: of whole results that need not be made again; None for others.
     """
 
     files: tuple[str, ...] = ()
     entry: Any = None
     provenance: Provenance | None = None
+
+
+class LoadedRecords(Mapping[str, Record]):
+    """Records in whose place come those with their entry, which is read each time.
+
+    Args:
+        records: by key.
+    """
+
+    def __init__(self, records: Mapping[str, Record]) -> None:
+        self._records = records
+
+    def __getitem__(self, key: str) -> Record:
+        record = self._records[key]
+        if isinstance(record.entry, StoredEntry):
+            return record._replace(entry=record.entry.load())
+        return record
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
 
 
 @dataclass
@@ -130,7 +204,7 @@ def _provenance(line: Line) -> Provenance:
     if version is not None:
         size, changed = version
         version = int(size), int(changed)
-    return Provenance(str(line["model"]), version, int(line["bytes"]))
+    return Provenance(sys.intern(str(line["model"])), version, int(line["bytes"]))
 
 
 def _checked(file: str) -> str:
@@ -159,11 +233,13 @@ def read_journal(folder: Path) -> Contents:
     contents = Contents()
     for path in journal_files(folder):
         with open_file(path) as file, _without_garbage_collection():
+            journal, start = JournalFile(path), 0
             for number, line in enumerate(file, 1):
                 if line.endswith(b"\n"):
-                    _take_in(contents, path, number, line)
+                    _take_in(contents, journal, number, line, start)
                 else:
                     contents.is_unfinished = True
+                start += len(line)
     return contents
 
 
@@ -191,9 +267,12 @@ def known_files(folder: Path) -> list[Path]:
     return [folder / file for form in records for record in form.values() for file in record.files]
 
 
-def _take_in(contents: Contents, path: Path, number: int, line: bytes) -> None:
+def _take_in(
+    contents: Contents, journal: JournalFile, number: int, line: bytes, start: int
+) -> None:
+    """Take in a line that starts at that byte of its journal."""
     try:
-        content = json.loads(line)
+        content = _parse(journal, line, start)
         if number > 1:
             contents.add(content)
         elif content != _HEAD:
@@ -201,9 +280,21 @@ def _take_in(contents: Contents, path: Path, number: int, line: bytes) -> None:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         what = "is not the journal of a prediction" if number == 1 else "is damaged"
         raise DataError(
-            f"{path}: line {number} {what} ({reason_of(error, 100)}); move the file away or choose "
-            "another --save_dir"
+            f"{journal.path}: line {number} {what} ({reason_of(error, 100)}); move the file "
+            "away or choose another --save_dir"
         ) from error
+
+
+def _parse(journal: JournalFile, line: bytes, start: int) -> Any:
+    """Parse a line without its entry, which comes last, where it is written as we do it."""
+    head, before, entry = line.partition(_BEFORE_ENTRY)  # in a string its quotes would be escaped
+    if not before or entry == b"null}\n" or not entry.endswith(b"}\n"):
+        return json.loads(line)
+    stored = StoredEntry(journal, start + len(head) + len(before), len(entry) - len(b"}\n"))
+    return json.loads(head + b"}") | {"entry": stored}
+
+
+_BEFORE_ENTRY = b', "entry": '
 
 
 def write_journal(folder: Path, contents: Contents, *, is_start: bool = False) -> None:
@@ -257,4 +348,8 @@ class JournalAppender:
 
 
 def _as_text(line: Line) -> str:
-    return as_json(line) + "\n"
+    entry = line.get("entry")
+    if not isinstance(entry, StoredEntry):
+        return as_json(line) + "\n"
+    head = as_json({name: value for name, value in line.items() if name != "entry"})
+    return f"{head[:-1]}{_BEFORE_ENTRY.decode()}{entry.text}}}\n"

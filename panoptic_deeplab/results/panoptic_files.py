@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from panoptic_deeplab.formats.coco import segments_info, write_panoptic_json
 from panoptic_deeplab.formats.images import encode_ids
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.base import not_a_prediction
+from panoptic_deeplab.results.journal import Record
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 Entry = dict[str, Any]
@@ -90,11 +91,21 @@ class PanopticFiles:
             )
         return entries
 
-    def write_list(self, entries: Iterable[Entry]) -> None:
-        """Write the JSON of all images."""
-        entries = list(entries)
-        images = [entry["image"] for entry in entries]
-        annotations = [entry["annotation"] for entry in entries]
+    def write_list(
+        self, records: Mapping[str, Record], ids: Mapping[str, int | str] | None = None
+    ) -> None:
+        """Write the JSON of all images, whose entries are never all in memory.
+
+        Args:
+            records: by key, in order.
+            ids: of the images by key, in place of their own.
+        """
+
+        def part(name: str, id_name: str) -> Iterator[Entry]:
+            for key, record in records.items():
+                yield record.entry[name] | ({} if ids is None else {id_name: ids[key]})
+
+        images, annotations = part("image", "id"), part("annotation", "image_id")
         write_panoptic_json(self._json_path, images, annotations, self._info)
 
 

@@ -11,6 +11,7 @@ import pytest
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.results.journal import (
     JournalAppender,
+    LoadedRecords,
     Record,
     known_files,
     read_journal,
@@ -27,12 +28,17 @@ def as_text(*lines: object) -> str:
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
+def read_entry(folder: Path) -> object:
+    records = read_journal(folder).records.get("coco", {})
+    return LoadedRecords(records)["a"].entry if records else None
+
+
 def test_a_line_supersedes_the_earlier_ones_and_files_stay_known(tmp_path: Path) -> None:
     journal = JournalAppender(tmp_path)
     journal.append([FORM, BEFORE])
     assert read_journal(tmp_path).record("coco", "a") == Record(("coco/a.png", "coco/b.png"))
     journal.append([AFTER])
-    assert read_journal(tmp_path).record("coco", "a").entry == {"id": 1}
+    assert read_entry(tmp_path) == {"id": 1}
     journal.append([BEFORE | {"files": ["coco/c.png"]}])  # and then the process is killed
     known = Record(("coco/c.png", "coco/a.png", "coco/b.png"))
     assert read_journal(tmp_path).record("coco", "a") == known
@@ -47,11 +53,13 @@ def test_the_written_journal_says_the_same_in_fewer_lines(tmp_path: Path) -> Non
         JournalAppender(tmp_path, rank).append([FORM, BEFORE, AFTER | {"key": f"of {rank}"}])
     contents = read_journal(tmp_path)
     assert list(contents.records["coco"]) == ["a", "of 0", "of 1"]
+    records = dict(LoadedRecords(contents.records["coco"]))
     write_journal(tmp_path, contents, is_start=True)
     assert [path.name for path in tmp_path.iterdir()] == ["results.jsonl"]
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 6
     again = read_journal(tmp_path)
-    assert (again.forms, again.records) == (contents.forms, contents.records)
+    assert again.forms == contents.forms
+    assert dict(LoadedRecords(again.records["coco"])) == records
     assert again.is_unfinished
     write_journal(tmp_path, again)
     assert not read_journal(tmp_path).is_unfinished
@@ -61,10 +69,9 @@ def test_a_line_that_breaks_off_is_left_out(tmp_path: Path) -> None:
     text = as_text(HEAD, FORM, AFTER, BEFORE)
     for length in range(len(as_text(HEAD)), len(text)):
         (tmp_path / "results.jsonl").write_text(text[:length])
-        contents = read_journal(tmp_path)
         is_whole = length >= len(as_text(HEAD, FORM, AFTER))
-        assert contents.record("coco", "a").entry == (AFTER["entry"] if is_whole else None)
-        assert contents.is_unfinished == (text[length - 1] != "\n")
+        assert read_entry(tmp_path) == (AFTER["entry"] if is_whole else None)
+        assert read_journal(tmp_path).is_unfinished == (text[length - 1] != "\n")
 
 
 @pytest.mark.parametrize("room", [0, 1, 40])
@@ -82,6 +89,23 @@ def test_a_full_disk_leaves_whole_lines(room: int, tmp_path: Path) -> None:
     assert (tmp_path / "results.jsonl").read_text() == text
     journal.append([BEFORE])
     assert read_journal(tmp_path).record("coco", "a").entry is None
+
+
+def test_entries_stay_as_they_were_when_another_journal_takes_the_place(tmp_path: Path) -> None:
+    odd = {"a text": ', "entry": {}}', "deep": [{"entry": 1}], "ü": None}
+    JournalAppender(tmp_path).append([FORM, AFTER | {"entry": odd}])
+    contents = read_journal(tmp_path)
+    for _ in range(2):
+        write_journal(tmp_path, contents)
+        JournalAppender(tmp_path).append([AFTER])
+        assert LoadedRecords(contents.records["coco"])["a"].entry == odd
+
+
+def test_a_damaged_entry_is_told_when_it_is_read(tmp_path: Path) -> None:
+    text = as_text(HEAD, AFTER).replace('{"id": 1}', '{"id" 1}')
+    (tmp_path / "results.jsonl").write_text(text)
+    with pytest.raises(DataError, match=r"results\.jsonl: an entry is damaged .*; move"):
+        read_entry(tmp_path)
 
 
 NO_JOURNALS = {
