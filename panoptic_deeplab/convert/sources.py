@@ -174,7 +174,7 @@ def _pngs(folder: Path, kind: str) -> list[tuple[str, Path]]:
     """List (name below the folder without suffix, file)."""
     found = files_below(folder, ".png")
     if not found:
-        raise DataError(f"{folder}: expected a folder that holds a {kind} *.png, found none")
+        raise DataError(f"{folder}: expected a folder with a *.png for each {kind}, found none")
     return [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in found]
 
 

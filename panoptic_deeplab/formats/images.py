@@ -234,8 +234,11 @@ def encode_image(image: np.ndarray, suffix: str = ".png", jpeg_quality: int = 95
     """Return the content of the file that `write_image` writes.
 
     Raises:
-        DataError: the format has no such images, or none of that size.
+        DataError: no format has that suffix, or the format has no such images, or none of that
+            size.
     """
+    if not cv2.haveImageWriter(f"image{suffix}"):
+        raise DataError(f"expected an image file such as .png or .jpg, got {suffix!r:.20}")
     if image.ndim == 3:
         image = cv2.cvtColor(image, _OPENCV_ORDER[image.shape[2]])
     done, data = cv2.imencode(suffix, image, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])

@@ -53,7 +53,7 @@ class PanopticLearner:
         checkpoint_after_iter: epochs between checkpoints, and evaluations; 0 for none but the last.
         temp_path: kept for OpenDR's sake; nothing is written there, and nothing is removed.
         device: `cuda`, `cuda:N`, for a GPU if Paddle sees one, or `cpu`.
-        num_workers: processes that read ahead in a training, threads in an evaluation.
+        num_workers: processes that read ahead in a training, threads in an evaluation; 0 for none.
         seed: of random weights and of a training.
 
     Attributes:
@@ -65,6 +65,7 @@ class PanopticLearner:
 
     Raises:
         TypeError: an argument is of another type.
+        ValueError: a number is too small.
         UsageError: there is no such configuration, device or setting.
     """
 
@@ -74,10 +75,10 @@ class PanopticLearner:
     published: Mapping[str, str]
 
     lr = Checked(float)
-    iters = Checked(int)
-    batch_size = Checked(int)
+    iters = Checked(int, min_value=1)
+    batch_size = Checked(int, min_value=1)
     optimizer = Checked(str)
-    checkpoint_after_iter = Checked(int)
+    checkpoint_after_iter = Checked(int, min_value=0)
     temp_path = Checked(str)
     device = Checked(str)
 
@@ -100,7 +101,9 @@ class PanopticLearner:
     ) -> None:
         self.device, self.temp_path = device, temp_path
         self.checkpoint_after_iter = checkpoint_after_iter
-        self._num_workers, self._seed = num_workers, 0 if seed is None else int(seed)
+        self._num_workers, self._seed = 0, _whole_seed(seed)
+        if num_workers != 0:  # which OpenDR's setter alone refuses
+            self.num_workers = num_workers
         start(device)
         self._cfg = _configuration(config_file or self.default_config)
         tree = self._cfg.tree
@@ -161,7 +164,8 @@ class PanopticLearner:
             `train`, a row for each step, and with a `val_dataset` `val`, a row for each evaluation.
 
         Raises:
-            RuntimeError: `val_dataset` has no panoptic ground truth.
+            RuntimeError: there is no model, or `val_dataset` has no panoptic ground truth.
+            TypeError: a data set is none of this module.
             DataError: a file cannot be used, or the classes are others.
             UsageError: the settings are impossible.
         """
@@ -173,7 +177,9 @@ class PanopticLearner:
         from panoptic_deeplab.engine.plan import TrainingPlan
         from panoptic_deeplab.engine.training import train
 
+        _refuse_other_types(dataset)
         if val_dataset is not None:
+            _refuse_other_types(val_dataset)
             val_dataset.samples()  # to tell now, not after the first epoch, what it lacks
         processes = distributed.world_size()
         order = TrainingOrder(len(dataset), self.batch_size, self._seed, 0, 0, 0, processes)
@@ -211,8 +217,10 @@ class PanopticLearner:
 
         Raises:
             RuntimeError: no model, or no panoptic ground truth.
+            TypeError: the data set is none of this module.
             DataError: a file cannot be used, or the classes are others.
         """
+        _refuse_other_types(dataset)
         from panoptic_deeplab.engine.evaluator import evaluate
         from panoptic_deeplab.evaluation import PanopticQuality, format_table
 
@@ -264,10 +272,12 @@ class PanopticLearner:
             True.
 
         Raises:
+            RuntimeError: there is no model.
             DataError: the folder cannot be made.
         """
         from panoptic_deeplab.engine.checkpoint import MODEL_FILES, write_model
 
+        weights = self._existing_model().state_dict()
         if not self._is_model_trained:
             warnings.warn("The current model has not been trained.", stacklevel=2)
         folder = Path(path).expanduser() / self.method
@@ -277,7 +287,6 @@ class PanopticLearner:
         usable_folder(folder.parent)
         summary = f"{self.method}.json"
         with replacing_folder(folder, {*MODEL_FILES, summary}) as draft:
-            weights = self.model.state_dict()
             write_model(draft, weights, self._cfg.info, self._cfg.to_yaml())
             write_json(draft / summary, meta_data(self.method, self._is_model_trained), indent=1)
         return True
@@ -368,15 +377,18 @@ class PanopticLearner:
         paddle.seed(self._seed)
         return self._cfg.model
 
-    def _predictor(self) -> Predictor:
-        """Return the model as a function from images to predictions."""
+    def _existing_model(self) -> Any:
         if self.model is None:
             raise RuntimeError("No model loaded.")
+        return self.model
+
+    def _predictor(self) -> Predictor:
+        """Return the model as a function from images to predictions."""
         from panoptic_deeplab.engine.predictor import Predictor
 
         config = self._cfg
         return Predictor(
-            self.model,
+            self._existing_model(),
             config.preprocess,
             config.val_transforms,
             config.postprocessor,
@@ -405,7 +417,7 @@ class PanopticLearner:
                 for part in self._cfg.pretrained
             }
         config = _configuration(self._cfg.path, changes)
-        config.info, config.model = self._cfg.info, self.model
+        config.info, config.model = self._cfg.info, self._existing_model()
         return config
 
     def _training_sections(self, length: recipe.Length) -> dict[str, Any]:
@@ -451,6 +463,21 @@ class PanopticLearner:
         config.info = read_info_beside(files.weights) or config.info
         load_network(config, files.weights, "make the learner with the configuration of these")
         self._cfg, self.model = config, config.model
+
+
+def _whole_seed(seed: float | None) -> int:
+    """Return a seed without its fraction, 0 for none."""
+    if seed is None:
+        return 0
+    if not isinstance(seed, (int, float)) or not 0 <= seed < 2**32:
+        raise UsageError(f"seed: expected a number from 0 to 2 ** 32 - 1 or None, got {seed!r:.50}")
+    return int(seed)
+
+
+def _refuse_other_types(dataset: Any) -> None:
+    if not isinstance(dataset, PreparedDataset):
+        kind = type(dataset).__name__
+        raise TypeError(f"expected a CityscapesDataset or a KittiDataset, got {kind}")
 
 
 def _configuration(path: str, changes: Mapping[str, Any] | None = None) -> Config:

@@ -1,4 +1,4 @@
-"""Attributes of one type, whose setters refuse others in OpenDR's words."""
+"""Attributes of one type and range, whose setters refuse others; a type in OpenDR's words."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ class Checked:
 
     Args:
         kind: the type; no subclass of it, so that True is no number.
+        min_value: of a number.
     """
 
-    def __init__(self, kind: type) -> None:
+    def __init__(self, kind: type, min_value: int | None = None) -> None:
         self.kind = kind
+        self.min_value = min_value
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -25,4 +27,6 @@ class Checked:
         if type(value) is not self.kind:
             article = "an" if self.kind is int else "a"
             raise TypeError(f"{self.name} should be {article} {self.kind.__name__}")
+        if self.min_value is not None and value < self.min_value:
+            raise ValueError(f"{self.name} should be at least {self.min_value}, got {value}")
         vars(instance)[self.name] = value

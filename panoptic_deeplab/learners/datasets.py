@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.learners.images import Image
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ class PreparedDataset:
         predictions = SingleImagePredictions(jsons, pngs, samples.info)
         missing = set(predictions.missing((r.image_id, r.image_path) for r in samples.records))
         samples.records = [r for r in samples.records if r.image_id not in missing]
+        if not samples.records:
+            raise DataError(f"{jsons}: no JSON here predicts an image of {self.path}")
         evaluators = [PanopticQuality(samples.info)]
         return opendr_scores(evaluate_predictions(predictions, samples, evaluators))
 
@@ -137,6 +139,8 @@ class PreparedDataset:
     ) -> None:
         from panoptic_deeplab.convert.prepare_opendr import prepare_opendr
 
+        if not isinstance(num_workers, int) or num_workers < 0:
+            raise UsageError(f"num_workers: expected 0 threads or more, got {num_workers!r:.50}")
         evaluated = ["val", *["train"] * generate_train_evaluation]
         prepare_opendr(read_splits(source), _local(output_path), evaluated, num_workers)
 
@@ -241,13 +245,13 @@ def _local(path: str | os.PathLike[str]) -> Path:
 def _existing(path: str | os.PathLike[str]) -> Path:
     source = _local(path)
     if not source.exists():
-        raise ValueError(f"The specified input path does not exist: {source}")
+        raise ValueError(f"The specified input path does not exist. Got {source}")
     return source
 
 
 def _refuse_existing(path: str | os.PathLike[str]) -> None:
     if _local(path).exists():
-        raise ValueError("The specified output path already exists.")
+        raise ValueError(f"The specified output path already exists. Got {path!r}")
 
 
 def _split_folder(path: str | os.PathLike[str]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
@@ -16,6 +17,13 @@ _LR_SCHEDULE = {
     "step": [120, 144],
 }
 _OPTIMIZER_CONFIG = {"grad_clip": {"max_norm": 35, "norm_type": 2}}
+_OPENDR_FILES = {
+    "singlegpu_cityscapes.py": "efficientps_b5_cityscapes",
+    "singlegpu_sample.py": "efficientps_b5_cityscapes",  # its name before
+    "singlegpu_kitti.py": "efficientps_b5_kitti",
+}
+"""OpenDR's configurations -> those here."""
+
 _OLD_ORDER = (
     "lr",
     "iters",
@@ -39,18 +47,26 @@ def _taking_the_old_order(init: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(init)
     def either(self: Any, *args: Any, **kwargs: Any) -> None:
-        if args and isinstance(args[0], float):
-            args, kwargs = (), {**dict(zip(_OLD_ORDER, args, strict=False)), **kwargs}
-        init(self, *args, **kwargs)
+        if args and isinstance(args[0], (int, float)):
+            names = _OLD_ORDER[: len(args)]
+            init(self, **dict(zip(names, args, strict=True)), **kwargs)
+        else:
+            init(self, *args, **kwargs)
 
     return either
+
+
+def known_config(config_file: str) -> str:
+    """Return the configuration here that a file of OpenDR's stands for; any other as it is."""
+    return _OPENDR_FILES.get(os.path.basename(config_file), config_file)
 
 
 class EfficientPsLearner(PanopticLearner):
     """EfficientPS (https://arxiv.org/abs/2004.02307) with OpenDR's arguments and defaults.
 
     With `config_file="efficientps_solov2_b5_cityscapes"` its instance head is SOLOv2, whose
-    learning rate is a seventh. KITTI's configuration is `efficientps_b5_kitti`.
+    learning rate is a seventh. KITTI's configuration is `efficientps_b5_kitti`. The names of
+    OpenDR's own files, such as `singlegpu_kitti.py`, stand for the configurations here.
 
     `PanopticLearner` tells the arguments. Here what is not given is as in OpenDR, whatever the
     configuration says; so are `lr_schedule` and `optimizer_config` that are None.
@@ -80,7 +96,7 @@ class EfficientPsLearner(PanopticLearner):
         seed: float | None = None,
     ) -> None:
         super().__init__(
-            config_file,
+            known_config(config_file or self.default_config),
             lr,
             iters,
             batch_size,

@@ -22,6 +22,7 @@ class Image:
         dtype: of the array that is kept.
         guess_format: whether an array [H, W, 3] is taken as OpenCV has images, BGR, and kept as
             [3, H, W] RGB; without, it is kept as it is.
+        filename: of the file that it was read from, as the images of OpenDR's data sets have.
 
     Attributes:
         data: [3, H, W] RGB.
@@ -30,12 +31,30 @@ class Image:
         ValueError: the array has not three axes.
     """
 
-    def __init__(self, data: Any, dtype: Any = np.uint8, guess_format: bool = True) -> None:
+    def __init__(
+        self,
+        data: Any,
+        dtype: Any = np.uint8,
+        guess_format: bool = True,
+        filename: str | None = None,
+    ) -> None:
         data = np.asarray(data, dtype)
         if data.ndim != 3:
             raise ValueError(f"expected an image of three axes, got an array {list(data.shape)}")
         is_opencv = guess_format and data.shape[0] != 3 and data.shape[2] == 3
         self.data = data[..., ::-1].transpose(2, 0, 1) if is_opencv else data
+        self._filename = filename
+
+    @property
+    def filename(self) -> str:
+        """The name of the file.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self._filename is None:
+            raise ValueError("Filename is not set.")
+        return self._filename
 
     @classmethod
     def open(cls, filename: str | Path) -> Image:
@@ -48,7 +67,8 @@ class Image:
         path = Path(filename).expanduser()
         if not path.exists():
             raise FileNotFoundError(f"The image file does not exist: {path}")
-        return cls(read_image(path).transpose(2, 0, 1), guess_format=False)
+        pixels = read_image(path).transpose(2, 0, 1)
+        return cls(pixels, guess_format=False, filename=path.name)
 
     def numpy(self) -> np.ndarray:
         """Return the array that is kept."""

@@ -42,9 +42,10 @@ def clipping(optimizer_config: Mapping[str, Any]) -> Section:
     Raises:
         UsageError: they are to be clipped by another norm.
     """
-    clip = optimizer_config.get("grad_clip")
+    clip = _dictionary(optimizer_config, "optimizer_config").get("grad_clip")
     if clip is None:
         return {}
+    clip = _dictionary(clip, "grad_clip")
     if clip.get("norm_type", 2) != 2 or "max_norm" not in clip:
         raise UsageError(f"grad_clip: expected max_norm and norm_type 2, got {clip!r:.100}")
     norm = float(clip["max_norm"])
@@ -75,6 +76,7 @@ def schedule_section(lr: float, schedule: Mapping[str, Any], length: Length) -> 
     Raises:
         UsageError: there is no such policy or warm-up.
     """
+    schedule = _dictionary(schedule, "lr_schedule")
     policy = _known(schedule.get("policy"), _POLICIES, "policy of lr_schedule")
     warmup = 0
     if schedule.get("warmup") is not None:
@@ -90,6 +92,9 @@ def schedule_section(lr: float, schedule: Mapping[str, Any], length: Length) -> 
 def _steps(schedule: Mapping[str, Any], length: Length, warmup: int) -> Section:
     """Lower the learning rate after certain epochs, or every so many; never without `step`."""
     epochs = schedule.get("step", [])
+    listed = epochs if isinstance(epochs, (list, tuple)) else [epochs]
+    if not all(isinstance(epoch, int) and epoch > 0 for epoch in listed):
+        raise UsageError(f"step of lr_schedule: expected epochs above 0, got {epochs!r:.50}")
     if isinstance(epochs, int):
         epochs = range(epochs, length.epochs, epochs)
     milestones = increasing([epoch * length.steps_per_epoch - warmup for epoch in epochs])
@@ -127,6 +132,12 @@ _POLICIES: dict[str, Callable[[Mapping[str, Any], Length, int], Section]] = {
     "CosineAnnealing": _cosine,
     "fixed": _steps,
 }
+
+
+def _dictionary(value: Any, what: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{what}: expected a dictionary, got {value!r:.50}")
+    return value
 
 
 def _known(name: Any, known: Mapping[str, Any], what: str) -> Any:

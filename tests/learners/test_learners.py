@@ -34,6 +34,7 @@ from panoptic_deeplab.learners import (
     PanopticFpnLearner,
     PanopticLearner,
 )
+from panoptic_deeplab.learners.efficient_ps import known_config
 from panoptic_deeplab.weights import zoo
 from panoptic_deeplab.weights.download import CACHE_VARIABLE
 
@@ -143,6 +144,22 @@ def test_the_first_version_has_the_learning_rate_first(small_config: str) -> Non
     learner = EfficientPsLearner(0.05, 7, 3, device="cpu", config_file=small_config)
     assert (learner.lr, learner.iters, learner.batch_size) == (0.05, 7, 3)
     assert learner.config.path == small_config
+    with pytest.raises(TypeError, match="lr should be a float"):
+        EfficientPsLearner(1, 7, device="cpu", config_file=small_config)
+    with pytest.raises(TypeError, match="multiple values for keyword argument 'lr'"):
+        EfficientPsLearner(0.05, lr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("singlegpu_cityscapes.py", "efficientps_b5_cityscapes"),
+        ("efficient_ps/configs/singlegpu_kitti.py", "efficientps_b5_kitti"),
+        ("own/efficientps.yml", "own/efficientps.yml"),
+    ],
+)
+def test_opendrs_configurations_stand_for_those_here(given: str, used: str) -> None:
+    assert known_config(given) == used
 
 
 def test_fit_returns_the_lines_of_its_log(
@@ -272,9 +289,23 @@ def test_an_untrained_learner_warns(small_config: str, image: Image) -> None:
     learner = small_learner(small_config)
     with pytest.warns(UserWarning, match="The current model has not been trained"):
         learner.infer(image)
+
+
+def test_without_a_model_nothing_is_done(
+    small_config: str, image: Image, prepared: Path, tmp_path: Path
+) -> None:
+    learner = small_learner(small_config)
     learner.model = None
-    with pytest.raises(RuntimeError, match="No model loaded"):
-        learner.infer(image)
+    dataset = CityscapesDataset(prepared / "val")
+    for call in (
+        lambda: learner.infer(image),
+        lambda: learner.eval(dataset),
+        lambda: learner.fit(dataset, logging_path=str(tmp_path)),
+        lambda: learner.save(tmp_path),
+    ):
+        with pytest.raises(RuntimeError, match="No model loaded"):
+            call()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_saved_is_loaded(
@@ -404,9 +435,19 @@ WRONG_SETTINGS = [
     ({"temp_path": Path("x")}, TypeError, "temp_path should be a str"),
     ({"device": 0}, TypeError, "device should be a str"),
     ({"checkpoint_after_iter": 0.5}, TypeError, "checkpoint_after_iter should be an int"),
+    ({"iters": 0}, ValueError, "iters should be at least 1, got 0"),
+    ({"batch_size": 0}, ValueError, "batch_size should be at least 1, got 0"),
+    ({"checkpoint_after_iter": -1}, ValueError, "checkpoint_after_iter should be at least 0"),
+    ({"num_workers": -1}, ValueError, r"num_workers should be positive\."),
+    ({"num_workers": 1.5}, TypeError, r"num_workers should be an integer\."),
+    ({"seed": -3}, UsageError, "seed: expected a number from 0"),
+    ({"seed": "3"}, UsageError, "seed: expected a number from 0"),
     ({"device": "tpu"}, UsageError, "expected cpu, cuda or cuda:N, got 'tpu'"),
     ({"optimizer": "Adan"}, UsageError, r'did you mean "Adam"\?'),
     ({"lr_schedule": {"policy": "steps"}}, UsageError, r'did you mean "step"\?'),
+    ({"lr_schedule": "step"}, UsageError, "lr_schedule: expected a dictionary, got 'step'"),
+    ({"optimizer_config": 35}, UsageError, "optimizer_config: expected a dictionary, got 35"),
+    ({"optimizer_config": {"grad_clip": 35}}, UsageError, "grad_clip: expected a dictionary"),
     ({"config_file": "efficientps_b6"}, UsageError, "no such configuration file"),
 ]
 
@@ -440,6 +481,9 @@ def test_data_sets_that_do_not_fit_are_refused_before_training(
     train = CityscapesDataset(prepared / "train")
     with pytest.raises(RuntimeError, match="does not contain panoptic ground truth values"):
         small_learner(small_config).fit(train, train, logging_path=str(tmp_path))
+    for datasets in [("cityscapes",), (train, [])]:
+        with pytest.raises(TypeError, match="expected a CityscapesDataset or a KittiDataset"):
+            small_learner(small_config).fit(*datasets, logging_path=str(tmp_path))
     with pytest.raises(UsageError, match="batch_size 6"):
         small_learner(small_config, batch_size=6).fit(train, logging_path=str(tmp_path))
     assert list(tmp_path.iterdir()) == []
@@ -473,6 +517,10 @@ def test_visualize_takes_opendrs_maps_and_shows_them(
     assert len(shown) == 1
     with pytest.raises(ValueError, match="save_figure needs a figure_filename"):
         EfficientPsLearner.visualize(image, (ids, semantic), save_figure=True)
+    with pytest.raises(DataError, match=r"overlay.txt: expected an image file such as .png"):
+        EfficientPsLearner.visualize(
+            image, (OpenDrImage(ids), OpenDrImage(semantic)), False, True, "overlay.txt"
+        )
     with pytest.raises(DataError, match="expected two maps"):
         EfficientPsLearner.visualize(image, (OpenDrImage(ids[1:]), OpenDrImage(semantic)))
 

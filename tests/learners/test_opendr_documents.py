@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image as PillowImage
 from small_learners import VALIDATION, write_raw_scenes, write_small_config
 from torch_files import write_pth
 
 from panoptic_deeplab import learners
 from panoptic_deeplab.learners import EfficientPsLearner
+from panoptic_deeplab.learners.efficient_ps import known_config
 
 PREPARE = """
 from panoptic_deeplab.learners import CityscapesDataset
@@ -36,6 +38,18 @@ images = [Image(mmcv.imread(f)) for f in image_filenames]
 learner = EfficientPsLearner()
 learner.load('model.pth')
 predictions = learner.infer(images)
+"""
+
+INFER_OF_THE_LATEST = """
+from panoptic_deeplab.learners import EfficientPsLearner, Image
+DATA_ROOT = '~/data/cityscapes'
+images = [Image.open(f'{DATA_ROOT}/val/images/lindau_000001_000019.png')]
+config_file = 'singlegpu_cityscapes.py'
+learner = EfficientPsLearner(config_file)
+learner.load('model.pth')
+predictions = learner.infer(images)
+for image, prediction in zip(images, predictions):
+    EfficientPsLearner.visualize(image, prediction)
 """
 
 EVALUATE = """
@@ -74,7 +88,8 @@ def small_learner(
     config = write_small_config(scenes, tmp_path / "small.yml")
 
     class SmallLearner(EfficientPsLearner):
-        def __init__(self) -> None:
+        def __init__(self, config_file: str = "singlegpu_cityscapes.py") -> None:
+            assert known_config(config_file) == self.default_config
             super().__init__(config, lr=0.001, iters=1)
 
     monkeypatch.setattr(learners, "EfficientPsLearner", SmallLearner)
@@ -105,6 +120,10 @@ def test_the_blocks_run_one_after_the_other(
     assert sorted(path.stem for path in images.iterdir()) == VALIDATION
     predictions = run(INFER)["predictions"]
     assert [pair.instance.data.shape for pair in predictions] == [(64, 128)] * 3
+    shown: list[PillowImage.Image] = []
+    monkeypatch.setattr(PillowImage.Image, "show", lambda image: shown.append(image))
+    run(INFER_OF_THE_LATEST)
+    assert len(shown) == 1
     results = run(EVALUATE)["results"]
     assert len(results["per_class"]) == 19
     assert "traffic sign" in capsys.readouterr().out

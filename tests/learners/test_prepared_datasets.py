@@ -25,11 +25,11 @@ from small_trees import (
 )
 
 from panoptic_deeplab.datasets import OpenDrPanoptic
-from panoptic_deeplab.errors import DataError
+from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.files import write_json
 from panoptic_deeplab.formats.images import read_ids, read_image, read_label_map, write_ids
 from panoptic_deeplab.formats.masks import decode_rle
-from panoptic_deeplab.learners import CityscapesDataset, KittiDataset
+from panoptic_deeplab.learners import CityscapesDataset, Image, KittiDataset
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_images_without_a_prediction_are_skipped_but_not_all(
     assert len(two) == 2
     assert two.evaluate(*predictions)["All"]["pq"] == 1.0
     other = write_json_of_another_image(tmp_path / "other")
-    with pytest.raises(DataError, match="there is no image to evaluate on"):
+    with pytest.raises(DataError, match=r"other: no JSON here predicts an image of .*val"):
         two.evaluate(predictions[0], other)
 
 
@@ -226,6 +226,10 @@ def test_a_split_is_a_sequence_of_images(cityscapes: Path) -> None:
     assert (image.data == image_of(5, 8).transpose(2, 0, 1)).all()
     assert [one.data.shape for one, _ in dataset] == [(3, 5, 8)]
     assert dataset.pipeline is None
+    assert image.filename == "lindau_000001_000019.png"
+    with pytest.raises(ValueError, match=r"Filename is not set\."):
+        _ = Image(image.opencv()).filename
+    assert Image(image.opencv(), filename="lindau.png").filename == "lindau.png"
 
 
 def test_signatures_are_opendrs() -> None:
@@ -287,6 +291,14 @@ def test_an_output_is_never_replaced(dataset: Any, tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     with pytest.raises(ValueError, match="The specified output path already exists"):
         dataset.prepare_data(tmp_path, tmp_path / "made")
+
+
+@pytest.mark.parametrize("num_workers", [-1, 1.5, "2"])
+def test_threads_are_a_whole_number(num_workers: Any, tmp_path: Path) -> None:
+    raw = write_cityscapes(tmp_path / "raw")
+    with pytest.raises(UsageError, match="num_workers: expected 0 threads or more"):
+        CityscapesDataset.prepare_data(raw, tmp_path / "made", num_workers=num_workers)
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_missing_image_leaves_no_half_data_set(tmp_path: Path) -> None:

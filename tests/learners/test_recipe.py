@@ -69,3 +69,9 @@ def test_momentum_is_of_sgd_alone_and_clipping_is_optional() -> None:
 def test_another_warmup_is_refused() -> None:
     with pytest.raises(UsageError, match="warmup of lr_schedule: expected linear, got 'exp'"):
         schedule_section(1.0, {"policy": "fixed", "warmup": "exp"}, Length(1, 1))
+
+
+@pytest.mark.parametrize("step", [0, -1, [1, 0], "12", [1.5], None])
+def test_steps_are_epochs_above_0(step: Any) -> None:
+    with pytest.raises(UsageError, match="step of lr_schedule: expected epochs above 0, got"):
+        schedule_section(1.0, {"policy": "step", "step": step}, Length(3, 2))
