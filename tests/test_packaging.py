@@ -31,6 +31,7 @@ LEFT_OUT = {"opencv-python", "typing"}
 # Rooms of the package that need extras.
 EXTRAS = {
     "export": ["deploy"],
+    "runtimes": ["deploy"],
     "inference": ["deploy"],
     "cli": ["deploy"],
     "serving": ["serve"],
