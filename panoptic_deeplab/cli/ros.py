@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from panoptic_deeplab.cli.command_line import end_quietly_when_terminated, run_script, start_log
 from panoptic_deeplab.cli.flags import add_debug_argument
 from panoptic_deeplab.cli.parser import Parser
 from panoptic_deeplab.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from panoptic_deeplab.inference.model import Model
+    from panoptic_deeplab.result import Result
 
 SUMMARY = "a node of ROS 2, or a bag in and a bag out"
 LIVE_TOPIC = "/image_raw"
@@ -84,6 +91,14 @@ def _topic(text: str) -> str | None:
     return None if text.lower() == "none" else text
 
 
+def _tracking(model: Model) -> Callable[[np.ndarray], Result]:
+    """Predict as `model` does, the images one after the other as those of a video."""
+    from panoptic_deeplab.inference.tracked import ResultTracker
+
+    tracker = ResultTracker(model.info)
+    return lambda pixels: tracker(model(pixels))
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Load the model, then predict the bag or run the node."""
     if (arguments.bag is None) != (arguments.save_dir is None):
@@ -93,7 +108,6 @@ def run(arguments: argparse.Namespace) -> None:
     from panoptic_deeplab.ros.bag import predict_bag, refuse_useless
     from panoptic_deeplab.ros.node import refuse_no_ros, spin
     from panoptic_deeplab.ros.topics import drawn_topics
-    from panoptic_deeplab.ros.tracked import TrackedModel
 
     start_log()
     drawn = drawn_topics(
@@ -112,7 +126,7 @@ def run(arguments: argparse.Namespace) -> None:
     model_path = of_opendr.get(arguments.model_path, arguments.model_path)
     model = load_model(model_path, arguments.device, arguments.config)
     if arguments.track:
-        model = TrackedModel(model, model.info)
+        model = _tracking(model)
     end_quietly_when_terminated()
     topic = arguments.input_rgb_image_topic
     if arguments.bag is None:

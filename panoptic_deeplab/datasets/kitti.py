@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 
 from panoptic_deeplab.datasets.base import (
-    PanopticDataset,
     Record,
     Transform,
     existing_folder,
@@ -16,16 +15,15 @@ from panoptic_deeplab.datasets.base import (
     pair,
     unlabeled_records,
 )
-from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.datasets.resized import ResizedPanopticDataset
 from panoptic_deeplab.formats.annotations import measured
-from panoptic_deeplab.formats.images import OrientedImage
 from panoptic_deeplab.formats.kitti import IMAGE_SIZE, KITTI, read_annotation
 from panoptic_deeplab.registry import DATASETS
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap
 
 
 @DATASETS.add_component
-class KittiPanoptic(PanopticDataset):
+class KittiPanoptic(ResizedPanopticDataset):
     """KITTI panoptic, images and annotations at one size.
 
         dataset_root/{mode}/images/*.png
@@ -52,9 +50,6 @@ class KittiPanoptic(PanopticDataset):
         size: Sequence[int] | None = IMAGE_SIZE[::-1],
         transforms: Sequence[Transform] = (),
     ) -> None:
-        if size is not None and (len(size) != 2 or min(size) < 1):
-            raise UsageError(f"size must be [width, height] in pixels or null, got {size}")
-        self.size = None if size is None else (size[0], size[1])
         folder = existing_folder(
             Path(dataset_root) / mode / "images",
             "dataset_root must hold training/images, training/annotations, validation/images ...",
@@ -67,19 +62,12 @@ class KittiPanoptic(PanopticDataset):
         else:
             name = f"{dataset_root} ({mode}), which has no folder annotations,"
             records = unlabeled_records(images)
-        super().__init__(records, KITTI, transforms, name)
+        super().__init__(records, KITTI, transforms, name, size)
 
     @classmethod
     def describe(cls, **arguments: object) -> DatasetInfo:
         """Cityscapes' 19 evaluated classes."""
         return KITTI
-
-    def read_image(self, record: Record) -> OrientedImage:
-        """Read the image, resized to `size` bilinearly."""
-        image = super().read_image(record)
-        if self.size is None:
-            return image
-        return image._replace(pixels=cv2.resize(image.pixels, self.size))
 
     def read_truth(self, record: Record) -> PanopticMap:
         """Read the annotation, resized to `size` by nearest neighbor."""

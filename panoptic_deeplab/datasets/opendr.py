@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from panoptic_deeplab.datasets.base import (
-    PanopticDataset,
     Record,
     Transform,
     existing_folder,
     find_images,
     pair,
 )
-from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.datasets.resized import ResizedPanopticDataset
+from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.formats.annotations import measured
 from panoptic_deeplab.formats.cityscapes import CITYSCAPES, panoptic_of_instance_ids
 from panoptic_deeplab.formats.coco_instances import (
@@ -24,13 +23,13 @@ from panoptic_deeplab.formats.coco_instances import (
     instance_mask,
     read_instances,
 )
-from panoptic_deeplab.formats.images import OrientedImage, read_ids, read_label_map
+from panoptic_deeplab.formats.images import read_ids, read_label_map
 from panoptic_deeplab.registry import DATASETS
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Segment
 
 
 @DATASETS.add_component
-class OpenDrPanoptic(PanopticDataset):
+class OpenDrPanoptic(ResizedPanopticDataset):
     """One split as OpenDR's `prepare_data` writes it, with Cityscapes' 19 classes.
 
         dataset_root/images/{image_id}.png
@@ -57,9 +56,6 @@ class OpenDrPanoptic(PanopticDataset):
         size: Sequence[int] | None = None,
         transforms: Sequence[Transform] = (),
     ) -> None:
-        if size is not None and (len(size) != 2 or min(size) < 1):
-            raise UsageError(f"size must be [width, height] in pixels or null, got {size}")
-        self.size = None if size is None else (size[0], size[1])
         root = Path(dataset_root)
         folder = existing_folder(root / "images", "dataset_root must be a split that is prepared")
         maps, labels = root / "panoptic_gt", root / "stuffthingmaps"
@@ -71,19 +67,12 @@ class OpenDrPanoptic(PanopticDataset):
             annotations = find_images(existing_folder(labels, hint))
             self._instances, self._categories = _read_instances(root / "annotations.json")
         records = pair(find_images(folder), annotations, folder)
-        super().__init__(records, CITYSCAPES, transforms, f"{root}")
+        super().__init__(records, CITYSCAPES, transforms, f"{root}", size)
 
     @classmethod
     def describe(cls, **arguments: object) -> DatasetInfo:
         """Cityscapes' 19 evaluated classes."""
         return CITYSCAPES
-
-    def read_image(self, record: Record) -> OrientedImage:
-        """Read the image, resized to `size`."""
-        image = super().read_image(record)
-        if self.size is None:
-            return image
-        return image._replace(pixels=cv2.resize(image.pixels, self.size))
 
     def read_truth(self, record: Record) -> PanopticMap:
         """Read the map of instance ids, or put it together from classes and instances."""

@@ -13,10 +13,10 @@ from robots import INFO, Node, find_toys, toy_image
 from panoptic_deeplab.cli import ros
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.formats.images import encode_image
+from panoptic_deeplab.inference.tracked import ResultTracker
 from panoptic_deeplab.ros.messages import image_content
 from panoptic_deeplab.ros.node import PanopticNode, spin
 from panoptic_deeplab.ros.topics import drawn_topics
-from panoptic_deeplab.ros.tracked import TrackedModel
 
 HEADER = SimpleNamespace(stamp=SimpleNamespace(sec=12, nanosec=34), frame_id="camera")
 
@@ -104,13 +104,15 @@ def test_topics_can_be_left_out_and_the_overview_is_wider() -> None:
 def test_tracked_ids_last_until_the_size_changes() -> None:
     """The toy is segment 2 first and 300 then; its track is 1 all the while."""
     node = Node()
-    model = TrackedModel(find_toys, INFO)
+    tracker = ResultTracker(INFO)
     drawn = drawn_topics("/seen", None, tracked=True)
-    panoptic_node = PanopticNode(node, model, drawn, SimpleNamespace)
+    panoptic_node = PanopticNode(
+        node, lambda image: tracker(find_toys(image)), drawn, SimpleNamespace
+    )
     for image in (toy_image(150), toy_image(255), toy_image(255, width=9)):
         panoptic_node.answer(image_message(image))
     rows = [values(message)[0] for message in node.published["/seen/instance"]]
-    assert rows == [[1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0, 0, 0]]
+    assert rows == [[1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [2, 2, 2, 0, 0, 0, 0, 0, 0]]
     assert not node.errors
 
 
@@ -199,6 +201,20 @@ def test_the_flags_are_opendrs(system: SimpleNamespace, monkeypatch: pytest.Monk
     assert list(system.subscriptions) == ["/camera"]
     assert list(system.node.published) == ["/maps/instance", "/maps/semantic"]
     assert system.words == ["--ros-args", "--remap", "__node:=eyes"]
+
+
+def test_with_track_ids_are_those_of_tracks(
+    system: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system.message = image_message(toy_image(255))  # segment 300
+
+    class Toys:
+        info = INFO
+        __call__ = staticmethod(find_toys)
+
+    monkeypatch.setattr("panoptic_deeplab.inference.model.load_model", lambda *given: Toys())
+    assert ros.main(["-oh", "/seen", "-ov", "none", "--track"]) == 0
+    assert values(system.node.published["/seen/instance"][0])[0] == [1, 1, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
