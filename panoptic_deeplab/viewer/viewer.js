@@ -150,7 +150,16 @@ export class Viewer {
   #choose(pixel) {
     const segment = this.#prediction.segmentAt(pixel);
     this.#select(segment && segment.id !== this.#selected ? segment.id : null);
-    this.#parts.table.querySelector("[aria-pressed=true]")?.scrollIntoView({ block: "nearest" });
+    this.#scrollToSelected();
+  }
+
+  /** Scrolls the table alone: the image that was clicked stays where it is. */
+  #scrollToSelected() {
+    const { table } = this.#parts;
+    const row = table.querySelector("[aria-pressed=true]")?.closest("tr");
+    if (row) {
+      table.scrollTop = row.offsetTop - table.clientHeight / 2;
+    }
   }
 
   #select(id) {

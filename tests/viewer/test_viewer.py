@@ -240,6 +240,22 @@ def test_the_ground_truth_stands_beside_it(viewer: Page) -> None:
     assert point_at(viewer, 1, 3) == "car score 0.400, 4 px, id 3"
 
 
+def test_a_click_scrolls_the_table_and_not_the_page(viewer: Page) -> None:
+    viewer.set_viewport_size({"width": 400, "height": 300})
+    ids = list(range(1, 33))
+    segments = [{"id": i, "category": 1, "score": i / 40, "area": 1} for i in ids]
+    show(viewer, {"width": 8, "height": 4, "ids": ids, "segments": segments})
+    pane = viewer.locator(".viewer-layers").first
+    pane.scroll_into_view_if_needed()
+    before = viewer.evaluate("scrollY")
+    box = pane.bounding_box()
+    pane.click(position={"x": box["width"] - 3, "y": box["height"] - 3})
+    assert viewer.locator("[aria-pressed=true]").get_attribute("value") == "32"  # the last row
+    assert viewer.evaluate("scrollY") == before
+    scrolled = viewer.locator(".viewer-table .viewer-scroll").evaluate("(table) => table.scrollTop")
+    assert scrolled > 0
+
+
 @pytest.mark.parametrize("width", [320, 390])
 def test_a_phone_shows_it_without_scrolling_sideways(width: int, viewer: Page) -> None:
     viewer.set_viewport_size({"width": width, "height": 700})
