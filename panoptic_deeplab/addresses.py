@@ -6,6 +6,8 @@ import base64
 import re
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from panoptic_deeplab.errors import DataError
+
 _HIDDEN = "***"
 
 
@@ -39,6 +41,21 @@ def hide_secrets(text: str, address: str) -> str:
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
     return text
+
+
+def parts_of(address: str) -> SplitResult:
+    """Take an address apart.
+
+    Raises:
+        DataError: it is none.
+    """
+    parts = _split(address)
+    if parts is None:
+        raise DataError(
+            f"{without_secrets(address)}: is no address; an IPv6 address stands in brackets, as in "
+            "https://[::1]/"
+        )
+    return parts
 
 
 def split_login(address: str) -> tuple[str, str]:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from panoptic_deeplab.addresses import is_address, without_secrets
+from panoptic_deeplab.addresses import is_address, parts_of, without_secrets
 from panoptic_deeplab.file_names import readable
 from panoptic_deeplab.inference.sources.base import ReadImage
 from panoptic_deeplab.parallel import read_ahead
@@ -102,7 +101,7 @@ def frame_source(source: Any, every: int = 1, max_frames: int | None = None) -> 
 
 
 def _of_address(address: str, every: int, max_frames: int | None) -> FrameSource | None:
-    shown, parts = without_secrets(address), urlsplit(address)
+    shown, parts = without_secrets(address), parts_of(address)
     if parts.scheme in LIVE_SCHEMES:
         return _live(LiveFrames(address), shown.partition("://")[2], every, max_frames)
     file_name = Path(parts.path).name

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
 
-from panoptic_deeplab.addresses import is_address, without_secrets
+from panoptic_deeplab.addresses import is_address, parts_of, without_secrets
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.inference.sources.base import Source
 from panoptic_deeplab.inference.sources.files import find_images
@@ -38,7 +37,7 @@ class ImageAddress:
     @property
     def path(self) -> Path:
         """Its file's name alone, as lists give it."""
-        return Path(Path(urlsplit(self.address).path).name or "image")
+        return Path(Path(parts_of(self.address).path).name or "image")
 
     @property
     def name(self) -> str:
