@@ -135,7 +135,8 @@ def predict_source(
         StoppedError: a signal came.
         DataError: at the end, if some images failed.
     """
-    if source.is_in_order or track or video is not None:
+    keeps_order = source.is_in_order or track or video is not None
+    if keeps_order:
         _refuse_processes()
         _refuse_gaps(skip_done)
     if video is not None and source.is_in_order and video.exists():
@@ -152,7 +153,7 @@ def predict_source(
             lambda _: not interruption.is_asked(),
             to_come.read(num_workers, watch, interruption.is_asked),
         )
-        batches = batched(read, batch_size) if track else _batched_by_size(read, batch_size)
+        batches = (batched if keeps_order else _batched_by_size)(read, batch_size)
         predicted = chain.from_iterable(
             _predict_batch(predictor, batch)
             for batch in takewhile(lambda _: not interruption.is_asked(), batches)
