@@ -113,7 +113,7 @@ def played_to_the_end(page: Page, path: Path) -> float:
         """(source) => new Promise((resolve, reject) => {
             const video = document.createElement("video")
             video.muted = true
-            video.playbackRate = 16
+            video.defaultPlaybackRate = 16
             video.onended = () => resolve(video.duration)
             video.onerror = () => reject(video.error.message)
             video.src = source

@@ -93,10 +93,6 @@ def test_a_killed_writer_leaves_a_video_that_plays(tmp_path: Path, page: Page) -
     assert played_to_the_end(page, path) == pytest.approx(len(frames) / 10, abs=0.11)
 
 
-def test_a_finished_video_plays_in_a_browser(tmp_path: Path, page: Page) -> None:
-    assert played_to_the_end(page, write(tmp_path / "a.mp4")) == pytest.approx(1.2, abs=0.11)
-
-
 def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.symlink_to("/dev/full")
