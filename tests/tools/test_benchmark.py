@@ -16,7 +16,7 @@ from pathlib import Path
 import benchmark
 import numpy as np
 import pytest
-from benchmarking import export, exported
+from benchmarking import export, exported, throughput
 from benchmarking.comparison import Comparison, DisagreementError, Implementation, Result, spread
 from benchmarking.inputs import annotated_sample, draw_things, ellipses, network_outputs
 from benchmarking.plot import COLORS, draw_plot
@@ -384,3 +384,12 @@ def test_help_needs_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
     for subject in [*benchmark.SUBJECTS, "--json", "--plot"]:
         assert subject in done.stdout
+
+
+def test_the_times_of_a_prediction_are_read_from_its_last_lines() -> None:
+    """Four of eight images are of the first process: 8 s for all, 75 % of its 2 s for each."""
+    said = (
+        "3 of 9 images are done already\n[INFO]\t4 images in 8.0 s; for each: reading 0.1 s, "
+        "network 1.5 s\n[INFO]\tnetwork and grouping: busy for 75% of the time\n"
+    )
+    assert throughput.read_times(said, 8) == (1.0, 1.5, "reading 0.1 s, network 1.5 s")
