@@ -81,8 +81,9 @@ class ExportPlan:
             self._check_opset()
         if self.ort_web is not None and not self.is_web:
             raise UsageError("--ort_web does nothing without --format web; add it")
-        if self.buckets and not self.is_triton:
-            raise UsageError("--bucket does nothing without --format triton; add it")
+        if not self.is_triton and (self.buckets or self.max_batch_size != MAX_BATCH_SIZE):
+            flag = "--bucket" if self.buckets else "--max_batch_size"
+            raise UsageError(f"{flag} does nothing without --format triton; add it")
         if self.input_shape is not None:
             self._check_input_shape()
         if self.int8 and not (self.is_onnx and self.calibration):

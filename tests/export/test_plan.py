@@ -88,6 +88,7 @@ REFUSED = {
     ),
     "triton without ids": ({"format": "triton"}, "--format triton needs --with_postprocess"),
     "bucket": ({"buckets": ((128, 64),)}, "--bucket does nothing without --format triton"),
+    "batch": ({"max_batch_size": 8}, "--max_batch_size does nothing without --format triton"),
     "runtime": ({"ort_web": Path("x.tgz")}, "--ort_web does nothing without --format web"),
     "small": ({"input_shape": (1, 3, 16, 64)}, "sides of at least 32"),
     "int8 of a fixed shape": (
