@@ -34,7 +34,9 @@ class Preprocess(nn.Layer):
     def normalize(self, images: paddle.Tensor) -> paddle.Tensor:
         """[N, H, W, 3] uint8 RGB -> [N, 3, H, W] float32."""
         values = images.transpose([0, 3, 1, 2]).astype("float32")
-        return (values / self.highest - self.mean) / self.std
+        values = values / self.highest  # each frees what it was made of: large images need it
+        values = values - self.mean
+        return values / self.std
 
     def forward(self, images: paddle.Tensor, valid_boxes: paddle.Tensor) -> paddle.Tensor:
         """[N, H, W, 3] uint8 RGB -> [N, 3, H, W] float32, 0 outside each valid box.
@@ -47,13 +49,9 @@ class Preprocess(nn.Layer):
         boxes = valid_boxes.astype("int64").reshape([-1, 4, 1, 1, 1])
         rows = paddle.arange(height).reshape([1, 1, -1, 1])
         columns = paddle.arange(width).reshape([1, 1, 1, -1])
-        inside = (
-            (rows >= boxes[:, 0])
-            & (rows < boxes[:, 2])
-            & (columns >= boxes[:, 1])
-            & (columns < boxes[:, 3])
-        )
-        return self.normalize(images) * inside.astype("float32")
+        values = self.normalize(images)
+        values = values * ((rows >= boxes[:, 0]) & (rows < boxes[:, 2])).astype("float32")
+        return values * ((columns >= boxes[:, 1]) & (columns < boxes[:, 3])).astype("float32")
 
 
 def valid_boxes(frames: Sequence[Frame]) -> paddle.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from copy import copy
 from typing import Any
 
@@ -15,6 +16,7 @@ from panoptic_deeplab.batching import map_by_shape
 from panoptic_deeplab.device import on_gpu
 from panoptic_deeplab.engine.finiteness import refuse_not_finite
 from panoptic_deeplab.engine.precision import Precision
+from panoptic_deeplab.engine.row_bands import convolving_in_bands
 from panoptic_deeplab.engine.tiled import stitched_outputs
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.fusion.tile_joining import join_tiles
@@ -191,7 +193,7 @@ class Predictor:
     def _outputs(self, batch: paddle.Tensor, frames: Sequence[Frame]) -> Outputs:
         """Run the network on [N, 3, H, W]; merged outputs have the size of the input."""
         if self.augmentation is None:
-            return self.precision.run(self.model, batch)
+            return self._run(batch)
         merged = [
             self._merged(batch[i : i + 1], self.augmentation.views(frame))
             for i, frame in enumerate(frames)
@@ -200,5 +202,9 @@ class Predictor:
 
     def _merged(self, image: paddle.Tensor, views: Sequence[View]) -> Outputs:
         """Merge the outputs for one image [1, 3, H, W] over all its views."""
-        outputs = [self.precision.run(self.model, view.show(image)) for view in views]
+        outputs = [self._run(view.show(image)) for view in views]
         return self.postprocessor.merge_views(outputs, views)
+
+    def _run(self, batch: paddle.Tensor) -> Outputs:
+        with nullcontext() if on_gpu() else convolving_in_bands(self.model):
+            return self.precision.run(self.model, batch)

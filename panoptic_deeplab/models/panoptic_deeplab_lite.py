@@ -139,8 +139,10 @@ class ShuffleDecoder(nn.Layer):
         *finer, x = features
         x = x + self.context(x)
         for feature, rise, skip, smooth in zip(reversed(finer), self.rise, self.skip, self.smooth):
-            risen = shuffle_up(rise(x), feature.shape[-2:])
-            x = smooth(F.relu(risen + skip(feature)))
+            x = shuffle_up(rise(x), feature.shape[-2:])  # one name: each step frees the one before
+            x = x + skip(feature)
+            x = F.relu(x)
+            x = smooth(x)
         return x
 
 
