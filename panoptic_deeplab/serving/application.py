@@ -30,6 +30,7 @@ from panoptic_deeplab.inference.memory import error_for_lack_of_memory
 from panoptic_deeplab.serving.protocol import (
     LENGTH_HEADER,
     MAX_BYTES,
+    TooLargeError,
     metadata,
     read_request,
     write_response,
@@ -175,8 +176,7 @@ def _tell(_: Request, error: HTTPException) -> Response:
 
 def _refuse(_: Request, error: UserError) -> Response:
     """An image that cannot be used, or a request that is none."""
-    too_large = getattr(error, "kind", "") == "too large"
-    return JSONResponse({"error": str(error)}, 413 if too_large else 400)
+    return JSONResponse({"error": str(error)}, 413 if isinstance(error, TooLargeError) else 400)
 
 
 def _fail(_: Request, error: Exception) -> Response:

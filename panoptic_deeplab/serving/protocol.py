@@ -44,6 +44,10 @@ _TYPES = {"INT32": "<i4", "FP32": "<f4"}
 _IMAGE_NAME = "image"
 
 
+class TooLargeError(DataError):
+    """A request of more bytes or pixels than are taken."""
+
+
 @dataclass(frozen=True)
 class InferenceRequest:
     """What a client asks for.
@@ -75,14 +79,14 @@ def read_request(
         known_settings: parameters that are settings, and their usual values.
 
     Raises:
-        DataError: the body is none of a request, or the image has more than `MAX_PIXELS`.
+        TooLargeError: the JSON or the image is more than is taken.
+        DataError: the body is none of a request.
     """
     length = len(body) if header_length is None else _length(header_length, len(body))
     if length > MAX_JSON_BYTES:
-        raise DataError(
+        raise TooLargeError(
             f"a JSON object of {length} bytes is more than the {MAX_JSON_BYTES} that are taken; "
-            "send the image as bytes",
-            kind="too large",
+            "send the image as bytes"
         )
     content = _object(body[:length])
     parameters = _mapping(content.get("parameters", {}), "parameters")
@@ -174,10 +178,9 @@ def _size(shape: Any) -> tuple[int, int]:
 
 def _check_pixels(height: int, width: int) -> None:
     if height * width > MAX_PIXELS:
-        raise DataError(
+        raise TooLargeError(
             f"image: {width} x {height} pixels are more than the {MAX_PIXELS} that are taken; "
-            "make it smaller",
-            kind="too large",
+            "make it smaller"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,9 @@ def serve(predictor: Any, folder: Path, port: int) -> None:
     files, description = page_of(predictor, folder)
     with listening(port) as listener:
         server = LocalServer(application(predictor, files, description))
-        try:
+        with suppress(KeyboardInterrupt):  # the signal that stopped it, once more
             server.run(sockets=[listener])
-        except KeyboardInterrupt:  # the signal that stopped it, once more
-            print("stopped")
+        print("stopped")
 
 
 class LocalServer(uvicorn.Server):
