@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import util
 from pathlib import Path
 
@@ -63,8 +63,12 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 def start_node(name: str, run: Path, config: Path, *flags: str) -> subprocess.Popen:
-    """One of two nodes that train together into the folder `run`."""
-    words = [sys.executable, "-m", "paddle.distributed.launch", *flags, "--nnodes", "2"]
+    """One of two nodes that train together into the folder `run`.
+
+    A launcher that gives up is started again, as the guide says.
+    """
+    words = ["bash", "-c", 'for i in 1 2 3; do "$@" && exit; done; exit 1', "node"]
+    words += [sys.executable, "-m", "paddle.distributed.launch", *flags]
     words += ["--nproc_per_node", "1", "--log_dir", str(run.parent / f"{run.name}_{name}")]
     words += ["train.py", "--config", str(config), "--device", "cpu", "--batch_size", "1"]
     words += ["--iters", str(ITERS), "--save_interval", "1", "--keep_checkpoint_max", "2"]
@@ -79,6 +83,7 @@ def start_node(name: str, run: Path, config: Path, *flags: str) -> subprocess.Po
         },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
 
 
@@ -105,7 +110,8 @@ def two_nodes(run: Path, config: Path, *flags: str) -> Iterator[None]:
         assert [node.wait() for node in nodes] == [0, 0]
     finally:
         for node in nodes:
-            node.terminate()
+            with suppress(ProcessLookupError):
+                os.killpg(node.pid, signal.SIGTERM)
             node.wait()
 
 
@@ -114,9 +120,10 @@ def test_a_lost_process_restarts_the_training_of_both_nodes_which_ends_as_if_not
     etcd: str, tiny_config: Path, tmp_path: Path
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    with two_nodes(whole, tiny_config, "--master", f"127.0.0.1:{free_port()}"):
+    fixed = ["--master", f"127.0.0.1:{free_port()}", "--nnodes", "2"]
+    with two_nodes(whole, tiny_config, *fixed):
         pass
-    elastic = ["--master", etcd, "--job_id", "test", "--elastic_level", "1"]
+    elastic = ["--master", etcd, "--job_id", "test", "--elastic_level", "1", "--nnodes", "2:2"]
     with two_nodes(killed, tiny_config, *elastic):
         wait_until(lambda: any(killed.glob("iter_*")))
         os.kill(process_of_rank(1, killed), signal.SIGKILL)
