@@ -156,7 +156,9 @@ async def _read_body(request: Request) -> bytes:
     try:
         return await asyncio.wait_for(_bounded_body(request), BODY_SECONDS)
     except asyncio.TimeoutError as error:
-        raise HTTPException(408, f"the body did not come in {BODY_SECONDS} seconds") from error
+        # Nothing else ends the connection, of which there may be so many.
+        text, ending = f"the body did not come in {BODY_SECONDS} seconds", {"Connection": "close"}
+        raise HTTPException(408, text, ending) from error
     except ClientDisconnect as error:
         raise HTTPException(400, "the body broke off") from error
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -166,6 +168,19 @@ def test_a_body_is_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> N
     answer = client.post(INFER, content=b" " * 101)
     assert answer.status_code == 413
     assert answer.json() == {"error": "more than the 100 bytes that are taken"}
+
+
+def test_a_body_that_does_not_come_ends_the_connection(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application_module, "BODY_SECONDS", 0.1)
+    url = client.base_url
+    with socket.create_connection((url.host, url.port), 10) as connection:
+        head = f"POST {INFER} HTTP/1.1\r\nHost: {url.host}\r\nContent-Length: 9\r\n\r\n"
+        connection.sendall(head.encode())
+        answer = b"".join(iter(partial(connection.recv, 4096), b""))  # to the end
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert answer.endswith(b'{"error":"the body did not come in 0.1 seconds"}')
 
 
 def test_one_prediction_at_a_time_and_few_that_wait(client: Client, predictor: Halves) -> None:
