@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 from panoptic_deeplab.errors import DataError, UsageError
+from panoptic_deeplab.file_names import frame_order
 from panoptic_deeplab.files import clear_remains
 from panoptic_deeplab.results.base import ResultFormat, listed
 from panoptic_deeplab.results.bdd100k import Bdd100k
@@ -293,7 +294,7 @@ def _listed_records(form: ResultFormat, records: Mapping[str, Record]) -> dict[s
 
     return {
         key: records[key]
-        for key in sorted(records)
+        for key in sorted(records, key=frame_order)
         if records[key].entry is not None
         and all(map(is_there, form.needed_files(key, records[key].files)))
     }

@@ -192,6 +192,12 @@ def test_no_list_names_what_is_about_to_be_replaced(kind: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", LISTED)
+def test_lists_have_frames_by_their_numbers(kind: str, tmp_path: Path) -> None:
+    predict(tmp_path, {"f10": 1, "f9": 0}, [kind])
+    assert listed(tmp_path, kind) == ["f9", "f10"]
+
+
+@pytest.mark.parametrize("kind", LISTED)
 @pytest.mark.parametrize("ends", [RuntimeError("odd"), MemoryError(), KeyboardInterrupt()])
 def test_lists_are_finished_however_it_ends(kind: str, ends: BaseException, tmp_path: Path) -> None:
     predict(tmp_path, {"a": 1, "b": 2}, [kind])
