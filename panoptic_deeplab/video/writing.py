@@ -54,7 +54,8 @@ class VideoWriter:
         self._last_tick = -1
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("wb").close()  # PyAV opens it at the first frame only
+            self._is_new = not path.exists()
+            path.open("ab").close()  # PyAV opens it, and empties it, at the first frame only
             self._container = av.open(
                 str(path), "w", format="mp4", container_options=_CONTAINER_OPTIONS
             )
@@ -96,7 +97,7 @@ class VideoWriter:
             self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Finish the file; without any frame, none is left.
+        """Finish the file; without any frame, none is left, but one that was there before.
 
         Raises:
             OSError: it cannot be written.
@@ -109,7 +110,7 @@ class VideoWriter:
         finally:
             if self._is_broken and self.path.is_file():
                 _cut_to_whole_fragments(self.path)
-        if self._size is None:
+        if self._size is None and self._is_new:
             self.path.unlink(missing_ok=True)
 
     @contextmanager

@@ -67,6 +67,14 @@ def test_without_a_frame_no_file_is_left(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_without_a_frame_a_file_from_before_stays(tmp_path: Path) -> None:
+    path = tmp_path / "drive.mp4"
+    path.write_bytes(b"an earlier video")
+    with VideoWriter(path):
+        pass
+    assert path.read_bytes() == b"an earlier video"
+
+
 KILLED = """
 import os, sys
 from pathlib import Path
