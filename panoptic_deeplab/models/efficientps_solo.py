@@ -37,7 +37,7 @@ class EfficientPSSolo(nn.Layer):
         stacked_convs: convolutions in each tower.
         kernel_channels: of the kernels and the mask features.
         mask_channels: of the mask branch.
-        score_threshold: as `SoloInstanceFinder`, and so the others up to `max_instances`.
+        score_threshold: as `SoloInstanceFinder`, and so the others up to `decay`.
         instance_norm: instead of batch norm, to train from random weights with few images a step.
         recompute: activation checkpointing in training.
     """
@@ -63,6 +63,7 @@ class EfficientPSSolo(nn.Layer):
         max_candidates: int = 500,
         final_threshold: float = 0.05,
         max_instances: int = 100,
+        decay: str = "gaussian",
         instance_norm: bool = False,
         recompute: bool = False,
     ) -> None:
@@ -84,7 +85,13 @@ class EfficientPSSolo(nn.Layer):
         if instance_norm:
             use_instance_norm(self)
         self.find_instances = SoloInstanceFinder(
-            grids, thing_ids, score_threshold, max_candidates, final_threshold, max_instances
+            grids,
+            thing_ids,
+            score_threshold,
+            max_candidates,
+            final_threshold,
+            max_instances,
+            decay,
         )
         self.recompute = recompute
 

@@ -33,7 +33,7 @@ class SOLOv2(PublishedNames):
         stacked_convs: convolutions in each tower.
         kernel_channels: of the kernels and the mask features.
         mask_channels: of the mask branch.
-        score_threshold: as `SoloInstanceFinder`, and so the others up to `max_instances`.
+        score_threshold: as `SoloInstanceFinder`, and so the others up to `decay`.
         recompute: activation checkpointing in training.
     """
 
@@ -56,6 +56,7 @@ class SOLOv2(PublishedNames):
         max_candidates: int = 500,
         final_threshold: float = 0.05,
         max_instances: int = 100,
+        decay: str = "gaussian",
         recompute: bool = False,
     ) -> None:
         super().__init__()
@@ -73,7 +74,13 @@ class SOLOv2(PublishedNames):
             mask_channels,
         )
         self.find_instances = SoloInstanceFinder(
-            grids, thing_ids, score_threshold, max_candidates, final_threshold, max_instances
+            grids,
+            thing_ids,
+            score_threshold,
+            max_candidates,
+            final_threshold,
+            max_instances,
+            decay,
         )
         self.recompute = recompute
 

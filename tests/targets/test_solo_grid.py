@@ -66,6 +66,45 @@ def test_without_an_instance_there_is_one_row_without_owner() -> None:
     assert not targets["categories"].any()
 
 
+@pytest.mark.parametrize("place", [(0, 0), (0, 7), (7, 0), (7, 7), (3, 5)])
+def test_an_instance_of_one_pixel_learns_the_cell_that_it_lies_in(place: tuple[int, int]) -> None:
+    ids = np.zeros((8, 8), np.int32)
+    ids[place] = 5
+    targets = SMALL(sample(ids, Segment(5, PERSON)))
+    assert targets["cells"].tolist() == [place[0] // 2 * 4 + place[1] // 2]
+    assert targets["categories"].max() == 2
+
+
+def test_crowds_alone_are_no_instances() -> None:
+    ids = np.repeat(np.arange(1, 9, dtype=np.int32), 8).reshape(8, 8)
+    targets = SMALL(sample(ids, *(Segment(k, CAR, iscrowd=True) for k in range(1, 9))))
+    assert targets["owners"].tolist() == [0]
+    assert not targets["categories"].any()
+    assert not targets["instances"].any()
+
+
+def test_an_image_smaller_than_a_grid_and_of_no_whole_steps() -> None:
+    """3 x 5 pixels count as 4 x 8: a pixel in row 2, column 4 is in row 20, column 20 of 40."""
+    ids = np.zeros((3, 5), np.int32)
+    ids[2, 4] = 1
+    targets = SoloGridTargets(thing_ids=(CAR,))(sample(ids, Segment(1, CAR)))
+    rows, columns = np.divmod(targets["cells"], 40)
+    assert (rows.max(), columns.max()) == (20, 20)
+    assert targets["categories"].sum() == len(targets["cells"]) == 2 * 2
+
+
+def test_three_hundred_instances() -> None:
+    """15 x 20 cars of 12 x 12 pixels, one in each block of 16 x 16, which 4 x 3 cells cover."""
+    blocks = np.arange(1, 301, dtype=np.int32).reshape(15, 20)
+    ids = np.kron(blocks, np.pad(np.ones((12, 12), np.int32), ((0, 4), (0, 4))))
+    grid = SoloGridTargets((CAR,), grids=(60,), ranges=((1, 12),), center_fraction=0.0)
+    targets = grid(sample(ids, *(Segment(k, CAR) for k in range(1, 301))))
+    assert targets["owners"].tolist() == list(range(1, 301))
+    assert targets["cells"].tolist() == [
+        (4 * row + 1) * 60 + 3 * column + 1 for row in range(15) for column in range(20)
+    ]
+
+
 def test_centers_of_mass_by_hand() -> None:
     """Of an L of three pixels the mean is (2 / 3, 1 / 3); a segment without a pixel has none."""
     runs = segment_runs(np.array([[5, 0], [5, 5]]), [Segment(5, CAR), Segment(6, CAR)])

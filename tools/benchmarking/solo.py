@@ -59,7 +59,7 @@ def prepare_matrix_nms(count: int, size: Size, classes: int) -> Call:
     from panoptic_deeplab.models.solo.matrix_nms import matrix_nms
 
     tensors = [paddle.to_tensor(values) for values in candidates(count, size, classes)]
-    return lambda: matrix_nms(*tensors, sigma=SIGMA).numpy()
+    return lambda: matrix_nms(*tensors).numpy()
 
 
 def prepare_plain_nms(count: int, size: Size, classes: int) -> Call:

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import paddle
 import paddle.nn.functional as F
 
+from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.models.solo.head import CELL_OUTPUTS
-from panoptic_deeplab.models.solo.matrix_nms import matrix_nms, points_nms
+from panoptic_deeplab.models.solo.matrix_nms import DECAYS, matrix_nms, points_nms
 from panoptic_deeplab.registry import MODELS
 
 STRIDES = (8, 8, 16, 32, 32)
@@ -31,12 +32,18 @@ class SoloSettings:
         max_candidates: masks that are compared, those with the highest scores.
         final_threshold: score that an instance reaches after the comparison, 0..1.
         max_instances: maximum number of instances per image.
+        decay: how matrix NMS lowers scores, `gaussian` or `linear`.
     """
 
     score_threshold: float = 0.1
     max_candidates: int = 500
     final_threshold: float = 0.05
     max_instances: int = 100
+    decay: str = "gaussian"
+
+    def __post_init__(self) -> None:
+        if self.decay not in DECAYS:
+            raise UsageError(f"decay must be one of {', '.join(DECAYS)}, got {self.decay}")
 
 
 class Found(NamedTuple):
@@ -71,10 +78,11 @@ class SoloInstanceFinder:
         max_candidates: int = 500,
         final_threshold: float = 0.05,
         max_instances: int = 100,
+        decay: str = "gaussian",
     ) -> None:
         self.grids, self.thing_ids = tuple(grids), tuple(thing_ids)
         self.settings = SoloSettings(
-            score_threshold, max_candidates, final_threshold, max_instances
+            score_threshold, max_candidates, final_threshold, max_instances, decay
         )
 
     def __call__(self, outputs: Mapping[str, paddle.Tensor]) -> dict[str, paddle.Tensor]:
@@ -132,7 +140,7 @@ def find_instances(
     chosen = chosen.masked_select(scores.gather(chosen) > 0)
     labels, masks = labels.gather(chosen), kernels.gather(cells.gather(chosen)) @ flat
     if len(chosen) > 0:
-        scores = matrix_nms(masks > 0, labels, scores.gather(chosen))
+        scores = matrix_nms(masks > 0, labels, scores.gather(chosen), settings.decay)
     kept = scores.argsort(descending=True, stable=True)[: settings.max_instances]
     kept = kept.masked_select(scores.gather(kept) >= settings.final_threshold)
     masks = masks.gather(kept).reshape([-1, *features.shape[1:]])

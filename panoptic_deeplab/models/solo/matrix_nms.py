@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import paddle
@@ -11,6 +11,7 @@ import paddle.nn.functional as F
 from panoptic_deeplab.device import on_gpu
 
 SIGMA = 2.0
+"""Of the Gaussian."""
 
 _PART = 1024
 """Locations of masks that are multiplied at once on a CPU: fewer masks have some in a small part,
@@ -28,18 +29,19 @@ def points_nms(scores: paddle.Tensor) -> paddle.Tensor:
 
 
 def matrix_nms(
-    masks: paddle.Tensor, labels: paddle.Tensor, scores: paddle.Tensor, sigma: float = SIGMA
+    masks: paddle.Tensor, labels: paddle.Tensor, scores: paddle.Tensor, decay: str = "gaussian"
 ) -> paddle.Tensor:
     """Lower the scores of masks that higher-scoring ones of their class cover.
 
     The score of mask j is multiplied by the smallest of f(iou_ij) / f(c_i) over all i with a higher
-    score, where f(x) = exp(-sigma x^2) and c_i is the largest IoU of mask i with one before it.
+    score, where c_i is the largest IoU of mask i with one before it and f(x) is exp(-2 x^2)
+    (`gaussian`) or 1 - x (`linear`).
 
     Args:
         masks: [K, L] bool, or 0 and 1, by descending score.
         labels: [K].
         scores: [K].
-        sigma: of the Gaussian.
+        decay: one of `DECAYS`, the function f.
 
     Returns:
         [K] the lowered scores.
@@ -49,8 +51,24 @@ def matrix_nms(
     union = areas.unsqueeze(0) + areas.unsqueeze(1) - shared
     iou = paddle.triu(shared / union.clip(min=1.0), 1)
     compensation = iou.max(0).unsqueeze(1)
-    decay = paddle.exp(-sigma * (iou**2 - compensation**2)).min(0)
-    return scores * decay
+    return scores * DECAYS[decay](iou, compensation).min(0)
+
+
+def _gaussian_decay(iou: paddle.Tensor, compensation: paddle.Tensor) -> paddle.Tensor:
+    return paddle.exp(-SIGMA * (iou**2 - compensation**2))
+
+
+def _linear_decay(iou: paddle.Tensor, compensation: paddle.Tensor) -> paddle.Tensor:
+    """A mask that equals one before it lowers none: that one does it already."""
+    left = 1 - compensation
+    return paddle.where(left > 0, (1 - iou) / left, paddle.ones_like(iou))
+
+
+DECAYS: dict[str, Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor]] = {
+    "gaussian": _gaussian_decay,
+    "linear": _linear_decay,
+}
+"""From IoUs [K, K] and compensations [K, 1] to the factors [K, K] by which mask i lowers mask j."""
 
 
 def _shared_on_gpu(masks: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:

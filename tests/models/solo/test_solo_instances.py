@@ -8,7 +8,7 @@ import pytest
 
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.models.solo.head import SoloHead
-from panoptic_deeplab.models.solo.instances import SoloSettings, find_instances
+from panoptic_deeplab.models.solo.instances import SoloInstanceFinder, SoloSettings, find_instances
 from panoptic_deeplab.models.solo.matrix_nms import matrix_nms
 
 GRIDS = (4,)
@@ -85,8 +85,14 @@ def test_limits() -> None:
     assert len(found(many, own, final_threshold=0.9)[0]) == 2
 
 
-@pytest.mark.parametrize("locations", [200, 2500])
-def test_matrix_nms_is_the_plain_loop(locations: int) -> None:
+DECAYS = {"gaussian": lambda iou: np.exp(-2 * iou**2), "linear": lambda iou: 1 - iou}
+
+
+@pytest.mark.parametrize(
+    ("locations", "decay"), [(200, "gaussian"), (2500, "gaussian"), (2500, "linear")]
+)
+def test_matrix_nms_is_the_plain_loop(locations: int, decay: str) -> None:
+    left = DECAYS[decay]
     rng = np.random.default_rng(0)
     masks = (rng.random((30, locations)) < 0.4).astype(np.float32)
     masks[::3, 100:] = 0  # some have nothing beyond the first part
@@ -99,7 +105,41 @@ def test_matrix_nms_is_the_plain_loop(locations: int) -> None:
                 union = np.maximum(masks[i], masks[j]).sum()
                 iou[i, j] = np.minimum(masks[i], masks[j]).sum() / union
     for j in range(30):
-        ratios = [np.exp(-2 * iou[i, j] ** 2) / np.exp(-2 * iou[:, i].max() ** 2) for i in range(j)]
+        ratios = [left(iou[i, j]) / left(iou[:, i].max()) for i in range(j)]
         expected.append(scores[j] * min([1.0, *ratios]))
-    lowered = matrix_nms(*map(paddle.to_tensor, (masks, labels, scores.copy())))
+    lowered = matrix_nms(*map(paddle.to_tensor, (masks, labels, scores.copy())), decay)
     np.testing.assert_allclose(lowered.numpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("decay", "second"), [("gaussian", np.exp(-2)), ("linear", 0)])
+def test_of_three_equal_masks_the_first_keeps_its_score(decay: str, second: float) -> None:
+    """The second mask, itself covered, lowers the third by nothing more."""
+    masks, labels = paddle.ones([3, 4]), paddle.zeros([3], "int64")
+    scores = matrix_nms(masks, labels, paddle.to_tensor([0.9, 0.8, 0.8]), decay)
+    np.testing.assert_allclose(scores.numpy(), [0.9, 0.8 * second, 0.8 * second], atol=1e-6)
+
+
+def test_a_decay_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="decay must be one of gaussian, linear, got none"):
+        SoloSettings(decay="none")
+
+
+def test_of_equal_scores_the_earlier_cell_comes_first() -> None:
+    scores, labels, _ = found(cells((10, 0, 3.0), (0, 1, 3.0)), kernels(c0=(9, 0), c10=(9, 0)))
+    assert scores[0] == scores[1]
+    assert labels.tolist() == [1, 0]
+
+
+def test_an_image_without_instances_among_others() -> None:
+    """Every score of the second of three images is below the threshold."""
+    logits = [cells((5, 1, 3.0)), cells((5, 1, -3.0)), cells((5, 0, 3.0))]
+    given = {
+        "category_logits": paddle.stack(logits),
+        "kernels": paddle.stack([kernels(c5=(9, 0))] * 3),
+        "mask_features": paddle.stack([features()] * 3),
+        "semantic": paddle.zeros([3, 2, 8, 8]),
+    }
+    outputs = SoloInstanceFinder(GRIDS, thing_ids=(4, 7))(given)
+    assert outputs["counts"].tolist() == [1, 0, 1]
+    assert outputs["classes"].tolist() == [7, 4]
+    assert outputs["semantic"] is given["semantic"]
