@@ -95,13 +95,14 @@ class Throughput:
         )
 
     def predict(self) -> Times:
-        """Predict into an empty folder.
+        """Predict into an empty folder, with logs of this prediction alone.
 
         Raises:
             UserError: that failed.
         """
-        shutil.rmtree(self.save_dir, ignore_errors=True)
         logs = self.save_dir.with_name("logs")
+        for folder in (self.save_dir, logs):
+            shutil.rmtree(folder, ignore_errors=True)
         launch = ["-m", "paddle.distributed.launch", "--nproc_per_node", self.ranks]
         launch += ["--log_dir", logs]
         words = [sys.executable, *(launch if self.ranks > 1 else []), "predict.py"]
