@@ -40,6 +40,15 @@ def open_closed_streams() -> None:
 _STANDARD_ERROR = 2
 
 
+_THREADS = "OMP_NUM_THREADS"
+_is_chosen = bool(os.environ.get(_THREADS))
+
+
+def has_free_threads() -> bool:
+    """Whether nobody has chosen a number of threads: what Paddle sets on import is no choice."""
+    return not _is_chosen and os.environ.get(_THREADS, "1") == "1"
+
+
 def prefer_fast_blas() -> None:
     """Let the MKL that Paddle brings use AVX2 on processors that are not Intel's.
 

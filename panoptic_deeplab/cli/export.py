@@ -158,7 +158,8 @@ def run(arguments: argparse.Namespace) -> None:
     start_log()
     if arguments.device == "gpu":
         _log.info("--device gpu: exports are made and compared on the CPU, as a GPU rounds to TF32")
-    predictor = load_predictor(files, LoadOptions("cpu", [*arguments.opts, *plan.overrides]))
+    opts = [*arguments.opts, *plan.overrides]
+    predictor = load_predictor(files, LoadOptions("cpu", opts, runtime="paddle"))
     end_quietly_when_terminated()
 
     from panoptic_deeplab.export.exporting import export_model

@@ -34,6 +34,19 @@ def add_common_arguments(parser: argparse.ArgumentParser, needs_config: bool = T
     )
 
 
+def add_runtime_argument(parser: argparse.ArgumentParser) -> None:
+    """--runtime."""
+    parser.add_argument(
+        "--runtime",
+        choices=["auto", "paddle", "onnxruntime", "openvino"],
+        default="auto",
+        help="what computes the network on a CPU: paddle, or the faster onnxruntime and openvino, "
+        "for which a checkpoint's network is compiled once, checked against Paddle and kept; auto "
+        "takes one that is installed, and compiles after some seconds in Paddle (default: "
+        "%(default)s)",
+    )
+
+
 def add_config_arguments(parser: argparse.ArgumentParser, needs_config: bool = True) -> None:
     """--config, --opts and --debug.
 

@@ -13,6 +13,7 @@ from panoptic_deeplab.cli.flags import (
     add_common_arguments,
     add_grouping_arguments,
     add_profile_argument,
+    add_runtime_argument,
     add_tile_arguments,
     add_view_arguments,
     chosen_tiling,
@@ -59,12 +60,7 @@ def add_arguments(parser: Parser) -> None:
         help="a checkpoint folder, a weights file, an exported model.onnx or its folder, an "
         "https URL of weights, or a name of the zoo (`weights list`)",
     )
-    parser.add_argument(
-        "--runtime",
-        choices=["auto", "onnxruntime", "openvino"],
-        default="auto",
-        help="what runs a model.onnx; auto takes the first that is installed",
-    )
+    add_runtime_argument(parser)
     parser.add_argument(
         "--image_path",
         "--source",

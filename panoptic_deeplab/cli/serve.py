@@ -10,6 +10,7 @@ from panoptic_deeplab.cli.command_line import end_quietly_when_terminated, run_s
 from panoptic_deeplab.cli.flags import (
     add_common_arguments,
     add_grouping_arguments,
+    add_runtime_argument,
     add_tile_arguments,
     chosen_tiling,
     grouping_settings,
@@ -42,12 +43,7 @@ def add_arguments(parser: Parser) -> None:
         help="as predict takes it: a checkpoint folder, an export or its folder, weights, an https "
         "URL or a name of the zoo",
     )
-    parser.add_argument(
-        "--runtime",
-        choices=["auto", "onnxruntime", "openvino"],
-        default="auto",
-        help="what runs a model.onnx; auto takes the first that is installed",
-    )
+    add_runtime_argument(parser)
     parser.add_argument(
         "--port",
         type=not_negative,

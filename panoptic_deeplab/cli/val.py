@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from panoptic_deeplab.cli.command_line import load_config, run_script
@@ -14,6 +15,7 @@ from panoptic_deeplab.cli.flags import (
     add_grouping_arguments,
     add_json_argument,
     add_profile_argument,
+    add_runtime_argument,
     add_tile_arguments,
     add_view_arguments,
     chosen_tiling,
@@ -94,6 +96,7 @@ def add_arguments(parser: Parser) -> None:
         help="outputs to replace by the ground truth, to see where the errors come from: any of "
         "semantic, center and offset for Panoptic-DeepLab",
     )
+    add_runtime_argument(parser)
     add_profile_argument(parser)
     add_grouping_arguments(parser)
     add_view_arguments(parser)
@@ -171,6 +174,7 @@ def _score_checkpoint(
     watch: Stopwatch,
 ) -> dict[str, Any]:
     from panoptic_deeplab.engine.evaluator import evaluate_model
+    from panoptic_deeplab.inference.compiling import with_runtime
 
     return evaluate_model(
         config,
@@ -180,6 +184,7 @@ def _score_checkpoint(
         num_workers=arguments.num_workers,
         watch=watch,
         tiling=tiling,
+        adapt=partial(with_runtime, runtime=arguments.runtime),
     )
 
 
@@ -198,7 +203,7 @@ def _score_export(
     # Of the configuration an exported file takes the post-processing alone, if it has none.
     opts = [opt for opt in arguments.opts if opt.startswith("postprocessor.")]
     options = LoadOptions(
-        arguments.device, opts, grouping_settings(arguments), views, tiling=tiling
+        arguments.device, opts, grouping_settings(arguments), views, arguments.runtime, tiling
     )
     predictor = load_predictor(files, options)
     return evaluate_images(

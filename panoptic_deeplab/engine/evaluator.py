@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -72,6 +72,7 @@ def evaluate_model(
     num_workers: int = 0,
     watch: Stopwatch | None = None,
     tiling: Tiling | None = None,
+    adapt: Callable[[Predictor], Predictor] = lambda predictor: predictor,
 ) -> dict[str, Any]:
     """Score a configuration's model, with these weights, on its validation split.
 
@@ -83,6 +84,8 @@ def evaluate_model(
         num_workers: threads that read ahead.
         watch: takes the time of reading, network, grouping and scoring.
         tiling: how inputs are cut into tiles; None for whole inputs.
+        adapt: changes how the predictor computes, once the weights are loaded; not at all unless
+            given.
 
     Raises:
         DataError: the weights are of other classes or another network, the data set is empty, or a
@@ -104,7 +107,7 @@ def evaluate_model(
         tiling=tiling,
     )
     load_network(config, weights, _OTHER_CLASSES)
-    return evaluate(predictor, dataset, config.evaluators, num_workers, oracle, watch)
+    return evaluate(adapt(predictor), dataset, config.evaluators, num_workers, oracle, watch)
 
 
 def evaluate(

@@ -97,6 +97,13 @@ class Predictor:
         changed.postprocessor = self.postprocessor.with_settings(settings)
         return changed
 
+    def with_network(self, network: nn.Layer) -> Predictor:
+        """A predictor whose outputs come from another network; all else is the same."""
+        changed = copy(self)
+        changed.model = network
+        network.eval()
+        return changed
+
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Predict images in their own pixels; those of equal transformed size go together.
 

@@ -41,7 +41,7 @@ class ExportedModel:
 
     Raises:
         DataError: the file is corrupt, of another kind, or has no description.
-        UsageError: the runtime is not installed.
+        UsageError: the runtime is not installed, or is Paddle.
     """
 
     def __init__(self, path: str | Path, runtime: str = "auto", device: str = "cpu") -> None:
@@ -208,6 +208,11 @@ def _description(path: Path, session: Session) -> Deployment:
 
 
 def _installed(runtime: str) -> str:
+    if runtime == "paddle":
+        raise UsageError(
+            "--runtime paddle: an ONNX file needs onnxruntime or openvino; leave it out, or give "
+            "the checkpoint"
+        )
     names = list(RUNTIMES) if runtime == "auto" else [runtime]
     for name in names:
         if importlib.util.find_spec(name) is not None:

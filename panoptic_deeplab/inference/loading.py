@@ -37,6 +37,7 @@ def _load_checkpoint(files: ModelFiles, options: LoadOptions) -> Predictor:
     import_paddle()
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine.predictor import Predictor
+    from panoptic_deeplab.inference.compiling import with_runtime
     from panoptic_deeplab.weights import load_network, read_info_beside
 
     config = Config(files.config, options.overrides)
@@ -52,7 +53,7 @@ def _load_checkpoint(files: ModelFiles, options: LoadOptions) -> Predictor:
         tiling=options.tiling,
     )
     load_network(config, files.weights, "predict with the configuration they were trained with")
-    return predictor
+    return with_runtime(predictor, options.runtime)
 
 
 def _load_export(files: ModelFiles, options: LoadOptions) -> Predictor | ExportedPredictor:

@@ -162,6 +162,7 @@ def load_model(
     config: str | Path | None = None,
     tile: tuple[int, int] | None = None,
     tile_overlap: int = DEFAULT_OVERLAP,
+    runtime: str = "auto",
 ) -> Model:
     """Load a trained model.
 
@@ -173,13 +174,15 @@ def load_model(
         tile: (height, width) of the tiles that larger images are cut into, so that the network
             never sees more at once; None for whole images.
         tile_overlap: pixels that neighboring tiles share at least.
+        runtime: what computes the network on a CPU: `paddle`, `onnxruntime`, `openvino`, or `auto`
+            for one of the latter two that is installed, once the network is compiled for it.
 
     Raises:
         DataError: there is no model, or it cannot be used.
         UsageError: a configuration or a package is missing, or there is no such device.
     """
     tiling = None if tile is None else Tiling(tuple(tile), tile_overlap)
-    options = LoadOptions(device, tiling=tiling)
+    options = LoadOptions(device, runtime=runtime, tiling=tiling)
     files = locate_model(model_path, config)
     predictor = load_predictor(files, options)
     return Model(predictor, partial(fingerprint, files, options, predictor.info))

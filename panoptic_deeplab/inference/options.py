@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from panoptic_deeplab.views import Augmentation
 
 DEVICES = ("auto", "cpu", "gpu")
+RUNTIMES = ("auto", "paddle", "onnxruntime", "openvino")
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ class LoadOptions:
         opts: changes to the configuration, each `a.b=value`.
         grouping: settings of the postprocessor; they override all others.
         views: the views of each image that are merged; None shows it once as it is.
-        runtime: what runs an exported file: `auto`, `onnxruntime` or `openvino`.
+        runtime: what computes the network on a CPU: `auto` (the first of ONNX Runtime and OpenVINO
+            that is installed, for a checkpoint as soon as compiling pays; else Paddle), `paddle`,
+            `onnxruntime` or `openvino`.
         tiling: how images are cut into tiles; None for whole images.
 
     Raises:
-        UsageError: there is no such device.
+        UsageError: there is no such device or runtime.
     """
 
     device: str = "auto"
@@ -42,6 +45,8 @@ class LoadOptions:
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise UsageError(f"device: expected {', '.join(DEVICES)}, got {self.device!r:.50}")
+        if self.runtime not in RUNTIMES:
+            raise UsageError(f"runtime: expected {', '.join(RUNTIMES)}, got {self.runtime!r:.50}")
 
     @property
     def overrides(self) -> list[str]:

@@ -10,6 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
+from panoptic_deeplab.process import has_free_threads
+
 _log = logging.getLogger(__name__)
 
 _CPU = "CPUExecutionProvider"
@@ -101,8 +103,12 @@ RUNTIMES = {"onnxruntime": OnnxRuntimeSession, "openvino": OpenVinoSession}
 
 
 def usable_threads() -> int:
-    """Return OMP_NUM_THREADS, which Paddle obeys as well, else the number of usable cores."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    """Return OMP_NUM_THREADS, which Paddle obeys as well, else the number of usable cores.
+
+    Where the user has not set it, Paddle sets it to 1 as it is imported, which nobody asked for.
+    """
+    wanted = "" if has_free_threads() else os.environ.get("OMP_NUM_THREADS", "")
+    wanted = wanted.split(",")[0].strip()
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

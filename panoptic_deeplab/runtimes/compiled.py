@@ -1,0 +1,212 @@
+"""A network that another runtime than Paddle computes, once it has shown the same results."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from panoptic_deeplab.deployment import MODEL, NETWORK_OUTPUTS
+from panoptic_deeplab.errors import UserError, one_line, reason_of
+from panoptic_deeplab.runtimes.differences import (
+    MAX_DEVIATION,
+    MAX_PIXELS,
+    deviations,
+    fraction_of_others,
+)
+from panoptic_deeplab.runtimes.identity import identity_of
+from panoptic_deeplab.runtimes.kept_files import discard, keep, kept_path, mark_used
+from panoptic_deeplab.runtimes.program import NetworkProgram, network_of, save_program
+from panoptic_deeplab.runtimes.sessions import RUNTIMES, Session
+from panoptic_deeplab.structures import Prediction
+
+_log = logging.getLogger(__name__)
+
+COMPILERS = ("onnx", "paddle2onnx")
+"""Packages without which nothing is compiled; what is in the cache needs none of them."""
+
+SECONDS_TO_COMPILE = 4.0
+"""Of Paddle's computing, after which `auto` compiles, so that a few small images never wait for it.
+
+Compiling took 8 s, with the small network, on two cores that others kept busy.
+"""
+
+OPSET = 17
+
+Outputs = Mapping[str, paddle.Tensor]
+
+
+class CompiledNetwork(nn.Layer):
+    """A network as a runtime computes it, and Paddle as long as nothing is compiled.
+
+    What is in the cache is used from the first input on. Else a network is compiled when Paddle has
+    computed for `patience` seconds; it then takes over if its outputs, and the ids and classes made
+    of them, agree with Paddle's on the last input. If they do not, or the runtime fails, Paddle
+    goes on, and a warning says why.
+
+    Args:
+        model: as Paddle computes it, with its weights; where only its `network` can be traced, what
+            finds the instances stays in Paddle.
+        runtime: a name of `RUNTIMES`.
+        group: outputs for inputs of (height, width) -> the prediction of each.
+        patience: seconds that Paddle computes before the network is compiled.
+    """
+
+    def __init__(
+        self,
+        model: nn.Layer,
+        runtime: str,
+        group: Callable[[Outputs, tuple[int, int]], list[Prediction]],
+        patience: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.runtime = runtime
+        self._names = getattr(model, "network_outputs", NETWORK_OUTPUTS)
+        self._group = group
+        self._seconds_left = patience
+        self._path = kept_path(identity_of(model, runtime))
+        self._session = self._kept_session()
+        self._may_compile = not self.is_compiled and self._has_compilers()
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the runtime computes the next input."""
+        return self._session is not None
+
+    def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        """Compute [N, 3, H, W] -> the outputs of the model."""
+        if self._session is not None:
+            try:
+                return self._finished(self._run(self._session, images))
+            except MemoryError:
+                raise
+            except Exception as error:  # each runtime has exceptions of its own
+                self._session = None
+                self._tell_paddle(f"it failed: {reason_of(error)}")
+        start = time.perf_counter()
+        outputs = network_of(self.model)(images)
+        self._seconds_left -= time.perf_counter() - start
+        if self._may_compile and self._seconds_left <= 0:
+            self._may_compile = False
+            self._compile(images, outputs)
+        return self._finished(outputs)
+
+    def _run(self, session: Session, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        """Compute the traced part of the model in a session."""
+        values = session.run({"image": images.numpy()})
+        pairs = zip(self._names, values, strict=True)
+        return {name: paddle.to_tensor(value) for name, value in pairs}
+
+    def _finished(self, outputs: Outputs) -> Outputs:
+        """The outputs of the model, given those of its traced part."""
+        find_instances = getattr(self.model, "find_instances", None)
+        return outputs if find_instances is None else find_instances(outputs)
+
+    def _kept_session(self) -> Session | None:
+        """The network in the cache; a file that cannot be loaded is removed, to be made anew."""
+        if not self._path.is_file():
+            return None
+        try:
+            session = RUNTIMES[self.runtime](self._path)
+        except Exception as error:  # each runtime has exceptions of its own
+            reason = one_line(str(error))[:100]
+            _log.warning("%s: made anew, as it cannot be loaded (%s)", self._path, reason)
+            discard(self._path)
+            return None
+        mark_used(self._path)
+        _log.info("The network runs in %s, %s", self.runtime, self._path)
+        return session
+
+    def _has_compilers(self) -> bool:
+        missing = [name for name in COMPILERS if importlib.util.find_spec(name) is None]
+        if missing and self._seconds_left <= 0:  # somebody asked for this runtime
+            self._tell_paddle(
+                f"compiling needs {', '.join(missing)}; pip install 'panoptic-deeplab[deploy]'"
+            )
+        return not missing
+
+    def _compile(self, images: paddle.Tensor, outputs: Outputs) -> None:
+        """Compile the network, and let the runtime take over if it agrees on these outputs."""
+        start = time.perf_counter()
+        try:
+            with tempfile.TemporaryDirectory(prefix="compile-") as folder:
+                file = write_network(self.model, self._names, Path(folder))
+                session = RUNTIMES[self.runtime](file)
+                reasons = self._differences(self._run(session, images), outputs, images.shape[2:])
+                place = "" if reasons else self._keep(file)
+        except MemoryError:
+            raise
+        except Exception as error:  # of the converter, of a runtime, of a full disk
+            reasons = [str(error) if isinstance(error, UserError) else reason_of(error)]
+        if reasons:
+            self._tell_paddle("; ".join(reasons))
+            return
+        self._session = session
+        seconds = time.perf_counter() - start
+        _log.info(
+            "The network runs in %s from here on, compiled in %.1f s, %s",
+            self.runtime,
+            seconds,
+            place,
+        )
+
+    def _keep(self, file: Path) -> str:
+        try:
+            keep(file, self._path)
+        except OSError as error:
+            return f"not kept ({error.strerror or error})"
+        return f"kept in {self._path}"
+
+    def _differences(self, found: Outputs, outputs: Outputs, size: Sequence[int]) -> list[str]:
+        """What differs by more than rounding, in words."""
+        reasons = [
+            f"{name} differs by {value:.2g} of its highest value"
+            for name, value in deviations(_arrays(outputs), _arrays(found)).items()
+            if not value <= MAX_DEVIATION
+        ]
+        if reasons:
+            return reasons
+        pairs = zip(
+            *(self._group(self._finished(some), tuple(size)) for some in (outputs, found)),
+            strict=True,
+        )
+        others = max(_fraction_otherwise(*pair) for pair in pairs)
+        if others <= MAX_PIXELS:
+            return []
+        return [f"rounding gives {100 * others:.2g} % of the pixels another id or class"]
+
+    def _tell_paddle(self, reason: str) -> None:
+        _log.warning("Paddle runs the network, and not %s: %s", self.runtime, reason)
+
+
+def write_network(model: nn.Layer, names: Sequence[str], folder: Path) -> Path:
+    """Write the network of a model, with outputs of these names, as an ONNX file into a folder.
+
+    Raises:
+        UsageError: a part of it cannot be traced, or has no ONNX form.
+    """
+    import onnx  # an extra
+
+    from panoptic_deeplab.runtimes.conversion import convert_program
+
+    save_program(NetworkProgram(model, names), folder)
+    onnx.save(convert_program(folder, OPSET, names), str(folder / MODEL))
+    return folder / MODEL
+
+
+def _arrays(outputs: Outputs) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def _fraction_otherwise(first: Prediction, second: Prediction) -> float:
+    """The fraction of the pixels with another id or class."""
+    ids = fraction_of_others(first.ids, second.ids)
+    return ids if first.labels is None else max(ids, float((first.labels != second.labels).mean()))
