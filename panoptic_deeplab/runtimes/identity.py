@@ -59,8 +59,9 @@ def _public(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sources(network: nn.Layer) -> list[Path]:
-    """The files of the layers, sorted, and of the functions that all networks share."""
+    """The files of the layers and of all that this package's networks are made of, sorted."""
     modules = {type(part).__module__ for part in network.sublayers(include_self=True)}
     files = {getattr(sys.modules.get(name), "__file__", None) for name in modules}
-    shared = Path(panoptic_deeplab.__file__).with_name("resample.py")
-    return sorted({shared, *(Path(file) for file in files if file)})
+    package = Path(panoptic_deeplab.__file__).parent
+    own = {package / "resample.py", *package.glob("models/**/*.py")}
+    return sorted(own | {Path(file) for file in files if file})
