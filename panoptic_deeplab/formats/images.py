@@ -210,6 +210,21 @@ def encode_ids(ids: np.ndarray) -> bytes:
     return encode_image(ids_to_rgb(ids))
 
 
+def decode_ids(content: bytes, name: str) -> np.ndarray:
+    """Decode the content of such a PNG: [H, W] int32 ids; `name` is for errors.
+
+    Raises:
+        DataError: it is no RGB PNG.
+    """
+    with opened(io.BytesIO(content), name) as image:
+        if image.format != "PNG" or image.mode != "RGB":
+            raise DataError(
+                f"{name}: expected an RGB panoptic PNG (id = R + 256 G + 65536 B), got an image "
+                f"of mode {image.mode} in {image.format}"
+            )
+        return _ids(array_of(image, lambda strip: strip.convert("RGBA")))
+
+
 def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
     """Encode [H, W] ids in 0..2^24-1 as [H, W, 3] uint8: id = R + 256 G + 65536 B."""
     rgba = np.ascontiguousarray(ids, "<u4")[..., None].view(np.uint8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import sys
 import time
@@ -13,21 +12,18 @@ from itertools import chain, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from panoptic_deeplab.batching import batched, batched_alike
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.interruption import Interruption, StoppedError
-from panoptic_deeplab.errors import DataError, UsageError, UserError, error_context, reason_of
+from panoptic_deeplab.errors import DataError, UsageError, UserError, reason_of
 from panoptic_deeplab.folder_lock import claimed
 from panoptic_deeplab.formats.ground_truth_files import GroundTruthFiles
-from panoptic_deeplab.inference.memory import error_for_lack_of_memory
 from panoptic_deeplab.inference.model import Predictor
 from panoptic_deeplab.inference.sources import ImageFile, ImageList, ReadImage, Source
+from panoptic_deeplab.inference.stages import Predicted, Written, predict_batch, write_result
 from panoptic_deeplab.inference.tracked import ResultTracker, with_lasting_ids
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
-from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.base import ResultFormat
 from panoptic_deeplab.results.done import done_images
 from panoptic_deeplab.results.folder import make_forms, prepared, refuse_shared_names
@@ -36,30 +32,8 @@ from panoptic_deeplab.results.writer import ResultWriter
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 from panoptic_deeplab.structures import DatasetInfo
 from panoptic_deeplab.video.writing import VideoWriter
-from panoptic_deeplab.visualization import draw_segments
 
 _log = logging.getLogger(__name__)
-
-
-class _Predicted(NamedTuple):
-    """An image, and its result or the error that prevents one."""
-
-    image: ReadImage
-    result: Result | DataError
-
-
-class _Written(NamedTuple):
-    """An image whose results are written, or the error that prevented it.
-
-    Attributes:
-        image: it.
-        failure: the error; None where there is none.
-        overlay: [H, W, 3] uint8 RGB, the image of a video; None where none is asked for.
-    """
-
-    image: ReadImage
-    failure: DataError | None = None
-    overlay: np.ndarray | None = None
 
 
 class _Share(NamedTuple):
@@ -155,12 +129,12 @@ def predict_source(
         )
         batches = (batched if keeps_order else _batched_by_size)(read, batch_size)
         predicted = chain.from_iterable(
-            _predict_batch(predictor, batch)
+            predict_batch(predictor, batch)
             for batch in takewhile(lambda _: not interruption.is_asked(), batches)
         )
         if track:
             predicted = _tracked(predicted, predictor.info, watch)
-        write = partial(_write, writer=writer, draws=video is not None)
+        write = partial(write_result, writer=writer, draws=video is not None)
         written = read_ahead(write, predicted, num_workers)
         shares = _finish_share(written, to_come, drawn, interruption)
     if distributed.is_main():
@@ -242,78 +216,20 @@ def _batched_by_size(images: Iterable[ReadImage], batch_size: int) -> Iterator[l
 _MAX_WAITING_BATCHES = 4
 
 
-def _predict_batch(predictor: Predictor, batch: Sequence[ReadImage]) -> list[_Predicted]:
-    """Predict the readable images of a batch; the others keep their error."""
-    readable = [image for image in batch if not isinstance(image.pixels, DataError)]
-    results = iter(_predict_readable(predictor, readable) if readable else [])
-    return [
-        _Predicted(image, image.pixels if isinstance(image.pixels, DataError) else next(results))
-        for image in batch
-    ]
-
-
-def _predict_readable(predictor: Predictor, batch: Sequence[ReadImage]) -> list[Result | DataError]:
-    """Predict a batch together, and one by one where that fails for one image or lack of memory."""
-    try:
-        with error_context(batch[0].origin), error_for_lack_of_memory("prediction"):
-            predictions = predictor.predict([image.pixels for image in batch])
-    except DataError as error:
-        if len(batch) == 1:
-            return [error]
-    else:
-        return [
-            Result(
-                image.pixels,
-                prediction,
-                predictor.info,
-                image.path,
-                image.frame_index,
-                image.ground_truth,
-                image.time,
-            )
-            for image, prediction in zip(batch, predictions, strict=True)
-        ]
-    return [result for image in batch for result in _predict_readable(predictor, [image])]
-
-
 def _tracked(
-    predicted: Iterable[_Predicted], info: DatasetInfo, watch: Stopwatch
-) -> Iterator[_Predicted]:
+    predicted: Iterable[Predicted], info: DatasetInfo, watch: Stopwatch
+) -> Iterator[Predicted]:
     """Continue the tracks with each result; an image without one is a gap in them."""
     track = ResultTracker(info)
     for image, result in predicted:
         if not isinstance(result, DataError):
             with watch.timing("tracking"):
                 result = with_lasting_ids(track(result))
-        yield _Predicted(image, result)
-
-
-def _write(predicted: _Predicted, *, writer: ResultWriter, draws: bool) -> _Written:
-    """Write one result, and draw it where a video is made; in threads, beside the network."""
-    image, result = predicted
-    if isinstance(result, DataError):
-        return _Written(image, result)
-    try:
-        with error_for_lack_of_memory("writing"):
-            writer.write(image.name, result, image.version)
-            overlay = None
-            if draws:
-                overlay = draw_segments(result.image, result.prediction, result.info)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise  # the next would fare no better
-        return _Written(image, _unwritten(image, error))
-    except DataError as error:
-        return _Written(image, _unwritten(image, error))
-    return _Written(image, overlay=overlay)
-
-
-def _unwritten(image: ReadImage, error: Exception) -> DataError:
-    return DataError(f"{image.origin}: its results cannot be written ({error})")
+        yield Predicted(image, result)
 
 
 def _finish_share(
-    results: Iterator[_Written],
+    results: Iterator[Written],
     source: Source,
     video: VideoWriter | None,
     interruption: Interruption,

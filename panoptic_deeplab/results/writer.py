@@ -17,6 +17,9 @@ from panoptic_deeplab.results.journal import (
 )
 from panoptic_deeplab.stopwatch import Stopwatch
 
+RenderedForms = Mapping[tuple[str, str], Rendered]
+"""One image's results, by the name of the form and the image's key in it."""
+
 
 class ResultWriter:
     """Writes the results of images into a folder that `folder.prepared` holds ready.
@@ -62,23 +65,27 @@ class ResultWriter:
             DataError: a form cannot hold the result.
         """
         with self._stopwatch.timing("writing"):
-            rendered = {
-                (kind, form.key(name)): form.render(name, result)
-                for kind, form in self.forms.items()
-            }
-            self._replace_files(rendered)
-            self._journal.append(
-                {
-                    "form": kind,
-                    "key": key,
-                    "files": list(one.files),
-                    "made": Provenance(self.model, version, one.num_bytes).as_line(),
-                    "entry": one.entry,
-                }
-                for (kind, key), one in rendered.items()
-            )
+            self.put(render_all(self.forms, name, result), version)
 
-    def _replace_files(self, rendered: Mapping[tuple[str, str], Rendered]) -> None:
+    def put(self, rendered: RenderedForms, version: FileVersion | None = None) -> None:
+        """Write the files that `render_all` made of one image, perhaps in another process.
+
+        Raises:
+            OSError: the disk is full, or a file cannot be written.
+        """
+        self._replace_files(rendered)
+        self._journal.append(
+            {
+                "form": kind,
+                "key": key,
+                "files": list(one.files),
+                "made": Provenance(self.model, version, one.num_bytes).as_line(),
+                "entry": one.entry,
+            }
+            for (kind, key), one in rendered.items()
+        )
+
+    def _replace_files(self, rendered: RenderedForms) -> None:
         """Put the files in place of earlier ones, once all are on the disk and in the journal."""
         with ExitStack() as at_the_end:
             for one in rendered.values():
@@ -92,6 +99,20 @@ class ResultWriter:
         for place, one in rendered.items():
             for path in self._earlier.get(place, set()) - one.files.keys():
                 (self.folder / path).unlink(missing_ok=True)
+
+
+def render_all(forms: Mapping[str, ResultFormat], name: str, result: Result) -> RenderedForms:
+    """Make one image's files in all forms, and write none.
+
+    Args:
+        forms: what to make, by the form's name.
+        name: the image's path below the folder that was asked for, without suffix.
+        result: its prediction.
+
+    Raises:
+        DataError: a form cannot hold the result.
+    """
+    return {(kind, form.key(name)): form.render(name, result) for kind, form in forms.items()}
 
 
 def _segment_files(

@@ -2,7 +2,7 @@
 
 from panoptic_deeplab.inference.sources.base import ReadImage, Source
 from panoptic_deeplab.inference.sources.files import ImageFile, find_images, unique_names
-from panoptic_deeplab.inference.sources.image_list import ImageList
+from panoptic_deeplab.inference.sources.image_list import ImageList, read_image_file
 from panoptic_deeplab.inference.sources.images import SourceImage, read_source
 from panoptic_deeplab.inference.sources.opening import iterate_source, open_source
 
@@ -15,6 +15,7 @@ __all__ = [
     "find_images",
     "iterate_source",
     "open_source",
+    "read_image_file",
     "read_source",
     "unique_names",
 ]

@@ -61,13 +61,14 @@ class ImageList:
     ) -> Iterator[ReadImage]:
         def read(index: int) -> ReadImage:
             with watch.timing("reading"):
-                return _read(self.images[index], self.ground_truth)
+                return read_image_file(self.images[index], self.ground_truth)
 
         mine = range(distributed.rank(), len(self.images), distributed.world_size())
         return read_ahead(read, mine, num_workers)
 
 
-def _read(image: ImageFile, ground_truth: GroundTruthFiles | None) -> ReadImage:
+def read_image_file(image: ImageFile, ground_truth: GroundTruthFiles | None = None) -> ReadImage:
+    """Read an image, with its ground truth where there is any; a broken one keeps its error."""
     name, origin, path, version = image.name, str(image), image.path, image.version
     try:
         with error_for_lack_of_memory(f"{origin}: reading"):
