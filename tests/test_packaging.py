@@ -32,8 +32,9 @@ LEFT_OUT = {"opencv-python", "typing"}
 EXTRAS = {
     "export": ["deploy"],
     "runtimes": ["deploy"],
-    "inference": ["deploy"],
+    "inference": ["deploy", "ray"],
     "cli": ["deploy"],
+    "many_machines": ["ray"],
     "serving": ["serve"],
     "result.py": ["supervision"],
     "ros": ["ros"],

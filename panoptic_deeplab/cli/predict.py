@@ -26,11 +26,13 @@ from panoptic_deeplab.results import FORMATS
 from panoptic_deeplab.video import WRITTEN_SUFFIXES
 
 if TYPE_CHECKING:
+    from panoptic_deeplab.inference.options import LoadOptions
     from panoptic_deeplab.inference.sources import Source
     from panoptic_deeplab.structures import DatasetInfo
 
 _log = logging.getLogger(__name__)
 
+_PARQUET = "parquet"
 _FORMER_NAMES = {"pictures": "images"}
 """Of forms, still taken."""
 
@@ -67,7 +69,8 @@ def add_arguments(parser: Parser) -> None:
         required=True,
         metavar="SOURCE",
         help="an image, a folder of images, a quoted pattern, a .txt with a path on each line, an "
-        "https URL, a video, the number of a camera, or an rtsp:// address",
+        "https URL, an s3:// or gs:// folder, a video, the number of a camera, or an rtsp:// "
+        "address",
     )
     parser.add_argument(
         "--every", type=positive, default=1, metavar="N", help="take every N-th image or frame"
@@ -97,10 +100,25 @@ def add_arguments(parser: Parser) -> None:
         "--format",
         nargs="+",
         type=_format_name,
-        choices=FORMATS,
+        choices=[*FORMATS, _PARQUET],
         default=["images"],
         metavar="FORM",
-        help=f"what to write, one or several (default: images): {described(FORMATS)}",
+        help=f"what to write, one or several (default: images): {described(FORMATS)}; {_PARQUET}: "
+        "alone, with --engine ray: tables with a row per image",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=["local", "ray"],
+        default="local",
+        help="ray: predict with the actors of a Ray cluster, or else of this machine (default: "
+        "%(default)s)",
+    )
+    parser.add_argument(
+        "--actors",
+        type=positive,
+        metavar="N",
+        help="with --engine ray: number of processes with a model (default: one for each GPU of "
+        "the cluster, or else each CPU)",
     )
     parser.add_argument(
         "--batch_size",
@@ -156,6 +174,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Predict all images with the model that the command line names."""
     if arguments.ground_truth is not None and "html" not in arguments.format:
         raise UsageError("--ground_truth is shown by the page alone; add --format html")
+    _refuse_what_ray_lacks(arguments)
     from panoptic_deeplab.files import usable_folder
     from panoptic_deeplab.inference.fingerprint import fingerprint
     from panoptic_deeplab.inference.loading import load_predictor
@@ -182,6 +201,9 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.runtime,
         tiling,
     )
+    if arguments.engine == "ray":
+        _predict_on_ray(arguments, source, options)
+        return
     files = locate_model(arguments.model_path, arguments.config)
     predictor = load_predictor(files, options)
     if arguments.ground_truth is not None:
@@ -200,6 +222,44 @@ def run(arguments: argparse.Namespace) -> None:
         model=fingerprint(files, options, predictor.info),
         skip_done=arguments.skip_done,
     )
+
+
+def _refuse_what_ray_lacks(arguments: argparse.Namespace) -> None:
+    """Refuse flags that need the images one after the other, or another engine."""
+    forms = set(arguments.format)
+    if _PARQUET in forms and (len(forms) > 1 or arguments.engine != "ray"):
+        raise UsageError("--format parquet goes alone, and with --engine ray")
+    if arguments.engine != "ray":
+        if arguments.actors is not None:
+            raise UsageError("--actors is of --engine ray; --num_workers sets the threads here")
+        return
+    for name in ("track", "save_video", "profile", "ground_truth"):
+        if getattr(arguments, name):
+            raise UsageError(f"--{name} is not with --engine ray; leave one of them out")
+
+
+def _predict_on_ray(arguments: argparse.Namespace, source: Source, options: LoadOptions) -> None:
+    from panoptic_deeplab.inference.sources import ImageList
+
+    if not isinstance(source, ImageList):
+        raise UsageError("--engine ray takes images; a video's frames come one after the other")
+    try:
+        from panoptic_deeplab.many_machines.engine import Work, predict_on_ray
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"--engine ray needs {error.name}; pip install 'panoptic-deeplab[ray]'"
+        ) from error
+    work = Work(
+        arguments.model_path,
+        arguments.config,
+        options,
+        arguments.batch_size,
+        arguments.num_workers,
+        arguments.actors,
+    )
+    end_quietly_when_terminated()
+    forms = list(dict.fromkeys(arguments.format))
+    predict_on_ray(work, source, arguments.save_dir, forms, skip_done=arguments.skip_done)
 
 
 def _with_ground_truth(source: Source, path: str, info: DatasetInfo) -> Source:

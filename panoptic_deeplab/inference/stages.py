@@ -16,6 +16,9 @@ from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.writer import ResultWriter
 from panoptic_deeplab.visualization import draw_segments
 
+LASTING_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Of writing, with which the next image would fare no better."""
+
 
 class Predicted(NamedTuple):
     """An image, and its result or the error that prevents one."""
@@ -84,13 +87,14 @@ def write_result(predicted: Predicted, *, writer: ResultWriter, draws: bool) -> 
             if draws:
                 overlay = draw_segments(result.image, result.prediction, result.info)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise  # the next would fare no better
-        return Written(image, _unwritten(image, error))
+        if error.errno in LASTING_ERRORS:
+            raise
+        return Written(image, unwritten(image.origin, error))
     except DataError as error:
-        return Written(image, _unwritten(image, error))
+        return Written(image, unwritten(image.origin, error))
     return Written(image, overlay=overlay)
 
 
-def _unwritten(image: ReadImage, error: Exception) -> DataError:
-    return DataError(f"{image.origin}: its results cannot be written ({error})")
+def unwritten(origin: str, error: Exception) -> DataError:
+    """Return the error of an image whose results cannot be written."""
+    return DataError(f"{origin}: its results cannot be written ({error})")

@@ -14,10 +14,11 @@ from PIL import Image
 from panoptic_deeplab.addresses import is_address, parts_of, without_secrets
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.inference.sources.base import Source
-from panoptic_deeplab.inference.sources.files import find_images
+from panoptic_deeplab.inference.sources.files import ImageFile, find_images
 from panoptic_deeplab.inference.sources.frames import FrameSource, frame_source
 from panoptic_deeplab.inference.sources.image_list import ImageList
 from panoptic_deeplab.inference.sources.images import SourceImage, read_address, read_source
+from panoptic_deeplab.inference.sources.stored import StoredImage, find_stored_images, is_stored
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ def open_source(
     """Find what is to be predicted into a folder.
 
     Args:
-        source: what `find_images` takes, an https URL of an image, or what `frame_source` takes.
+        source: what `find_images` takes, an https URL of an image, what `find_stored_images`
+            takes, or what `frame_source` takes.
         left_out: files that are not taken, such as results.
         every: take every N-th image or frame.
         max_frames: end after so many.
@@ -73,8 +75,15 @@ def open_source(
     frames = frame_source(source, every, max_frames)
     if frames is not None:
         return frames
-    images = [ImageAddress(source)] if is_address(source) else find_images(source, left_out)
-    return ImageList(images[::every][:max_frames])
+    return ImageList(_images_at(source, left_out)[::every][:max_frames])
+
+
+def _images_at(
+    source: str, left_out: Sequence[Path]
+) -> Sequence[ImageFile | ImageAddress | StoredImage]:
+    if is_stored(source):
+        return find_stored_images(source)
+    return [ImageAddress(source)] if is_address(source) else find_images(source, left_out)
 
 
 def iterate_source(source: Any, color: str = "rgb") -> Iterator[SourceImage]:
@@ -94,6 +103,8 @@ def iterate_source(source: Any, color: str = "rgb") -> Iterator[SourceImage]:
     frames = frame_source(source)
     if frames is not None:
         return _images_of(frames)
+    if isinstance(source, str) and is_stored(source):
+        return (SourceImage(image.read(), image.path) for image in find_stored_images(source))
     if isinstance(source, (str, Path)) and not is_address(source):
         return (read_source(file.path) for file in find_images(source))
     if isinstance(source, Iterable) and not _is_single(source):

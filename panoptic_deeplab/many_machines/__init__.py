@@ -1,0 +1,1 @@
+"""Prediction on many machines by Ray Data: actors predict, one process writes."""
