@@ -12,6 +12,7 @@ DATASETS = ComponentManager("datasets")
 TRANSFORMS = ComponentManager("transforms")
 TARGETS = ComponentManager("targets")
 MODELS = ComponentManager("models")
+INSTANCE_FINDERS = ComponentManager("instance_finders")
 CRITERIA = ComponentManager("criteria")
 POSTPROCESSORS = ComponentManager("postprocessors")
 EVALUATORS = ComponentManager("evaluators")
@@ -21,6 +22,7 @@ __all__ = [
     "CRITERIA",
     "DATASETS",
     "EVALUATORS",
+    "INSTANCE_FINDERS",
     "MODELS",
     "POSTPROCESSORS",
     "TARGETS",

@@ -12,8 +12,8 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 from stressing.lists import truthful_list
 from stressing.world import make_world
@@ -22,6 +22,9 @@ from panoptic_deeplab.cli.command_line import run, script_parser
 from panoptic_deeplab.cli.flags import add_debug_argument
 from panoptic_deeplab.cli.main import main as panoptic_deeplab
 from panoptic_deeplab.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FORMS = ("coco", "parquet")
 
@@ -110,6 +113,8 @@ def predict(model: Path, images: Path, results: Path, form: str) -> None:
 
 def check(results: Path, form: str, expected: Mapping[str, np.ndarray]) -> None:
     """Refuse results that lack an image, have one twice, or another one than without Ray."""
+    import numpy as np
+
     found = {"coco": ids_in_coco, "parquet": ids_in_parquet}[form](results)
     names = sorted(name for name, _ in found)
     if names != sorted(expected):

@@ -24,6 +24,7 @@ from panoptic_deeplab.folder_lock import sole_writer
 from panoptic_deeplab.formats.images import read_image
 from panoptic_deeplab.inference.sources import find_images
 from panoptic_deeplab.progress import progress_bar
+from panoptic_deeplab.runtimes.compiled import CompiledNetwork
 from panoptic_deeplab.runtimes.program import (
     NetworkProgram,
     PanopticProgram,
@@ -55,6 +56,7 @@ def export_model(
             process exports there.
     """
     check_target(save_dir)
+    predictor = _in_paddle(predictor)
     deployment = describe(predictor, plan, config)
     package = find_package(plan.ort_web) if plan.is_web else None
     with sole_writer(save_dir, "export"), replacing_folder(save_dir) as folder:
@@ -70,6 +72,14 @@ def export_model(
         if package is not None:
             write_page(folder, package, deployment, sample_of(plan, deployment))
     return files_below(save_dir)
+
+
+def _in_paddle(predictor: Predictor) -> Predictor:
+    """The predictor whose network Paddle computes, which can be traced."""
+    network = predictor.model
+    if isinstance(network, CompiledNetwork):
+        return predictor.with_network(network.model)
+    return predictor
 
 
 def describe(predictor: Predictor, plan: ExportPlan, config: str) -> Deployment:

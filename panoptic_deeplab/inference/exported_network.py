@@ -18,7 +18,7 @@ from panoptic_deeplab.inference.exported import ExportedModel
 from panoptic_deeplab.inference.options import LoadOptions
 from panoptic_deeplab.postprocess import CenterGrouping
 from panoptic_deeplab.preprocess import Preprocess
-from panoptic_deeplab.registry import MODELS, POSTPROCESSORS, ComponentManager
+from panoptic_deeplab.registry import INSTANCE_FINDERS, POSTPROCESSORS, ComponentManager
 from panoptic_deeplab.transforms import Padding
 
 
@@ -29,7 +29,9 @@ class ExportedNetwork(nn.Layer):
         super().__init__()
         self._exported = exported
         host = exported.deployment.host
-        self._find_instances = None if host is None else _made(MODELS, host.instances, exported)
+        self._find_instances = (
+            None if host is None else _made(INSTANCE_FINDERS, host.instances, exported)
+        )
 
     def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """Run the file on [N, 3, H, W]; return what the model does.

@@ -23,6 +23,7 @@ from panoptic_deeplab.files import replacing
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine.predictor import Predictor
+    from panoptic_deeplab.results.journal import Record
     from panoptic_deeplab.structures import PanopticMap, Prediction
 
 COUNTED_IMAGES = 5
@@ -142,12 +143,13 @@ class ImageNotes:
 
         self.counts = ErrorCounts(self.info)
         self.images: list[dict[str, Any]] = []
-        self.entries: list[dict[str, Any]] = []
+        self.written: dict[str, Record] = {}
         self.before = dict(self.predictor.watch.seconds)
 
     def update(self, prediction: Prediction, truth: PanopticMap) -> None:
         """Record the next image of the split."""
         from comparing.errors import find_mistakes
+        from panoptic_deeplab.results.journal import Record
 
         now = dict(self.predictor.watch.seconds)
         record = self.records[len(self.images)]
@@ -165,7 +167,7 @@ class ImageNotes:
         png, entry = self.files.render(record.image_id, record.image_path.name, prediction)
         with replacing(self.folder / self.files.png(record.image_id)) as draft:
             draft.write_bytes(png)
-        self.entries.append(entry)
+        self.written[record.image_id] = Record((self.files.png(record.image_id),), entry)
         self.before = now
 
     def state(self) -> dict[str, Any]:
@@ -179,7 +181,7 @@ class ImageNotes:
             `errors`, as `ErrorCounts.compute`; `images`, the records; `seconds`, the medians of
             `network` and `fusion` of an image.
         """
-        self.files.write_list(self.entries)
+        self.files.write_list(self.written)
         return {
             "errors": self.counts.compute(),
             "images": self.images,

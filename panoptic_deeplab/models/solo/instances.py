@@ -12,7 +12,7 @@ import paddle.nn.functional as F
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.models.solo.head import CELL_OUTPUTS
 from panoptic_deeplab.models.solo.matrix_nms import DECAYS, matrix_nms, points_nms
-from panoptic_deeplab.registry import MODELS
+from panoptic_deeplab.registry import INSTANCE_FINDERS
 
 STRIDES = (8, 8, 16, 32, 32)
 """Of the levels as the head reads them: a mask has more pixels than its level's stride."""
@@ -60,7 +60,7 @@ class Found(NamedTuple):
     masks: paddle.Tensor
 
 
-@MODELS.add_component
+@INSTANCE_FINDERS.add_component
 class SoloInstanceFinder:
     """From the network's outputs to the instances of a batch; no part of an exported network.
 
