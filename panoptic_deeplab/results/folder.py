@@ -1,20 +1,20 @@
 """A folder of results before and after a prediction: what may be replaced there, and the lists.
 
 Only files that the journal names are replaced. The lists never name a file that is about to be
-replaced, and they are finished however the prediction ends.
+replaced; they are written from time to time, and finished however the prediction ends.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
 from panoptic_deeplab.errors import DataError, UsageError
-from panoptic_deeplab.file_names import frame_order
 from panoptic_deeplab.files import clear_remains
 from panoptic_deeplab.results.base import ResultFormat, listed
 from panoptic_deeplab.results.bdd100k import Bdd100k
@@ -27,7 +27,6 @@ from panoptic_deeplab.results.images import Images
 from panoptic_deeplab.results.journal import (
     NAME,
     Contents,
-    LoadedRecords,
     Record,
     lies_outside,
     read_journal,
@@ -35,6 +34,7 @@ from panoptic_deeplab.results.journal import (
 )
 from panoptic_deeplab.results.kitti import Kitti
 from panoptic_deeplab.results.kitti_step import KittiStep, MotChallengeStep
+from panoptic_deeplab.results.lists import kept_up, listed_records, write_list, write_lists
 from panoptic_deeplab.results.table import Table
 from panoptic_deeplab.structures import DatasetInfo
 
@@ -72,7 +72,7 @@ def prepared(
     names: Sequence[str] = (),
     images: Sequence[Path] = (),
 ) -> Iterator[None]:
-    """Make a folder ready for results, and finish its lists when the block ends in whatever way.
+    """Make a folder ready for results, and keep up its lists until the block ends in whatever way.
 
     The lists have the images of earlier predictions too; where an image is predicted again, the
     later result stays. Only one process may do this at a time.
@@ -87,9 +87,10 @@ def prepared(
         UserError: the folder cannot take these results; nothing has changed then. Or the lists
             cannot be finished; the journal has what they lack.
     """
-    killed_forms = _make_ready(folder, forms, names, images)
+    killed_forms, replaced = _make_ready(folder, forms, names, images)
     try:
-        yield
+        with kept_up(folder, forms, replaced):
+            yield
     finally:
         try:
             _finish(folder, {**forms, **killed_forms})
@@ -106,8 +107,13 @@ def _make_ready(
     forms: Mapping[str, ResultFormat],
     names: Sequence[str],
     images: Sequence[Path],
-) -> dict[str, ResultFormat]:
-    """Refuse what cannot be done, then begin; return the other forms of a killed prediction."""
+) -> tuple[dict[str, ResultFormat], dict[str, Collection[str]]]:
+    """Refuse what cannot be done, then begin.
+
+    Returns:
+        the other forms of a killed prediction; the images whose earlier results are to be replaced,
+        by form.
+    """
     refuse_shared_names(forms, names)
     contents = read_journal(folder)
     _tell(folder, contents)
@@ -115,8 +121,7 @@ def _make_ready(
         _take_over(contents, kind, form)
     _refuse_foreign_files(folder, forms, contents, names, images)
     killed_forms = _killed_forms(folder, forms, contents)
-    _start(folder, forms, contents, names)
-    return killed_forms
+    return killed_forms, _start(folder, forms, killed_forms, contents, names)
 
 
 def _tell(folder: Path, contents: Contents) -> None:
@@ -264,57 +269,46 @@ def _identity(path: str | Path) -> tuple[int, int] | str | Path:
 
 
 def _start(
-    folder: Path, forms: Mapping[str, ResultFormat], contents: Contents, names: Sequence[str]
-) -> None:
-    """Take the images to come out of the lists, and clear away what a killed prediction left."""
+    folder: Path,
+    forms: Mapping[str, ResultFormat],
+    killed_forms: Mapping[str, ResultFormat],
+    contents: Contents,
+    names: Sequence[str],
+) -> dict[str, Collection[str]]:
+    """Take the images to come out of the lists, and clear away what a killed prediction left.
+
+    Returns:
+        those of which there are earlier results, by form.
+    """
     if contents.is_unfinished:
-        clear_remains(folder, rf"{NAME}|panoptic|segments")
-        for root in _roots(forms):
-            for place, _, _ in os.walk(folder / root, followlinks=True):
-                clear_remains(Path(place))
+        _clear_remains(folder, {**forms, **killed_forms})
     contents.forms |= {kind: form.categories for kind, form in forms.items()}
-    to_come = {kind: set(map(form.key, names)) for kind, form in forms.items()}
-    for kind, keys in to_come.items():
+    replaced: dict[str, Collection[str]] = {}
+    for kind, form in forms.items():
         records = contents.records.get(kind, {})
-        for key in keys & records.keys():
+        replaced[kind] = set(map(form.key, names)) & records.keys()
+        for key in replaced[kind]:
             records[key] = records[key]._replace(provenance=None)  # it is to be made again
     write_journal(folder, contents, is_start=True)
-    for kind, form in forms.items():
-        records = _listed_records(form, contents.records.get(kind, {}))
-        others = {key: record for key, record in records.items() if key not in to_come[kind]}
-        if contents.is_unfinished or len(others) < len(records):
-            _write_lists(folder, form, others)
+    if contents.is_unfinished or any(replaced.values()):
+        write_lists(folder, forms, contents, replaced)
+    return replaced
 
 
-def _listed_records(form: ResultFormat, records: Mapping[str, Record]) -> dict[str, Record]:
-    """Return the records that belong into the lists: whole ones, whose files are still there."""
-
-    def is_there(file: str) -> bool:
-        return os.path.exists(os.path.join(form.folder, file))
-
-    return {
-        key: records[key]
-        for key in sorted(records, key=frame_order)
-        if records[key].entry is not None
-        and all(map(is_there, form.needed_files(key, records[key].files)))
-    }
-
-
-def _write_lists(folder: Path, form: ResultFormat, records: Mapping[str, Record]) -> None:
-    try:
-        form.write_lists(LoadedRecords(records))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{folder / NAME}.jsonl: has an entry that no prediction wrote ({error!r:.100}); move "
-            "the file away or choose another --save_dir"
-        ) from error
+def _clear_remains(folder: Path, forms: Mapping[str, ResultFormat]) -> None:
+    clear_remains(folder, NAME)
+    for path in (folder / file for form in forms.values() for file in form.lists):
+        clear_remains(path.parent, re.escape(path.stem))
+    for root in _roots(forms):
+        for place, _, _ in os.walk(folder / root, followlinks=True):
+            clear_remains(Path(place))
 
 
 def _finish(folder: Path, forms: Mapping[str, ResultFormat]) -> None:
     """Write the lists of all that is in the journal, and then the journal without its history."""
     contents = read_journal(folder)
     for kind, form in forms.items():
-        records = _listed_records(form, contents.records.get(kind, {}))
-        _write_lists(folder, form, records)
+        records = listed_records(form, contents.records.get(kind, {}))
+        write_list(folder, form, records)
         form.pack(records)
     write_journal(folder, contents)

@@ -6,8 +6,9 @@ import errno
 import json
 import os
 import re
+import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from panoptic_deeplab.errors import DataError, UsageError, UserError
 from panoptic_deeplab.result import Result
-from panoptic_deeplab.results import FORMATS
+from panoptic_deeplab.results import FORMATS, lists
 from panoptic_deeplab.results import folder as folder_module
 from panoptic_deeplab.results.folder import make_forms, prepared
 from panoptic_deeplab.results.writer import ResultWriter
@@ -215,8 +216,12 @@ def test_the_next_prediction_lists_what_a_killed_one_did(
         killed.setattr(folder_module, "_finish", lambda *_: None)
         predict(tmp_path, {"b": 2}, [kind], to_come=["a"])
     assert listed(tmp_path, kind) == []
-    for place in [tmp_path, *(path for path in tmp_path.rglob("*") if path.is_dir())]:
-        (place / ".part.panoptic.ab12_x9z.png").touch()  # as `replacing` names them
+    (form,) = make_forms(tmp_path, INFO, [kind]).values()
+    for path in [tmp_path / "results.jsonl", *(tmp_path / file for file in form.lists)]:
+        # as `replacing` names it
+        path.with_name(f".part.{path.stem}.ab12_x9z{path.suffix}").touch()
+    for folder in [path for path in tmp_path.rglob("*") if path.is_dir()]:
+        (folder / ".part.a.ab12_x9z.png").touch()
     (tmp_path / "panoptic.png.part").touch()  # somebody else's
     predict(tmp_path, {"c": 0}, [kind])
     assert listed(tmp_path, kind) == ["a", "b", "c"]
@@ -280,6 +285,60 @@ def test_lists_that_cannot_be_finished_are_told_and_made_up_for(
     assert listed(tmp_path, "images") == []
     predict(tmp_path, {"c": 1})
     assert listed(tmp_path, "images") == ["a", "b", "c"]
+
+
+# --- lists while a prediction goes on ---
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists are written again at once."""
+    monkeypatch.setattr(lists, "_SECONDS_BETWEEN", 0.01)
+    monkeypatch.setattr(lists, "_TIMES_AS_LONG", 0)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("kind", LISTED)
+@pytest.mark.usefixtures("hasty")
+def test_lists_grow_while_a_prediction_goes_on(kind: str, tmp_path: Path) -> None:
+    """Image a, of which there is an earlier result, is listed from its new one on."""
+    predict(tmp_path, {"a": 1, "b": 2}, [kind])
+    forms = make_forms(tmp_path, INFO, [kind])
+    with prepared(tmp_path, forms, ["a", "c", "d"]):
+        first, second = (ResultWriter(tmp_path, forms, rank) for rank in (0, 1))
+        for writer, name, expected in [
+            (first, "c", ["b", "c"]),
+            (second, "d", ["b", "c", "d"]),
+            (first, "a", ["a", "b", "c", "d"]),
+        ]:
+            writer.write(name, Result(IMAGE, road_with(0), INFO, f"{name}.jpg"))
+            wait_until(lambda expected=expected: listed(tmp_path, kind) == expected)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_lists_that_cannot_be_written_now_are_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def full(*_: Any) -> None:
+        tried.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    forms = make_forms(tmp_path, INFO, ["images"])
+    with prepared(tmp_path, forms, ["a"]):
+        with monkeypatch.context() as disk:
+            disk.setattr(lists, "write_list", full)
+            wait_until(lambda: len(tried) > 1)
+        ResultWriter(tmp_path, forms).write("a", Result(IMAGE, road_with(0), INFO, "a.jpg"))
+        wait_until((tmp_path / "panoptic.json").exists)
+        wait_until(lambda: listed(tmp_path, "images") == ["a"])
 
 
 # --- results of versions without a journal ---
