@@ -19,7 +19,7 @@ from panoptic_deeplab.errors import DataError, collect, raise_or_collect
 from panoptic_deeplab.file_names import readable
 from panoptic_deeplab.files import as_json, replacing
 from panoptic_deeplab.formats.images import read_ids
-from panoptic_deeplab.formats.json_items import iterate_items
+from panoptic_deeplab.formats.json_items import iterate_items, separated
 from panoptic_deeplab.formats.panoptic_json import (
     PanopticEntry,
     flag,
@@ -431,12 +431,7 @@ def write_panoptic_json(
     """Write a COCO panoptic JSON in place of `path`, entry by entry as they come."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write('{"images": [')
-        file.writelines(_separated(images))
+        file.writelines(separated(images))
         file.write('], "annotations": [')
-        file.writelines(_separated(annotations))
+        file.writelines(separated(annotations))
         file.write(f'], "categories": {as_json(info.to_dict()["categories"])}}}\n')
-
-
-def _separated(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
-    for number, entry in enumerate(entries):
-        yield (", " if number else "") + as_json(entry)

@@ -1,4 +1,4 @@
-"""Large JSON files, read one item at a time.
+"""Large JSON files, read and written one item at a time.
 
 Parsed as a whole, a file of annotations takes many times its size in memory, most of it for
 Python's numbers and dictionaries. Here only the current item is held in that form, and what the
@@ -10,13 +10,13 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.file_kinds import HEAD_BYTES, mistaken_for
-from panoptic_deeplab.files import open_file
+from panoptic_deeplab.files import as_json, open_file, replacing
 from panoptic_deeplab.progress import patient_bar
 
 MAX_ITEM_LENGTH = 1 << 27
@@ -67,6 +67,20 @@ def iterate_items(
             reader.expect("")
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def write_items(path: str | Path, items: Iterable[Any]) -> None:
+    """Write a JSON list in place of `path`, item by item as they come."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write("[")
+        file.writelines(separated(items))
+        file.write("]\n")
+
+
+def separated(items: Iterable[Any]) -> Iterator[str]:
+    """Yield the JSON of each item, with a comma before all but the first."""
+    for number, item in enumerate(items):
+        yield (", " if number else "") + as_json(item)
 
 
 def _items_of_object(

@@ -7,7 +7,7 @@ of BDD100K's model zoo (`--format-only`): RLE masks, ids that are whole numbers.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from panoptic_deeplab.errors import DataError, raise_or_collect
-from panoptic_deeplab.files import files_below, write_json
-from panoptic_deeplab.formats.json_items import iterate_items
+from panoptic_deeplab.files import files_below
+from panoptic_deeplab.formats.json_items import iterate_items, write_items
 from panoptic_deeplab.formats.masks import MAX_OUTLINE, decode_rle, encode_rle, fill_polygons
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap, Segment
 
@@ -223,6 +223,6 @@ def _label_entry(
     return entry
 
 
-def write_frames(path: str | Path, frames: Sequence[Mapping[str, Any]]) -> None:
-    """Write a Scalabel JSON of the frames that `frame_entry` made."""
-    write_json(path, list(frames))
+def write_frames(path: str | Path, frames: Iterable[Mapping[str, Any]]) -> None:
+    """Write a Scalabel JSON of the frames that `frame_entry` made, as they come."""
+    write_items(path, frames)

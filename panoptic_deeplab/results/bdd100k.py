@@ -69,5 +69,5 @@ class Bdd100k(ResultFormat):
         return Rendered({path: encode_image(bitmask(panoptic, path))}, entry)
 
     def write_lists(self, records: Mapping[str, Record]) -> None:
-        frames = [record.entry for record in records.values()]
+        frames = (record.entry for record in records.values())
         write_frames(self.folder / self.lists[0], frames)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from panoptic_deeplab.errors import DataError
-from panoptic_deeplab.files import write_json
+from panoptic_deeplab.formats.json_items import write_items
 from panoptic_deeplab.formats.masks import encode_rle
 from panoptic_deeplab.result import Result
 from panoptic_deeplab.results.base import Rendered, ResultFormat
@@ -62,12 +62,12 @@ class CocoInstances(ResultFormat):
 
     def write_lists(self, records: Mapping[str, Record]) -> None:
         numbers = image_ids(records)
-        entries = [
+        entries = (
             {"image_id": numbers[key]} | instance
             for key, record in records.items()
             for instance in record.entry
-        ]
-        write_json(self.folder / self.lists[0], entries)
+        )
+        write_items(self.folder / self.lists[0], entries)
 
 
 def _instances(prediction: Prediction) -> Iterator[tuple[int, float, np.ndarray]]:

@@ -9,7 +9,7 @@ import pytest
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.formats import json_items
-from panoptic_deeplab.formats.json_items import iterate_items
+from panoptic_deeplab.formats.json_items import iterate_items, write_items
 
 
 @pytest.fixture(params=[1, 7, 1 << 20], ids=lambda size: f"chunks of {size}")
@@ -40,6 +40,13 @@ def test_a_file_that_is_a_list_itself(tmp_path):
     assert list(iterate_items(path, "frames", list_as="frames")) == [("frames", 1), ("frames", 2)]
     path.write_text("[]")
     assert list(iterate_items(path, "frames", list_as="frames")) == []
+
+
+@pytest.mark.parametrize("items", [[], [1], [{"a": "\u00df"}, None, [2.5]]])
+def test_written_items_come_back(tmp_path, items):
+    path = tmp_path / "a.json"
+    write_items(path, iter(items))
+    assert json.loads(path.read_text()) == items
 
 
 @pytest.mark.parametrize(
