@@ -105,6 +105,7 @@ MAY_IMPORT = {
         "errors",
         "file_names",
         "files",
+        "folder_lock",
         "formats",
         "id_maps",
         "progress",

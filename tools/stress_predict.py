@@ -6,6 +6,8 @@ finished stays listed, and one prediction that ends lists all that is there, wit
 
 Then one prediction of many images is killed as often, and goes on with --skip_done. It must end
 with the files and lists of one that was never killed, and make no image twice that it had finished.
+
+With --ranks several processes share each prediction; the launcher, one of them, or all are killed.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any
 
 from PIL import Image
 from stressing.lists import truthful_list
-from stressing.processes import digest, finish, kill_after, start
+from stressing.processes import digest, family_of, finish, kill_after, start
 from stressing.world import IMAGES, make_world
 
 from panoptic_deeplab.cli.command_line import run, script_parser
@@ -43,6 +45,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         type=int,
         default=200,
         help="of the prediction that goes on; default: %(default)s",
+    )
+    parser.add_argument(
+        "--ranks",
+        type=int,
+        default=1,
+        help="processes of each prediction, by Paddle's launcher; default: %(default)s",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the kills; default: %(default)s")
     add_debug_argument(parser)
@@ -64,57 +72,63 @@ def stress(arguments: argparse.Namespace) -> None:
         words = ["predict", "--model_path", world.model, "--image_path", folder / "images"]
         words += ["--device", "cpu", "--num_workers", 2]
         words += ["--format", "images", "coco", "csv", "crops", "cityscapes"]
-        kill_changing(words, folder, scenes, rng, arguments.kills)
-        print(f"{arguments.kills} kills of predictions: all lists agree with the files")
+        kills, ranks = arguments.kills, arguments.ranks
+        kill_changing(words, folder, scenes, rng, kills, ranks)
+        print(f"{kills} kills of predictions: all lists agree with the files", flush=True)
         numbers = [*range(len(scenes))] * -(-arguments.images // len(scenes))
         give_images(folder / "images", scenes, rng, numbers[: arguments.images])
-        kill_one(words, folder, rng, arguments.kills)
+        kill_one(words, folder, rng, kills, ranks)
         print(
-            f"{arguments.kills} kills of a prediction of {arguments.images} images that went on: "
+            f"{kills} kills of a prediction of {arguments.images} images that went on: "
             "one correct result of each"
         )
 
 
 def kill_changing(
-    words: list[Any], folder: Path, scenes: list[Path], rng: random.Random, count: int
+    words: list[Any],
+    folder: Path,
+    scenes: list[Path],
+    rng: random.Random,
+    count: int,
+    ranks: int,
 ) -> None:
     """Kill predictions of changing images into one folder, and let one end now and then."""
     words = [*words, "--save_dir", folder / "results"]
     give_images(folder / "images", scenes, rng, range(IMAGES))
-    seconds, kills = work_seconds(words, folder, folder / "results"), 0
+    seconds, kills = work_seconds(words, folder, folder / "results", ranks), 0
     while kills < count:
         before = listed_images(folder / "results")
         numbers = rng.sample(range(IMAGES), rng.randint(1, IMAGES))
         names = give_images(folder / "images", scenes, rng, numbers)
-        process = start(words, folder / "output.txt")
+        process = start(words, folder / "output.txt", ranks)
         wait_for_work(process, folder / "results")
-        is_killed = kill_after(process, rng.uniform(0, seconds))
+        is_killed = kill_after(process, rng.uniform(0, seconds), rng)
         check(folder / "results", before, names if is_killed else set())
         kills += is_killed
     before = listed_images(folder / "results")
     names = give_images(folder / "images", scenes, rng, range(IMAGES))
-    finish(words, folder / "output.txt")
+    finish(words, folder / "output.txt", ranks)
     check(folder / "results", dict.fromkeys(before, names), set())
     refuse_remains(folder / "results")
 
 
-def kill_one(words: list[Any], folder: Path, rng: random.Random, count: int) -> None:
+def kill_one(words: list[Any], folder: Path, rng: random.Random, count: int, ranks: int) -> None:
     """Kill one prediction until it has ended; begin another where it ends after too few kills."""
     whole, results = folder / "whole", folder / "going_on"
-    seconds, kills = work_seconds([*words, "--save_dir", whole], folder, whole), 0
+    seconds, kills = work_seconds([*words, "--save_dir", whole], folder, whole, ranks), 0
     words = [*words, "--save_dir", results, "--skip_done"]
     while kills < count:
-        process = start(words, folder / "output.txt")
+        process = start(words, folder / "output.txt", ranks)
         wait_for_work(process, results)
         done = versions_of_done(results)
-        is_killed = kill_after(process, rng.uniform(0, 2 * seconds / count))
+        is_killed = kill_after(process, rng.uniform(0, 2 * seconds / count), rng)
         refuse_changed(results, done)
         listed_images(results)
         if not is_killed:
             refuse_other(results, whole)
             shutil.rmtree(results)
         kills += is_killed
-    finish(words, folder / "output.txt")
+    finish(words, folder / "output.txt", ranks)
     refuse_other(results, whole)
     refuse_remains(results)
 
@@ -122,8 +136,11 @@ def kill_one(words: list[Any], folder: Path, rng: random.Random, count: int) -> 
 def versions_of_done(folder: Path) -> dict[Path, int]:
     """Return when the files of whole results were written, as the journal names them."""
     done: dict[Path, int] = {}
-    journal = folder / "results.jsonl"
-    lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
+    lines = [
+        line
+        for journal in sorted(folder.glob("results*.jsonl"), key=lambda path: len(path.name))
+        for line in journal.read_bytes().split(b"\n")[:-1]
+    ]
     for line in map(json.loads, lines):
         for file in line.get("files", ()):
             done.pop(folder / file, None)
@@ -185,9 +202,9 @@ def give_images(
     return {path.stem for path in folder.iterdir()}
 
 
-def work_seconds(words: list[Any], folder: Path, results: Path) -> float:
+def work_seconds(words: list[Any], folder: Path, results: Path, ranks: int) -> float:
     """Predict all images once; return the seconds between the first file and the end."""
-    process = start(words, folder / "output.txt")
+    process = start(words, folder / "output.txt", ranks)
     wait_for_work(process, results)
     begin = time.monotonic()
     if process.wait() != 0:
@@ -197,11 +214,11 @@ def work_seconds(words: list[Any], folder: Path, results: Path) -> float:
 
 def wait_for_work(process: Any, results: Path) -> None:
     """Wait until a prediction holds its folder of results."""
-    from panoptic_deeplab.results.journal import LOCK_FILE
+    from panoptic_deeplab.results.lock import LOCK_FILE
 
     lock = results / LOCK_FILE
     while process.poll() is None and not (
-        lock.exists() and lock.read_text().count(str(process.pid))
+        lock.exists() and any(str(one) in lock.read_text() for one in family_of(process))
     ):
         time.sleep(0.005)
 

@@ -16,6 +16,9 @@ from panoptic_deeplab.errors import UsageError
 
 _SECONDS_BETWEEN_LOOKS = 0.05
 
+_LAUNCHER = os.getppid() if "PADDLE_LOCAL_RANK" in os.environ else None
+"""The process that has started this one as one of several."""
+
 
 def start(device: str) -> None:
     """Choose the device and, under `paddle.distributed.launch`, join the other processes.
@@ -64,6 +67,11 @@ def world_size() -> int:
 def is_main() -> bool:
     """Return whether this process writes the files."""
     return rank() == 0
+
+
+def has_lost_launcher() -> bool:
+    """Return whether the launcher has ended, which can stop no process any more."""
+    return _LAUNCHER not in (None, os.getppid())
 
 
 def explain_lost_process(error: Exception) -> str | None:

@@ -29,6 +29,7 @@ class Interruption:
 
     Repeats within `GRACE_SECONDS` are the same request: Paddle's launcher passes a signal on and
     sends its own a moment later, and a terminal's Ctrl-C reaches the launcher's processes too.
+    The sudden end of the launcher is as the SIGTERM that it can send no more.
 
     Attributes:
         signal: the signal that asked, or None.
@@ -63,10 +64,13 @@ class Interruption:
             raise KeyboardInterrupt
 
     def is_asked(self) -> bool:
-        """Return whether this process received a signal."""
+        """Return whether this process received a signal, or has lost its launcher."""
+        if self.signal is None and distributed.has_lost_launcher():
+            self.signal = signal.SIGTERM
         return self.signal is not None
 
     def agreed(self) -> int | None:
         """Return the signal that any process received; all processes must call this together."""
+        self.is_asked()
         asked = [number for number in distributed.gather(self.signal) if number is not None]
         return asked[0] if asked else None

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from panoptic_deeplab.files import usable_folder
-from panoptic_deeplab.folder_lock import claimed
 from panoptic_deeplab.inference.sources import ImageFile
 from panoptic_deeplab.results.done import done_images
 from panoptic_deeplab.results.journal import (
-    LOCK_FILE,
     JournalAppender,
     Provenance,
     read_journal,
     write_journal,
 )
+from panoptic_deeplab.results.lock import held
 
 Result = TypeVar("Result")
 
@@ -43,7 +42,7 @@ def resumed(
             another model did some of the images.
     """
     folder = usable_folder(folder)
-    with claimed(folder, "prediction", LOCK_FILE):
+    with held(folder):
         versions = {image.name: image.version for image in images}
         done = done_images(folder, {FORM: str}, versions, model)
         contents = read_journal(folder)

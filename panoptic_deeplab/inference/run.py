@@ -16,7 +16,6 @@ from panoptic_deeplab.batching import batched, batched_alike
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.interruption import Interruption, StoppedError
 from panoptic_deeplab.errors import DataError, UsageError, UserError, reason_of
-from panoptic_deeplab.folder_lock import claimed
 from panoptic_deeplab.formats.ground_truth_files import GroundTruthFiles
 from panoptic_deeplab.inference.model import Predictor
 from panoptic_deeplab.inference.sources import ImageFile, ImageList, ReadImage, Source
@@ -27,7 +26,7 @@ from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.results.base import ResultFormat
 from panoptic_deeplab.results.done import done_images
 from panoptic_deeplab.results.folder import make_forms, prepared, refuse_shared_names
-from panoptic_deeplab.results.journal import LOCK_FILE
+from panoptic_deeplab.results.lock import held
 from panoptic_deeplab.results.writer import ResultWriter
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 from panoptic_deeplab.structures import DatasetInfo
@@ -116,13 +115,13 @@ def predict_source(
     if video is not None and source.is_in_order and video.exists():
         _refuse_source(video, source.files)
     start, watch = time.perf_counter(), Stopwatch()
-    with Interruption() as interruption, ExitStack() as held:
+    with Interruption() as interruption, ExitStack() as opened:
         forms = make_forms(save_dir, predictor.info, kinds)
         remaining = partial(_remaining, source, save_dir, forms, model)
         choose = remaining if skip_done else lambda: source
-        to_come = held.enter_context(_prepared(save_dir, forms, choose, interruption))
+        to_come = opened.enter_context(_prepared(save_dir, forms, choose, interruption))
         writer = ResultWriter(save_dir, forms, distributed.rank(), model)
-        drawn = held.enter_context(VideoWriter(video, to_come.frame_rate)) if video else None
+        drawn = opened.enter_context(VideoWriter(video, to_come.frame_rate)) if video else None
         read = takewhile(
             lambda _: not interruption.is_asked(),
             to_come.read(num_workers, watch, interruption.is_asked),
@@ -178,18 +177,20 @@ def _prepared(
         the images to come, the same in all processes.
     """
     source = error = None
-    with ExitStack() as held:
+    with ExitStack() as opened:
         if distributed.is_main():
             try:
-                held.enter_context(claimed(save_dir, "prediction", LOCK_FILE))
+                opened.enter_context(held(save_dir))
                 source = choose()
-                held.enter_context(prepared(save_dir, forms, source.names, source.files))
+                opened.enter_context(prepared(save_dir, forms, source.names, source.files))
             except (UserError, OSError) as problem:
                 error = problem
         # each process may have found other images in a folder that grows
         source, error = distributed.gather_patiently((source, error), interruption.is_asked)[0]
         if error is not None:
             raise error
+        if not distributed.is_main():
+            opened.enter_context(held(save_dir, distributed.rank()))
         yield source
 
 

@@ -25,7 +25,6 @@ import ray.exceptions
 
 from panoptic_deeplab.engine.interruption import Interruption, StoppedError
 from panoptic_deeplab.errors import DataError, UserError, reason_of
-from panoptic_deeplab.folder_lock import claimed
 from panoptic_deeplab.inference.fingerprint import fingerprint
 from panoptic_deeplab.inference.loading import load_predictor
 from panoptic_deeplab.inference.location import locate_model
@@ -37,7 +36,8 @@ from panoptic_deeplab.many_machines.worker import FILE, FormWorker, Worker
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.results.done import done_images
 from panoptic_deeplab.results.folder import make_forms, prepared, refuse_shared_names
-from panoptic_deeplab.results.journal import LOCK_FILE, FileVersion
+from panoptic_deeplab.results.journal import FileVersion
+from panoptic_deeplab.results.lock import held
 from panoptic_deeplab.results.writer import ResultWriter
 from panoptic_deeplab.structures import DatasetInfo
 
@@ -183,7 +183,7 @@ def predict_on_ray(
         DataError: at the end, if some images failed; or actors died too often.
     """
     start = time.perf_counter()
-    with _cluster(), claimed(save_dir, "prediction", LOCK_FILE):
+    with _cluster(), held(save_dir):
         info, model = _loaded_once(work)
         output = _output(save_dir, info, model, kinds)
         if skip_done:

@@ -35,8 +35,6 @@ from panoptic_deeplab.errors import DataError, reason_of
 from panoptic_deeplab.files import as_json, open_file, replacing
 
 NAME = "results"
-LOCK_FILE = ".results.lock"
-"""Held by the process that began the journal, the only one to do so."""
 
 _HEAD = {"journal": "panoptic_deeplab results", "version": 1}
 

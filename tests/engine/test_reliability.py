@@ -19,7 +19,7 @@ import pytest
 import stress_resume
 
 from panoptic_deeplab.cli import train, val
-from panoptic_deeplab.engine import checkpoint
+from panoptic_deeplab.engine import checkpoint, distributed
 from panoptic_deeplab.engine.averaging import WeightAverage
 from panoptic_deeplab.engine.interruption import Interruption
 from panoptic_deeplab.weights import read_weights
@@ -278,6 +278,15 @@ def test_a_signal_much_later_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> N
         time.sleep(0.01)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_the_end_of_the_launcher_asks_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Interruption() as interruption:
+        monkeypatch.setattr(distributed, "_LAUNCHER", os.getppid())
+        assert not interruption.is_asked()
+        monkeypatch.setattr(distributed, "_LAUNCHER", os.getpid())
+        assert interruption.is_asked()
+        assert interruption.agreed() == signal.SIGTERM
 
 
 # --- losses that are not finite ---

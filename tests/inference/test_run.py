@@ -218,14 +218,17 @@ def test_an_end_by_surprise_leaves_a_list_of_what_is_done(
     assert listed(tmp_path) == [*done, 7, 8]
 
 
-def test_two_predictions_do_not_share_a_folder(images: list[ImageFile], tmp_path: Path) -> None:
+@pytest.mark.parametrize("rank", [0, 3])
+def test_two_predictions_do_not_share_a_folder(
+    rank: int, images: list[ImageFile], tmp_path: Path
+) -> None:
+    """Also where the first process of the other one was killed, and a further one goes on."""
     code = (
-        "import pathlib, sys, panoptic_deeplab.results.journal as journal\n"
-        "from panoptic_deeplab.folder_lock import claimed\n"
-        "with claimed(pathlib.Path(sys.argv[1]), 'prediction', journal.LOCK_FILE):\n"
+        "import sys; from panoptic_deeplab.results.lock import held\n"
+        "with held(sys.argv[1], int(sys.argv[2])):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
-    command = [sys.executable, "-c", code, str(tmp_path)]
+    command = [sys.executable, "-c", code, str(tmp_path), str(rank)]
     before = set(tmp_path.iterdir())
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"held\n"

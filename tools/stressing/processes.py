@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from panoptic_deeplab.errors import DataError
 from stressing.world import ROOT
 
-_SECONDS_TO_END = 20
+_SECONDS_TO_END = 120
+_PROC = Path("/proc")
 
 
-def start(words: Sequence[object], output: Path) -> subprocess.Popen:
-    """Start `panoptic-deeplab WORDS` in a session of its own; what it says is added to `output`."""
+def start(words: Sequence[object], output: Path, ranks: int = 1) -> subprocess.Popen:
+    """Start `panoptic-deeplab WORDS` in a session of its own.
+
+    Args:
+        words: a verb, which has a script of its name where there are several ranks, and its flags.
+        output: what it says is added to this file; logs of ranks lie beside it.
+        ranks: number of processes, which Paddle's launcher starts if there are several.
+    """
+    program = ["-m", "panoptic_deeplab", *words]
+    if ranks > 1:
+        launcher = ["-m", "paddle.distributed.launch", "--nproc_per_node", ranks]
+        launcher += ["--log_dir", output.with_name("logs")]
+        program = [*launcher, f"{words[0]}.py", *words[1:]]
     with open(output, "ab") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "panoptic_deeplab", *map(str, words)],
+            [sys.executable, *map(str, program)],
             cwd=ROOT,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             stdout=file,
@@ -30,37 +44,60 @@ def start(words: Sequence[object], output: Path) -> subprocess.Popen:
         )
 
 
-def finish(words: Sequence[object], output: Path) -> float:
+def finish(words: Sequence[object], output: Path, ranks: int = 1) -> float:
     """Run a command to its end and return the seconds it took.
 
     Raises:
         DataError: it failed.
     """
     begin = time.monotonic()
-    if start(words, output).wait() != 0:
+    if start(words, output, ranks).wait() != 0:
         raise DataError(f"{words[0]} failed: {output.read_text('utf-8', 'replace')[-2000:]}")
     return time.monotonic() - begin
 
 
-def kill_after(process: subprocess.Popen, seconds: float) -> bool:
-    """Kill a process (not its children) after a while; False where it had ended by then.
+def kill_after(process: subprocess.Popen, seconds: float, rng: random.Random | None = None) -> bool:
+    """Kill a process after a while, upon which it and its children must end.
+
+    Args:
+        process: with its own session, as `start` gives it.
+        seconds: to wait before.
+        rng: chooses whom to kill: the process, any one of it and its children, or all; None for the
+            process.
+
+    Returns:
+        False where it had ended by then.
 
     Raises:
-        DataError: a child outlives it.
+        DataError: one of them goes on.
     """
     try:
         process.wait(timeout=seconds)
         return False
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        family = family_of(process)
+    chosen = family[:1]
+    if rng is not None:
+        chosen = rng.choice([family[:1], [rng.choice(family)], family])
+    for victim in chosen:
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
     until = time.monotonic() + _SECONDS_TO_END
-    while _group_lives(process.pid):
+    while process.poll() is None or any(map(_group_lives, family)):
         if time.monotonic() > until:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise DataError(f"{process.args[3]}: children outlive the killed command")
+            for group in filter(_group_lives, family):
+                os.killpg(group, signal.SIGKILL)
+            raise DataError(f"{process.args[3]}: goes on although processes of it were killed")
         time.sleep(0.02)
     return True
+
+
+def family_of(process: subprocess.Popen) -> list[int]:
+    """Return the ids of a process and its children; each child of a launcher leads a group."""
+    path = _PROC / f"{process.pid}" / "task" / f"{process.pid}" / "children"
+    with suppress(OSError):  # it has ended
+        return [process.pid, *map(int, path.read_text().split())]
+    return [process.pid]
 
 
 def _group_lives(group: int) -> bool:
