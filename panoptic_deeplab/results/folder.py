@@ -278,7 +278,7 @@ def _start(
     """Take the images to come out of the lists, and clear away what a killed prediction left.
 
     Returns:
-        those of which there are earlier results, by form.
+        those that lists may name, by form.
     """
     if contents.is_unfinished:
         _clear_remains(folder, {**forms, **killed_forms})
@@ -286,11 +286,12 @@ def _start(
     replaced: dict[str, Collection[str]] = {}
     for kind, form in forms.items():
         records = contents.records.get(kind, {})
-        replaced[kind] = set(map(form.key, names)) & records.keys()
+        found = set(map(form.key, names)) & records.keys()
+        replaced[kind] = {key for key in found if records[key].entry is not None}
         for key in replaced[kind]:
             records[key] = records[key]._replace(provenance=None)  # it is to be made again
     write_journal(folder, contents, is_start=True)
-    if contents.is_unfinished or any(replaced.values()):
+    if any(replaced.values()):
         write_lists(folder, forms, contents, replaced)
     return replaced
 
