@@ -1,4 +1,4 @@
-"""Make street scenes, labeled and laid out as Cityscapes, ready for training.
+"""Make scenes with labels, ready for training: streets laid out as Cityscapes, or a warehouse.
 
 Every scene depends only on the seed, its split and its number: more scenes, or more processes,
 change none of the first. The folder appears when all of it is done; a run that is stopped leaves
@@ -7,6 +7,9 @@ nothing behind that looks finished.
 With --frames each scene becomes a sequence: the camera drives, vehicles and people move, hide each
 other, leave and come, and instances keep their ids. Sequences are also laid out as KITTI-STEP's
 (images, panoptic_maps).
+
+With --world warehouse the scenes show another world to another camera (floor, wall, shelf, box,
+robot), laid out as one's own data for configs/own_data.yml: images and COCO panoptic annotations.
 """
 
 from __future__ import annotations
@@ -14,20 +17,26 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from panoptic_deeplab.cli.command_line import run, script_parser
 from panoptic_deeplab.cli.flags import add_debug_argument
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.parallel import MAX_WORKERS, ending_on_sigterm, in_parallel
 
+if TYPE_CHECKING:
+    from scenes.files import Job
+
 SMALLEST_SIZE = 32
 LARGEST_SIZE = 8192
 MAX_FRAMES = 100
 """At the end of a longer sequence the street would end too."""
-_PARTS = {"leftImg8bit", "gtFine", "images", "panoptic_maps"}
+STREET, WAREHOUSE = "street", "warehouse"
+_PARTS = {"leftImg8bit", "gtFine", "images", "panoptic_maps", "annotations"}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -36,6 +45,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         __doc__, "python tools/make_scenes.py --output data/scenes --train 400 --val 50"
     )
     parser.add_argument("--output", required=True, help="the folder to make")
+    parser.add_argument(
+        "--world",
+        choices=[STREET, WAREHOUSE],
+        default=STREET,
+        help="what the scenes show (default: %(default)s)",
+    )
     parser.add_argument("--train", type=int, help="training scenes; default: 400")
     parser.add_argument("--val", type=int, help="validation scenes; default: 50")
     parser.add_argument("--frames", type=int, help="make each scene a sequence of that many frames")
@@ -67,7 +82,10 @@ def _make(args: argparse.Namespace) -> None:
     output = check_output(Path(args.output), args.overwrite)
     counts = {"train": args.train, "val": args.val}
     size = args.height, args.width
-    make_scenes(output, counts, size, args.seed, args.num_workers, args.frames)
+    if args.world == WAREHOUSE:
+        make_warehouse(output, counts, size, args.seed, args.num_workers)
+    else:
+        make_scenes(output, counts, size, args.seed, args.num_workers, args.frames)
     what = "scenes" if args.frames is None else f"sequences of {args.frames} frames"
     print(f"{output}: {args.train} training and {args.val} validation {what}")
 
@@ -109,6 +127,8 @@ def check_numbers(args: argparse.Namespace) -> None:
     _check_range("--width", args.width, SMALLEST_SIZE, LARGEST_SIZE)
     if args.frames is not None:
         _check_range("--frames", args.frames, 1, MAX_FRAMES)
+        if args.world != STREET:
+            raise UsageError(f"--world {args.world}: sequences are made of streets only")
     if args.train + args.val == 0:
         raise UsageError("--train and --val: expected at least one scene in all, got 0 and 0")
 
@@ -159,27 +179,60 @@ def make_scenes(
         workers: processes.
         frames: of each sequence; None for single images.
     """
-    from scenes.files import Job, write_scene, write_sequence
+    from scenes.files import write_scene, write_sequence
 
     from panoptic_deeplab.convert.prepare_cityscapes import make_panoptic
-    from panoptic_deeplab.files import replacing_folder
-    from panoptic_deeplab.folder_lock import sole_writer
 
-    jobs = [
-        Job(seed, split, index, *size) for split, count in counts.items() for index in range(count)
-    ]
     write = write_scene if frames is None else partial(write_sequence, frames=frames)
     unit = "scenes" if frames is None else "sequences"
-    with (
-        ending_on_sigterm(),
-        sole_writer(output, "generation of scenes"),
-        replacing_folder(output) as folder,
-    ):
+    with _folder_in_the_making(output) as folder:
+        jobs = [job for split in counts for job in _jobs(split, counts[split], size, seed)]
         for _ in in_parallel(partial(write, root=folder), jobs, workers, unit):
             pass
         for split, count in counts.items():
             if count:
                 make_panoptic(folder / "gtFine", split, workers)
+
+
+def make_warehouse(
+    output: Path, counts: dict[str, int], size: tuple[int, int], seed: int, workers: int
+) -> None:
+    """Make the folder of images and COCO panoptic annotations of a warehouse.
+
+    Args:
+        output, counts, size, seed, workers: as of `make_scenes`.
+    """
+    from scenes.own_files import write_own_json
+    from scenes.warehouse import INFO, write_warehouse
+
+    with _folder_in_the_making(output) as folder:
+        for split, count in counts.items():
+            if count:
+                jobs = _jobs(split, count, size, seed)
+                entries = in_parallel(
+                    partial(write_warehouse, root=folder), jobs, workers, f"{split}: scenes"
+                )
+                write_own_json(entries, split, INFO, folder)
+
+
+def _jobs(split: str, count: int, size: tuple[int, int], seed: int) -> list[Job]:
+    from scenes.files import Job
+
+    return [Job(seed, split, index, *size) for index in range(count)]
+
+
+@contextmanager
+def _folder_in_the_making(output: Path) -> Iterator[Path]:
+    """Yield the folder to write to, which becomes `output` when all is done."""
+    from panoptic_deeplab.files import replacing_folder
+    from panoptic_deeplab.folder_lock import sole_writer
+
+    with (
+        ending_on_sigterm(),
+        sole_writer(output, "generation of scenes"),
+        replacing_folder(output) as folder,
+    ):
+        yield folder
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scenes.camera import Camera
+from scenes.camera import Camera, ImagePoint
 from scenes.fronts import backdrop, fronts
 from scenes.order import far_to_near
 from scenes.painting import Canvas, Face, Item, Polygon, own_area, trace, visible_areas
@@ -108,14 +108,40 @@ class World:
         border = image_frame(camera, random_for("frame"))
         shadows = [views[i].project_all(self.actors[i].shadow) for i in order]
 
-        canvas = Canvas(camera.size, contrast=min(1.0, weather.fog / 220))
-        annotated = _paint(canvas, _traced(still, camera.size))
-        for shadow in shadows:
-            canvas.darken(shadow, weather.shadow, softness=max(0.6, camera.size[0] / 256))
-        shown = _shown(_traced(moving, camera.size), _traced(border, camera.size), camera.size)
-        annotated += _paint(canvas, shown)
-        image = canvas.develop(random_for("film"), frame)
-        return Scene(image, _annotation(annotated, camera.size))
+        film = random_for("film")
+        return paint_scene(camera, weather, still, shadows, moving, border, film, frame)
+
+
+def paint_scene(
+    camera: Camera,
+    weather: Weather,
+    still: Sequence[Item],
+    shadows: Sequence[Sequence[ImagePoint]],
+    moving: Sequence[Item],
+    border: Sequence[Item],
+    film: Random,
+    frame: int = 0,
+) -> Scene:
+    """Paint one image and note the polygons of its annotation.
+
+    Args:
+        camera: from where it is seen.
+        weather: the light.
+        still: what is painted first, in order.
+        shadows: outlines in the image that then darken it.
+        moving: what stands before all that, in order; what is hidden or too small is left out.
+        border: what covers everything at the image's border.
+        film: random draws for the camera's faults.
+        frame: number of the image in its sequence.
+    """
+    canvas = Canvas(camera.size, contrast=min(1.0, weather.fog / 220))
+    annotated = _paint(canvas, _traced(still, camera.size))
+    for shadow in shadows:
+        canvas.darken(shadow, weather.shadow, softness=max(0.6, camera.size[0] / 256))
+    shown = _shown(_traced(moving, camera.size), _traced(border, camera.size), camera.size)
+    annotated += _paint(canvas, shown)
+    image = canvas.develop(film, frame)
+    return Scene(image, _annotation(annotated, camera.size))
 
 
 def image_frame(camera: Camera, random: Random) -> list[Item]:
