@@ -49,6 +49,13 @@ def add_arguments(parser: Parser) -> None:
         help="steps between checkpoints (default: 1000; with --train_seconds a tenth of them)",
     )
     parser.add_argument(
+        "--init",
+        metavar="NAME|PATH",
+        help="weights to start from, of the same network and for any classes: a name of the zoo "
+        "(`weights list`), a checkpoint folder, a file or an https URL; the log tells what is to "
+        "be trained anew",
+    )
+    parser.add_argument(
         "--resume_model",
         metavar="PATH|auto",
         help="a checkpoint folder to resume from; auto: the newest in --save_dir, if any",
@@ -125,7 +132,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--allow_partial",
         action="store_true",
-        help="for fine-tuning: load what fits of the pretrained weights and list what does not",
+        help="load what fits of the weights to start from, also those of another network, and "
+        "list what does not",
     )
     add_profile_argument(parser)
     add_grouping_arguments(parser)
@@ -159,6 +167,7 @@ def run(arguments: argparse.Namespace) -> None:
         use_vdl=arguments.use_vdl,
         do_eval=arguments.do_eval,
         resume=arguments.resume_model,
+        init=arguments.init,
         allow_partial=arguments.allow_partial,
         scale_lr=arguments.scale_lr,
         precision=arguments.precision,

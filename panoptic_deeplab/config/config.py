@@ -166,14 +166,28 @@ class Config:
             iters: steps of the whole training.
             rate_factor: multiplies the learning rate.
         """
-        twin = copy.copy(self)
-        for name, item in vars(Config).items():
-            if isinstance(item, cached_property) and name != "info":  # may have been assigned
-                vars(twin).pop(name, None)
+        twin = self._unbuilt()
         schedule = stretched(self._section("lr_scheduler"), iters / self.iters)
         if rate_factor != 1:
             schedule["learning_rate"] *= rate_factor
         twin.tree = copy.deepcopy(self.tree) | {"iters": iters, "lr_scheduler": schedule}
+        return twin
+
+    def for_classes(self, info: DatasetInfo) -> Config:
+        """Return the same recipe for other classes, as a configuration of its own.
+
+        No part of the new configuration is built yet.
+        """
+        twin = self._unbuilt()
+        twin.info = info
+        return twin
+
+    def _unbuilt(self) -> Config:
+        """Return a copy without the parts that are built already."""
+        twin = copy.copy(self)
+        for name, item in vars(Config).items():
+            if isinstance(item, cached_property) and name != "info":  # may have been assigned
+                vars(twin).pop(name, None)
         return twin
 
     @cached_property

@@ -26,6 +26,9 @@ class TrainingPlan:
         use_vdl: write VisualDL records.
         do_eval: evaluate at each checkpoint and keep the best.
         resume: a checkpoint's folder to resume from; "auto": the newest in `save_dir`, if any.
+        init: weights of the same network to start from, trained for any classes: a file, the folder
+            of a checkpoint, an https URL or the name of a published model. Where a checkpoint is
+            resumed they are not used.
         allow_partial: load what fits of pretrained weights and list what does not.
         scale_lr: scale learning rate and iterations to this run's effective batch size.
         precision: fp32, fp16 or bf16.
@@ -48,6 +51,7 @@ class TrainingPlan:
     use_vdl: bool = False
     do_eval: bool = False
     resume: str | Path | None = None
+    init: str | None = None
     allow_partial: bool = False
     scale_lr: bool = False
     precision: str = "fp32"

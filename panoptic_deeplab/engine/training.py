@@ -17,6 +17,7 @@ from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.engine.time_budget import TRIAL_STEPS, Fit, fit_of_run, measure_fit
 from panoptic_deeplab.engine.trainer import Trainer, Validation
+from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 from panoptic_deeplab.weights import load_first_weights, refuse_other_classes
 
@@ -51,6 +52,8 @@ def _train(config: Any, plan: TrainingPlan) -> None:
     trainer = _build_trainer(config, plan, folder)
     if folder:
         trainer.resume(folder)
+        if plan.init is not None:
+            _log.info("Resumed from %s, --init is not used", folder)
     _run(trainer)
 
 
@@ -61,11 +64,10 @@ def _build_trainer(config: Any, plan: TrainingPlan, folder: str | Path | None) -
     dataset = config.train_dataset
     validation = Validation(config.val_dataset, config.evaluators) if plan.do_eval else None
     if folder:
-        weights = f"--opts model.pretrained={folder}/model.pdparams"
-        hint = f"to start from its weights: {weights} --allow_partial"
+        hint = f"to start from its weights: --init {folder}"
         refuse_other_classes(folder, config.info, hint)
     else:
-        load_first_weights(config, plan.allow_partial)
+        load_first_weights(config, plan.allow_partial, plan.init)
     return Trainer(
         model=config.model,
         criterion=config.criterion,
@@ -137,6 +139,11 @@ def _with_fitting_recipe(config: Any, plan: TrainingPlan) -> TrainingPlan:
 
 def _refuse_unusable(plan: TrainingPlan, folder: str | Path | None) -> None:
     """Refuse a checkpoint or a folder that cannot be used."""
+    if plan.init is not None and plan.resume not in (None, AUTO):
+        raise UsageError(
+            "--init starts a training and --resume_model goes on with one; give one of them, or "
+            f"--resume_model {AUTO} to go on where there is a checkpoint"
+        )
     if folder:
         checkpoint.refuse_no_checkpoint(folder)
     checkpoint.refuse_another_run(plan.save_dir, folder)

@@ -116,7 +116,7 @@ def load_weights(
             hold NaN or infinite numbers; with `partial`, none fits at all.
     """
     weights = read_weights(path)
-    report = _compare(weights, layer.state_dict(), extra_allowed)
+    report = compare(weights, layer.state_dict(), extra_allowed)
     if not report.loaded or not (report.complete or partial):
         end = f"; {hint}" if hint else ""
         raise DataError(f"{path}: {_why_not(report, num_classes)}{end}")
@@ -233,9 +233,12 @@ def tell_loaded(name: str, source: str, report: LoadReport, whose: str = "") -> 
         _log.warning("Replaced, to be trained anew (file -> here): %s", names)
 
 
-def _compare(
-    weights: Mapping[str, np.ndarray], state: Mapping[str, paddle.Tensor], extra_allowed: bool
+def compare(
+    weights: Mapping[str, np.ndarray],
+    state: Mapping[str, paddle.Tensor],
+    extra_allowed: bool = False,
 ) -> LoadReport:
+    """Report which weights of a file fit a network's state dict, as `load_weights` loads them."""
     misshapen = {
         name: Misfit(name, tuple(weights[name].shape), tuple(value.shape))
         for name, value in state.items()

@@ -26,7 +26,9 @@ from panoptic_deeplab.weights.loading import (
     tell_loaded,
 )
 from panoptic_deeplab.weights.origins import Origin
+from panoptic_deeplab.weights.other_classes import load_for_other_classes
 from panoptic_deeplab.weights.reading import NOTE_ENDING, read_weights
+from panoptic_deeplab.weights.zoo import local_or_published
 
 if TYPE_CHECKING:
     from paddle import nn
@@ -92,20 +94,25 @@ def load_network(config: Any, path: str | Path, hint: str) -> None:
     _log.warning("%s: %s; license: %s", path, origin.name, origin.license)
 
 
-def load_first_weights(config: Any, partial: bool = False) -> None:
+def load_first_weights(config: Any, partial: bool = False, init: str | None = None) -> None:
     """Load the weights that a training starts from, converted where they are another framework's.
 
-    Those of the whole network (`model.pretrained`) stand above those of its parts, which are not
-    even fetched where the whole may lack nothing.
+    Those of the whole network (`init`, else `model.pretrained`) stand above those of its parts,
+    which are not even fetched where the whole may lack nothing.
 
     Args:
         config: has the network and says where the weights of its parts lie (`pretrained`).
         partial: as of `load_pretrained`.
+        init: weights of the same network for any classes: a file, the folder of a checkpoint, an
+            https URL or the name of a published model.
 
     Raises:
         DataError: a file is missing, cannot be fetched, or is of another network.
     """
-    sources = dict(config.pretrained)
+    if init is not None and not partial:
+        _load_init(config, init)
+        return
+    sources = dict(config.pretrained) | ({} if init is None else {"": init})
     whole = {"": sources.pop("")} if "" in sources else {}
     if whole and not partial:
         sources.clear()
@@ -117,6 +124,15 @@ def load_first_weights(config: Any, partial: bool = False) -> None:
         else:
             classes = config.info.num_classes
             load_pretrained(config.model, {name: source}, num_classes=classes, partial=partial)
+
+
+def _load_init(config: Any, source: str) -> None:
+    hint = "expected a checkpoint's folder, a file of weights, an https URL"
+    path = local_or_published(source, hint)
+    if _is_published(path, config.model):
+        _load_published(config, "", source, path, partial=True)
+    else:
+        load_for_other_classes(config, source, path)
 
 
 def _load_published(config: Any, name: str, source: str, path: Path, partial: bool) -> None:

@@ -535,6 +535,32 @@ def test_fine_tuning_replaces_the_heads_that_do_not_fit_and_says_which(
     assert all(np.array_equal(before[name], after[name]) for name in kept)
 
 
+def test_a_training_begins_with_weights_for_other_classes_and_goes_on_with_its_own(
+    tmp_path: Path, trained_on_streets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_split(tmp_path, "train")
+    config = own_config(tmp_path, tmp_path / "own.yml")
+    run = tmp_path / "run"
+    begin = ["--config", str(config), *CPU, "--init", str(trained_on_streets)]
+    common = [*begin, "--save_dir", str(run), "--learning_rate", "0"]
+    assert train.main([*common, "--resume_model", "auto", "--iters", "1"]) == 0
+    told = capsys.readouterr().out
+    assert "trained for 19 classes" in told
+    assert "anew: sea, boat, buoy, pier; the weights of sky are loaded by name" in told
+    before, after = read_weights(trained_on_streets), read_weights(run / "iter_1")
+    sky = 10  # of Cityscapes' classes
+    np.testing.assert_array_equal(
+        after["semantic_head.weight"][3], before["semantic_head.weight"][sky]
+    )
+    assert train.main([*common, "--resume_model", "auto", "--iters", "2"]) == 0
+    assert f"Resumed from {run}/iter_1, --init is not used" in capsys.readouterr().out
+    assert train.main([*common, "--resume_model", str(run / "iter_1")]) == 2
+    assert "--init starts a training and --resume_model goes on" in capsys.readouterr().err
+    other = [*begin[:-1], "street_scenes", "--save_dir", str(tmp_path / "other")]
+    assert train.main(other) == 1
+    assert "street_scenes: no such weights file, nor a name of the zoo" in capsys.readouterr().err
+
+
 def test_other_classes_of_the_same_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -559,16 +585,22 @@ def test_evaluation_needs_no_training_split(tmp_path: Path) -> None:
     assert val.main([*arguments, "--model_path", str(tmp_path / "run" / "iter_1")]) == 0
 
 
-def test_the_configuration_for_own_data_needs_the_folder_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "crop", "pretrained"),
+    [("own_data", (256, 384, 3), set()), ("own_data_resnet50", (641, 641, 3), {"backbone"})],
+)
+def test_the_configurations_for_own_data_need_the_folder_alone(
+    tmp_path: Path, name: str, crop: tuple[int, int, int], pretrained: set[str]
+) -> None:
     for mode in ("train", "val"):
         make_split(tmp_path, mode)
     opts = [f"{split}.dataset_root={tmp_path}" for split in ("train_dataset", "val_dataset")]
-    config = Config(ROOT / "configs" / "own_data.yml", opts)
+    config = Config(name, opts)
     assert config.info.num_classes == 5
     sample = config.train_dataset[0]
-    assert sample["image"].shape == (641, 641, 3)
+    assert sample["image"].shape == crop
     assert config.val_dataset[0]["frame"].original_size == SIZE
-    assert config.pretrained.keys() == {"backbone"}
+    assert config.pretrained.keys() == pretrained
 
 
 def test_the_classes_of_coco_need_no_data() -> None:
