@@ -14,14 +14,17 @@ from panoptic_deeplab.models.conv_norm import SeparableConvNorm, use_instance_no
 from panoptic_deeplab.models.layers import run
 from panoptic_deeplab.models.necks import TwoWayFPN
 from panoptic_deeplab.models.published_names import PublishedNames
-from panoptic_deeplab.models.roi.align import RoIAlign
 from panoptic_deeplab.models.roi.anchors import middle_anchors, rounded_anchors
 from panoptic_deeplab.models.roi.box_head import BoxHead
 from panoptic_deeplab.models.roi.detector import (
-    INSTANCE_OUTPUTS,
     TRAINING_OUTPUTS,
-    DetectorSettings,
+    TrainingSettings,
     TwoStageDetector,
+)
+from panoptic_deeplab.models.roi.instances import (
+    INSTANCE_OUTPUTS,
+    TwoStageInstances,
+    stage_outputs,
 )
 from panoptic_deeplab.models.roi.mask_head import MaskHead
 from panoptic_deeplab.models.roi.mask_targets import cut_masks
@@ -48,16 +51,20 @@ class EfficientPS(PublishedNames):
         box_channels: of the box head's hidden layers.
         separable_fpn: the pyramid's output convolutions are depthwise separable, as the paper
             says; the released code and weights have plain ones.
-        legacy_boxes: as `DetectorSettings`; anchors are rounded too.
+        legacy_boxes: as `InstanceSettings`; anchors are rounded too.
         anchor_scale: side of the square anchor in strides of its level.
-        train_proposals: as `DetectorSettings`, and so the others up to `max_instances`; as many
-            anchors are looked at in each level.
+        train_proposals: as `proposals` of `TrainingSettings`; as many anchors are looked at in each
+            level.
+        test_proposals: likewise, of `InstanceSettings`.
+        rpn_samples: as `TrainingSettings` or `InstanceSettings`, and so the others up to
+            `max_instances`.
         instance_norm: instead of batch norm, to train from random weights with few images a step.
             Published weights do not fit such a network.
         recompute: activation checkpointing in training.
     """
 
     output_names = ("semantic", *INSTANCE_OUTPUTS)
+    network_outputs = ("semantic", *stage_outputs(STRIDES, STRIDES))
     training_output_names = ("semantic", *(f"train.{name}" for name in TRAINING_OUTPUTS))
     needed_targets = ("boxes", "classes", "instances")
 
@@ -90,38 +97,43 @@ class EfficientPS(PublishedNames):
         things = len(thing_ids)
         self.backbone = backbone
         self.neck = TwoWayFPN(backbone.feat_channels, channels, separable_fpn)
-        anchors = rounded_anchors if legacy_boxes else middle_anchors
-        self.rpn_head = RPNHead(channels, STRIDES, anchor_scale, anchors)
+        self.rpn_head = RPNHead(channels)
         self.bbox_head = BoxHead(things, channels, box_channels)
         self.mask_head = MaskHead(things, channels, SeparableConvNorm)
         self.semantic_head = SemanticDPCHead(num_classes, channels, semantic_channels)
         if instance_norm:
             use_instance_norm(self)
 
-        settings = DetectorSettings(
-            train_candidates=train_proposals,
-            train_proposals=train_proposals,
-            test_candidates=test_proposals,
-            test_proposals=test_proposals,
-            rpn_samples=rpn_samples,
-            border_anchors=False,
-            region_samples=region_samples,
-            add_truth_to_proposals=add_truth_to_proposals,
+        anchors = rounded_anchors if legacy_boxes else middle_anchors
+        self.find_instances = TwoStageInstances(
+            self.bbox_head,
+            self.mask_head,
+            thing_ids,
+            [anchors(stride, anchor_scale) for stride in STRIDES],
+            STRIDES,
+            STRIDES,
+            bin_samples=2,
+            bin_shift=0.5,
+            candidates=test_proposals,
+            proposals=test_proposals,
             proposal_nms_threshold=proposal_nms_threshold,
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
-            class_agnostic_nms=False,
             max_instances=max_instances,
             legacy_boxes=legacy_boxes,
         )
         self.detector = TwoStageDetector(
             self.rpn_head,
-            self.bbox_head,
-            self.mask_head,
-            RoIAlign(STRIDES, samples=2, shift=0.5),
+            self.find_instances,
             cut_masks,
-            thing_ids,
-            settings,
+            TrainingSettings(
+                candidates=train_proposals,
+                proposals=train_proposals,
+                rpn_samples=rpn_samples,
+                border_anchors=False,
+                region_samples=region_samples,
+                add_truth_to_proposals=add_truth_to_proposals,
+            ),
         )
         self.recompute = recompute
 
@@ -130,13 +142,24 @@ class EfficientPS(PublishedNames):
     ) -> dict[str, Any]:
         """[N, 3, H, W] -> `semantic` logits [N, C, H / 4, W / 4] (rounded up) and
 
-        - without targets the instances that `TwoStageDetector.instances` finds, masks of 28 x 28;
+        - without targets the instances that `TwoStageInstances` finds;
         - with targets (of `InstanceTargets`) `train`, what `EfficientPSLoss` compares.
         """
+        if targets is None:
+            return self.find_instances(self.network(images))
+        levels = self._levels(images)
+        return {
+            "semantic": self.semantic_head(levels),
+            "train": self.detector.training_outputs(levels, images, targets),
+        }
+
+    def network(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        """[N, 3, H, W] -> `semantic` and what `TwoStageInstances` needs."""
+        levels = self._levels(images)
+        return {"semantic": self.semantic_head(levels), **self.detector.outputs(levels, images)}
+
+    def _levels(self, images: paddle.Tensor) -> Sequence[paddle.Tensor]:
+        """The maps [N, channels, h, w] of the pyramid."""
         recompute = self.recompute and self.training
         features = run(self.backbone, images, recompute=recompute)
-        levels = run(self.neck, features, recompute=recompute)
-        outputs = {"semantic": self.semantic_head(levels)}
-        if targets is None:
-            return outputs | self.detector.instances(levels, images)
-        return outputs | {"train": self.detector.training_outputs(levels, images, targets)}
+        return run(self.neck, features, recompute=recompute)

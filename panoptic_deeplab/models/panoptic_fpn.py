@@ -13,14 +13,17 @@ from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.models.layers import run
 from panoptic_deeplab.models.necks import FPN
 from panoptic_deeplab.models.published_names import PublishedNames
-from panoptic_deeplab.models.roi.align import RoIAlign
 from panoptic_deeplab.models.roi.anchors import corner_anchors
 from panoptic_deeplab.models.roi.box_head import BoxHead
 from panoptic_deeplab.models.roi.detector import (
-    INSTANCE_OUTPUTS,
     TRAINING_OUTPUTS,
-    DetectorSettings,
+    TrainingSettings,
     TwoStageDetector,
+)
+from panoptic_deeplab.models.roi.instances import (
+    INSTANCE_OUTPUTS,
+    TwoStageInstances,
+    stage_outputs,
 )
 from panoptic_deeplab.models.roi.mask_head import MaskHead
 from panoptic_deeplab.models.roi.mask_targets import align_masks
@@ -48,11 +51,15 @@ class PanopticFPN(PublishedNames):
         semantic_channels: of the semantic head's branches, a multiple of 32.
         box_channels: of the box head's hidden layers.
         anchor_scale: side of the square anchor in strides of its level.
-        train_candidates: as `DetectorSettings`, and so the others up to `max_instances`.
+        train_candidates: as `candidates` of `TrainingSettings`, and `train_proposals` likewise.
+        test_candidates: as `candidates` of `InstanceSettings`, and `test_proposals` likewise.
+        rpn_samples: as `TrainingSettings` or `InstanceSettings`, and so the others up to
+            `max_instances`.
         recompute: activation checkpointing in training.
     """
 
     output_names = ("semantic", *INSTANCE_OUTPUTS)
+    network_outputs = ("semantic", *stage_outputs(STRIDES, STRIDES[:-1]))
     training_output_names = ("semantic", *(f"train.{name}" for name in TRAINING_OUTPUTS))
     needed_targets = ("boxes", "classes", "instances")
 
@@ -85,7 +92,7 @@ class PanopticFPN(PublishedNames):
         things = len(thing_ids)
         self.backbone = backbone
         self.neck = FPN(backbone.feat_channels, channels)
-        self.rpn_head = RPNHead(channels, STRIDES, anchor_scale, corner_anchors)
+        self.rpn_head = RPNHead(channels)
         self.roi_head = nn.LayerDict(
             {
                 "bbox_head": BoxHead(things, channels, box_channels, background_last=True),
@@ -95,30 +102,33 @@ class PanopticFPN(PublishedNames):
         stuff_and_things = num_classes - things + 1
         self.semantic_head = SemanticFPNHead(stuff_and_things, channels, semantic_channels)
 
-        settings = DetectorSettings(
-            train_candidates=train_candidates,
-            train_proposals=train_proposals,
-            test_candidates=test_candidates,
-            test_proposals=test_proposals,
-            rpn_samples=rpn_samples,
-            border_anchors=True,
-            region_samples=region_samples,
-            add_truth_to_proposals=add_truth_to_proposals,
+        self.find_instances = TwoStageInstances(
+            self.roi_head["bbox_head"],
+            self.roi_head["mask_head"],
+            thing_ids,
+            [corner_anchors(stride, anchor_scale) for stride in STRIDES],
+            STRIDES,
+            STRIDES[:-1],
+            candidates=test_candidates,
+            proposals=test_proposals,
             proposal_nms_threshold=proposal_nms_threshold,
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
             class_agnostic_nms=class_agnostic_nms,
             max_instances=max_instances,
-            legacy_boxes=False,
         )
         self.detector = TwoStageDetector(
             self.rpn_head,
-            self.roi_head["bbox_head"],
-            self.roi_head["mask_head"],
-            RoIAlign(STRIDES[:-1]),
+            self.find_instances,
             align_masks,
-            thing_ids,
-            settings,
+            TrainingSettings(
+                candidates=train_candidates,
+                proposals=train_proposals,
+                rpn_samples=rpn_samples,
+                border_anchors=True,
+                region_samples=region_samples,
+                add_truth_to_proposals=add_truth_to_proposals,
+            ),
         )
         self.recompute = recompute
 
@@ -127,16 +137,28 @@ class PanopticFPN(PublishedNames):
     ) -> dict[str, Any]:
         """[N, 3, H, W] -> `semantic` logits [N, stuff + 1, H / 4, W / 4] (rounded up) and
 
-        - without targets the instances that `TwoStageDetector.instances` finds, masks of 28 x 28;
+        - without targets the instances that `TwoStageInstances` finds;
         - with targets (of `InstanceTargets`) `train`, what `PanopticFPNLoss` compares.
         """
+        if targets is None:
+            return self.find_instances(self.network(images))
+        levels = self._levels(images)
+        return {
+            "semantic": self.semantic_head(levels[:-1]),
+            "train": self.detector.training_outputs(levels, images, targets),
+        }
+
+    def network(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        """[N, 3, H, W] -> `semantic` and what `TwoStageInstances` needs."""
+        levels = self._levels(images)
+        semantic = self.semantic_head(levels[:-1])
+        return {"semantic": semantic, **self.detector.outputs(levels, images)}
+
+    def _levels(self, images: paddle.Tensor) -> Sequence[paddle.Tensor]:
+        """The maps [N, channels, h, w] of the pyramid."""
         recompute = self.recompute and self.training
         features = run(self.backbone, images, recompute=recompute)
-        levels = run(self.neck, features, recompute=recompute)
-        outputs = {"semantic": self.semantic_head(levels[:-1])}
-        if targets is None:
-            return outputs | self.detector.instances(levels, images)
-        return outputs | {"train": self.detector.training_outputs(levels, images, targets)}
+        return run(self.neck, features, recompute=recompute)
 
 
 def _convolution(in_channels: int, out_channels: int) -> nn.Sequential:

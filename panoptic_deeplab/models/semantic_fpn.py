@@ -36,8 +36,8 @@ class SemanticFPNHead(nn.Layer):
         """Maps fine to coarse -> logits [N, num_outputs, h, w] at the size of the finest."""
         sizes = [level.shape[2:] for level in levels]
         total = self.conv_upsample_layers[0](levels[0], sizes[:1])
-        for i, branch in enumerate(self.conv_upsample_layers[1:], start=1):
-            total = total + branch(levels[i], sizes[:i])
+        for i in range(1, len(levels)):
+            total = total + self.conv_upsample_layers[i](levels[i], sizes[:i])
         return self.conv_logits(total)
 
 

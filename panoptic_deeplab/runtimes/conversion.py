@@ -107,7 +107,10 @@ def unsupported_operators(program: str) -> list[str]:
 
 
 def _renamed(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
-    """Name the outputs, instead of fetch_name_k, and the dimensions N, H, W and h, w."""
+    """Name the outputs, instead of fetch_name_k, and the dimensions N, H, W.
+
+    Those of an output have names of its own: a runtime takes equal names for equal sizes.
+    """
     graph = model.graph
     new = dict(zip([output.name for output in graph.output], outputs, strict=True))
     for node in graph.node:
@@ -115,13 +118,13 @@ def _renamed(model: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
             names[:] = [new.get(name, name) for name in names]
     for value, name in zip(graph.output, outputs, strict=True):
         value.name = name
-        _name_dimensions(value, "Nhw")
-    _name_dimensions(graph.input[0], "NHW")
+        _name_dimensions(value, ("N", f"{name}_h", f"{name}_w"))
+    _name_dimensions(graph.input[0], ("N", "H", "W"))
     del graph.value_info[:]
     return _without_unused(model)
 
 
-def _name_dimensions(value: onnx.ValueInfoProto, names: str) -> None:
+def _name_dimensions(value: onnx.ValueInfoProto, names: Sequence[str]) -> None:
     dimensions = value.type.tensor_type.shape.dim
     for place, name in zip((0, 2, 3) if len(dimensions) == 4 else (0,), names, strict=False):
         if dimensions[place].dim_value < 1:  # else it is fixed

@@ -62,4 +62,4 @@ def test_the_papers_form_differs_from_the_released_one_in_two_places() -> None:
 def test_boxes_mean_the_same_to_model_and_fusion(legacy: bool) -> None:
     config = Config(FOLDER / "efficientps_b0_scenes.yml", [f"model.legacy_boxes={legacy}"])
     assert config.postprocessor.edge == (0.5 if legacy else -0.5)
-    assert config.model.detector.last_pixel == float(legacy)
+    assert config.model.find_instances.last_pixel == float(legacy)

@@ -87,10 +87,10 @@ def test_the_two_forms() -> None:
     bdd100k, coco = (
         Config(FOLDER / f"panoptic_fpn_r50_1x_{name}.yml") for name in ("bdd100k", "coco")
     )
-    assert bdd100k.model.detector.settings.class_agnostic_nms
-    assert bdd100k.model.detector.settings.score_threshold == 0.6
-    assert not coco.model.detector.settings.class_agnostic_nms
-    assert coco.model.detector.settings.score_threshold == 0.5
+    assert bdd100k.model.find_instances.settings.class_agnostic_nms
+    assert bdd100k.model.find_instances.settings.score_threshold == 0.6
+    assert not coco.model.find_instances.settings.class_agnostic_nms
+    assert coco.model.find_instances.settings.score_threshold == 0.5
     assert not bdd100k.model.backbone.layer2[0].bn1.weight.stop_gradient
     assert coco.model.backbone.layer2[0].bn1.weight.stop_gradient
     assert not coco.model.backbone.layer2[0].conv1.weight.stop_gradient

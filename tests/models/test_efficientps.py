@@ -88,8 +88,8 @@ def test_names_and_shapes_are_the_released_ones(released: EfficientPS) -> None:
 def test_operations_are_those_of_the_released_network(released: EfficientPS) -> None:
     """In billions at 1024 x 2048, which is 512 times 64 x 64; 1000 regions, 100 masks."""
     released.eval()
-    detector = released.detector
-    detector.settings = replace(detector.settings, score_threshold=1.0)
+    finder = released.find_instances
+    finder.settings = replace(finder.settings, score_threshold=1.0)
     counts: dict[str, int] = defaultdict(int)
     hooks = [
         layer.register_forward_post_hook(counter(counts, name.split(".")[0]))

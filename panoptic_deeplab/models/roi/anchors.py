@@ -1,21 +1,19 @@
-"""Anchors: the boxes that a region proposal network starts from."""
+"""Anchors: the boxes that a region proposal network starts from.
+
+Three functions, (stride, scale) -> [3, 4] float32, give the anchors of a level's first location.
+Locations are `stride` pixels apart; `scale` is the side of the square anchor in strides.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import paddle
 
 RATIOS = (0.5, 1.0, 2.0)
 """Height over width."""
-
-BaseAnchors = Callable[[int, float], np.ndarray]
-"""(stride, scale) -> [3, 4] float32, the anchors of the first location of a level.
-
-Locations are `stride` pixels apart; `scale` is the side of the square anchor in strides.
-"""
 
 
 def corner_anchors(stride: int, scale: float) -> np.ndarray:

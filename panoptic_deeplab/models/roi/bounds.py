@@ -12,12 +12,14 @@ def shown_boxes(images: paddle.Tensor) -> paddle.Tensor:
     all channels. Where a data set's normalization makes black 0, a black border counts as padding.
     An image that is 0 throughout is shown whole.
     """
-    is_shown = (images != 0).any(1)
-    (top, bottom), (left, right) = (_ends(is_shown.any(3 - axis)) for axis in (1, 2))
-    return paddle.stack([left, top, right, bottom], 1).astype("float32")
+    is_shown = (images != 0).astype("float32")  # ONNX finds no maximum of booleans
+    (top, bottom), (left, right) = _ends(is_shown.max([1, 3])), _ends(is_shown.max([1, 2]))
+    return paddle.stack([left, top, right, bottom], 1)
 
 
-def _ends(is_shown: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-    """First place [N] that is True in [N, L], and the place after the last; 0 and L without any."""
-    marks = is_shown.astype("int32")
-    return marks.argmax(1), marks.shape[1] - marks.flip(1).argmax(1)
+def _ends(marks: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
+    """First place [N] that is 1 in [N, L], and the place after the last; 0 and L without any."""
+    marks = marks + (1 - marks.max(1, keepdim=True))
+    after = paddle.ones_like(marks).cumsum(1)
+    length = after[:, -1:]
+    return length[:, 0] - (marks * (length + 1 - after)).max(1), (marks * after).max(1)

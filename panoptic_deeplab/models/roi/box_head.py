@@ -23,14 +23,17 @@ class BoxHead(nn.Layer):
     region_size = 7
     """Bins on a side of a region."""
 
+    output_names = ("class_logits", "box_offsets")
+
     def __init__(
         self, num_things: int, in_channels: int, channels: int, background_last: bool = False
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.background_last = background_last
-        boxes = num_things if background_last else num_things + 1
+        self.num_boxes = num_things if background_last else num_things + 1
         self.fc_cls = nn.Linear(channels, num_things + 1, _normal(0.01))
-        self.fc_reg = nn.Linear(channels, 4 * boxes, _normal(0.001))
+        self.fc_reg = nn.Linear(channels, 4 * self.num_boxes, _normal(0.001))
         self.shared_fcs = nn.LayerList(
             [nn.Linear(in_channels * self.region_size**2, channels), nn.Linear(channels, channels)]
         )
@@ -40,16 +43,24 @@ class BoxHead(nn.Layer):
         x = regions.flatten(1)
         for hidden in self.shared_fcs:
             x = F.relu(hidden(x))
-        logits, offsets = _by_class(self.fc_cls(x), self.fc_reg(x))
+        logits, offsets = _in_float32(self.fc_cls(x), self.fc_reg(x))
+        offsets = offsets.reshape([0, self.num_boxes, 4])
         if self.background_last:
             return logits.roll(1, 1), F.pad(offsets, [0, 0, 1, 0, 0, 0])
         return logits, offsets
 
+    @property
+    def inputs(self) -> dict[str, tuple[list[int | None], str]]:
+        """Shape and type of what `forward` takes, by name; None for any number of regions."""
+        side = self.region_size
+        return {"regions": ([None, self.in_channels, side, side], "float32")}
+
 
 @in_single_precision
-def _by_class(logits: paddle.Tensor, offsets: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-    logits, offsets = logits.astype("float32"), offsets.astype("float32")
-    return logits, offsets.reshape([len(logits), offsets.shape[1] // 4, 4])
+def _in_float32(
+    logits: paddle.Tensor, offsets: paddle.Tensor
+) -> tuple[paddle.Tensor, paddle.Tensor]:
+    return logits.astype("float32"), offsets.astype("float32")
 
 
 def _normal(deviation: float) -> paddle.ParamAttr:

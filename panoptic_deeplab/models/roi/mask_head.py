@@ -24,6 +24,8 @@ class MaskHead(nn.Layer):
     region_size, mask_size = 14, 28
     """Bins on a side of a region, pixels on a side of its mask."""
 
+    output_names = ("mask_logits",)
+
     uneven_batches = True
     """It learns from the positive regions alone, of which each process has another number: its
     batch norms stay with their process, since Paddle's synchronized ones need equal numbers."""
@@ -36,6 +38,7 @@ class MaskHead(nn.Layer):
         background: bool = True,
     ) -> None:
         super().__init__()
+        self.channels = channels
         self.first_class = 0 if background else 1
         self.convs = nn.Sequential(*(convolution(channels, channels) for _ in range(4)))
         kaiming = paddle.ParamAttr(initializer=nn.initializer.KaimingNormal())
@@ -46,6 +49,15 @@ class MaskHead(nn.Layer):
         """[R, channels, 14, 14] and each region's class [R] -> logits [R, 28, 28] in float32."""
         masks = (labels - self.first_class).clip(min=0)  # a filler may be background
         return _chosen(self.conv_logits(F.relu(self.upsample(self.convs(regions)))), masks)
+
+    @property
+    def inputs(self) -> dict[str, tuple[list[int | None], str]]:
+        """Shape and type of what `forward` takes, by name; None for any number of regions."""
+        side = self.region_size
+        return {
+            "regions": ([None, self.channels, side, side], "float32"),
+            "labels": ([None], "int64"),
+        }
 
 
 @in_single_precision

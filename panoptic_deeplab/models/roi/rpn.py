@@ -10,13 +10,11 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from panoptic_deeplab.models.roi.anchors import (
-    RATIOS,
-    BaseAnchors,
-    grid_anchors,
-    rounded_anchors,
-)
+from panoptic_deeplab.models.roi.anchors import RATIOS, grid_anchors
 from panoptic_deeplab.models.roi.precision import in_single_precision
+
+Maps = tuple[paddle.Tensor, paddle.Tensor]
+"""Logits [N, 3, h, w] and offsets [N, 12, h, w] of a level."""
 
 
 class Level(NamedTuple):
@@ -38,45 +36,33 @@ class RPNHead(nn.Layer):
 
     Args:
         channels: of each level.
-        strides: of the levels.
-        anchor_scale: side of the square anchor in strides.
-        base_anchors: the form of the anchors.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        strides: Sequence[int],
-        anchor_scale: float = 8,
-        base_anchors: BaseAnchors = rounded_anchors,
-    ) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.strides = tuple(strides)
-        self.base_anchors = [base_anchors(stride, anchor_scale) for stride in strides]
         self.rpn_conv = _convolution(channels, channels, 3)
         self.rpn_cls = _convolution(channels, len(RATIOS), 1)
         self.rpn_reg = _convolution(channels, 4 * len(RATIOS), 1)
 
-    def forward(self, levels: Sequence[paddle.Tensor]) -> list[Level]:
-        """Maps [N, channels, h, w] -> predictions for each level's 3 h w anchors, in float32."""
-        return [
-            self._level(features, stride, base)
-            for features, stride, base in zip(levels, self.strides, self.base_anchors)
-        ]
+    def forward(self, levels: Sequence[paddle.Tensor]) -> list[Maps]:
+        """Maps [N, channels, h, w] -> of each level logits [N, 3, h, w], offsets [N, 12, h, w]."""
+        return [self._maps(features) for features in levels]
 
-    def _level(self, features: paddle.Tensor, stride: int, base: np.ndarray) -> Level:
+    def _maps(self, features: paddle.Tensor) -> Maps:
         hidden = F.relu(self.rpn_conv(features))
-        return _of_anchors(self.rpn_cls(hidden), self.rpn_reg(hidden), stride, base)
+        return self.rpn_cls(hidden), self.rpn_reg(hidden)
 
 
 @in_single_precision
-def _of_anchors(
-    logits: paddle.Tensor, offsets: paddle.Tensor, stride: int, base: np.ndarray
-) -> Level:
-    """Maps [N, 3, h, w] and [N, 12, h, w] in the order of the anchors."""
-    logits, offsets = (
-        values.astype("float32").transpose([0, 2, 3, 1]) for values in (logits, offsets)
-    )
+def of_anchors(maps: Maps, stride: int, base: np.ndarray) -> Level:
+    """The predictions of a level in the order of its anchors, in float32.
+
+    Args:
+        maps: what `RPNHead` returns of the level.
+        stride: of the level.
+        base: [3, 4] float32, the anchors of the first location.
+    """
+    logits, offsets = (values.astype("float32").transpose([0, 2, 3, 1]) for values in maps)
     return Level(
         grid_anchors(logits.shape[1:3], stride, base),
         logits.flatten(1),

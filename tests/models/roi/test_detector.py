@@ -7,14 +7,17 @@ import paddle
 import pytest
 from paddle import nn
 
-from panoptic_deeplab.models.roi.align import RoIAlign
 from panoptic_deeplab.models.roi.anchors import corner_anchors
 from panoptic_deeplab.models.roi.box_head import BoxHead
 from panoptic_deeplab.models.roi.detector import (
-    INSTANCE_OUTPUTS,
     TRAINING_OUTPUTS,
-    DetectorSettings,
+    TrainingSettings,
     TwoStageDetector,
+)
+from panoptic_deeplab.models.roi.instances import (
+    INSTANCE_OUTPUTS,
+    TwoStageInstances,
+    stage_outputs,
 )
 from panoptic_deeplab.models.roi.mask_head import MaskHead
 from panoptic_deeplab.models.roi.mask_targets import align_masks
@@ -33,31 +36,37 @@ def plain_convolution(in_channels: int, out_channels: int) -> nn.Layer:
 def detector() -> TwoStageDetector:
     """Proposals from five levels, regions from four of them, plain convolutions for the masks."""
     paddle.seed(0)
-    settings = DetectorSettings(
-        train_candidates=64,
-        train_proposals=32,
-        test_candidates=64,
-        test_proposals=32,
+    rpn_head = RPNHead(8)
+    find_instances = TwoStageInstances(
+        BoxHead(len(THINGS), 8, 16, background_last=True),
+        MaskHead(len(THINGS), 8, plain_convolution, background=False),
+        THINGS,
+        [corner_anchors(stride, 4) for stride in STRIDES],
+        STRIDES,
+        STRIDES[:4],
+        candidates=64,
+        proposals=32,
+        score_threshold=0.0,
+        class_agnostic_nms=True,
+        max_instances=5,
+    )
+    settings = TrainingSettings(
+        candidates=64,
+        proposals=32,
         rpn_samples=64,
         border_anchors=True,
         region_samples=16,
         add_truth_to_proposals=True,
-        proposal_nms_threshold=0.7,
-        score_threshold=0.0,
-        nms_threshold=0.5,
-        class_agnostic_nms=True,
-        max_instances=5,
-        legacy_boxes=False,
     )
-    return TwoStageDetector(
-        RPNHead(8, STRIDES, anchor_scale=4, base_anchors=corner_anchors),
-        BoxHead(len(THINGS), 8, 16, background_last=True),
-        MaskHead(len(THINGS), 8, plain_convolution, background=False),
-        RoIAlign(STRIDES[:4]),
-        align_masks,
-        THINGS,
-        settings,
-    )
+    return TwoStageDetector(rpn_head, find_instances, align_masks, settings)
+
+
+def instances(
+    detector: TwoStageDetector, levels: list[paddle.Tensor], images: paddle.Tensor
+) -> dict[str, paddle.Tensor]:
+    outputs = detector.outputs(levels, images)
+    assert tuple(outputs) == stage_outputs(STRIDES, STRIDES[:4])
+    return detector.find_instances(outputs)
 
 
 @pytest.fixture
@@ -68,7 +77,7 @@ def levels() -> list[paddle.Tensor]:
 
 def test_instances_of_five_levels(detector: TwoStageDetector, levels: list[paddle.Tensor]) -> None:
     with paddle.no_grad():
-        found = detector.instances(levels, paddle.ones([2, 3, *SIZE]))
+        found = instances(detector, levels, paddle.ones([2, 3, *SIZE]))
     assert tuple(found) == INSTANCE_OUTPUTS
     assert found["counts"].tolist() == [5, 5]
     assert found["masks"].shape == [10, 28, 28]
@@ -93,7 +102,7 @@ def test_every_head_learns_from_five_levels(
     assert int((outputs["class_labels"] == 2).sum()) >= 1, "the second thing class"
     predictions = ("rpn_logits", "rpn_offsets", "class_logits", "box_offsets", "mask_logits")
     sum(outputs[name].sum() for name in predictions).backward()
-    for head in (detector.rpn_head, detector.box_head, detector.mask_head):
+    for head in (detector.rpn_head, *detector.find_instances.heads.values()):
         assert all(parameter.grad is not None for parameter in head.parameters())
 
 
@@ -104,7 +113,7 @@ def test_no_instance_reaches_into_the_padding(
     images[1, :, 40:] = 0
     images[1, :, :, :16] = 0
     with paddle.no_grad():
-        found = detector.instances(levels, images)
+        found = instances(detector, levels, images)
     first, second = np.split(found["boxes"].numpy(), [int(found["counts"][0])])
     assert first[:, 3].max() > 40
     assert np.all(second >= [16, 0, 16, 0])
