@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ MODEL_NAME = "panoptic"
 """Of the model in addresses of servers."""
 METADATA_KEY = "panoptic_deeplab.deploy"
 FORMAT = 1
+
+HEADS = ("box_head", "mask_head")
+"""Parts with weights that come after the network, each in a file of its own name beside it."""
 
 NETWORK_OUTPUTS = ("semantic", "center", "offset")
 PANOPTIC_OUTPUTS = (
@@ -44,11 +48,13 @@ class HostParts:
         outputs: names of the network's outputs in the file, in order.
         instances: `type` and arguments of what finds the instances in these outputs.
         postprocessor: `type` and arguments of the postprocessor of what that returns.
+        heads: SHA-256 of the file with the weights of each of `HEADS` that finding instances needs.
     """
 
     outputs: tuple[str, ...]
     instances: Mapping[str, Any]
     postprocessor: Mapping[str, Any]
+    heads: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> HostParts:
@@ -56,7 +62,10 @@ class HostParts:
         parts = [dict(content[name]) for name in ("instances", "postprocessor")]
         if not all(isinstance(part["type"], str) for part in parts):
             raise TypeError("a type is no name")
-        return cls(tuple(map(str, content["outputs"])), *parts)
+        heads = dict(content.get("heads", {}))
+        if not set(heads) <= set(HEADS):
+            raise ValueError(f"heads are {' and '.join(HEADS)}")
+        return cls(tuple(map(str, content["outputs"])), *parts, heads)
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ class Deployment:
             "with_postprocess": self.with_postprocess,
             "takes_settings": self.takes_settings,
             "input": self._input(),
-            "outputs": {name: _MEANING.get(name, "see host") for name in self.output_names},
+            "outputs": {name: _meaning(name) for name in self.output_names},
             "normalization": {
                 "formula": "(value / 255 - mean) / std, then padding with 0",
                 "mean": list(self.normalization.mean),
@@ -178,6 +187,11 @@ class Deployment:
         return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
 
 
+def _meaning(output: str) -> str:
+    """What an output is; some are of each level, whose stride their name ends in."""
+    return _MEANING.get(re.sub(r"_\d+$", "", output), "see host")
+
+
 def _shape(sides: Any) -> tuple[int, int, int, int] | None:
     if sides is None:
         return None
@@ -218,6 +232,10 @@ _MEANING = {
     "category_logits": "[N, cells, things] float32 logits of SOLOv2's cells",
     "kernels": "[N, cells, E] float32, what makes a mask of the mask features",
     "mask_features": "[N, E, h, w] float32",
+    "image_box": "[N, 4] float32, (x1, y1, x2, y2) around all that is not 0, in input pixels",
+    "features": "[N, C, h, w] float32, what regions are read from at this stride",
+    "rpn_logits": "[N, 3, h, w] float32, whether an anchor at this stride holds an object",
+    "rpn_offsets": "[N, 12, h, w] float32, (dx, dy, dw, dh) from each of these anchors",
     "offset": "[N, 2, h, w] float32, (y, x) offset to the instance center in input pixels",
     "panoptic": "[N, H, W] int32: 0 void, else the id of a segment",
     "segment_class": "[N, M] int32: class of the segment with id row + 1, -1 without one",

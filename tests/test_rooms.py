@@ -194,6 +194,8 @@ MAY_IMPORT = {
         "formats",
         "grouping_settings",
         "inference.exported",
+        "inference.exported_network",
+        "inference.options",
         "inference.sources",
         "normalization",
         "preprocess",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from paddle import nn
 
 import panoptic_deeplab
 from panoptic_deeplab.deployment import FILE, MODEL, Deployment, HostParts
@@ -31,6 +33,7 @@ from panoptic_deeplab.runtimes.program import (
     remove_program,
     save_program,
 )
+from panoptic_deeplab.weights.download import sha256_of
 
 _FLOAT_LAYERS = 2  # convolutions before each output; what was measured: docs/deploy.md
 
@@ -60,6 +63,7 @@ def export_model(
     deployment = describe(predictor, plan, config)
     package = find_package(plan.ort_web) if plan.is_web else None
     with sole_writer(save_dir, "export"), replacing_folder(save_dir) as folder:
+        deployment = write_heads(folder, predictor, deployment, plan)
         write_program(folder, predictor, deployment, plan)
         if plan.is_onnx:
             write_onnx(folder, predictor, deployment, plan)
@@ -121,10 +125,16 @@ def _host_parts(predictor: Predictor, plan: ExportPlan) -> HostParts | None:
     method = type(postprocessor).__name__
     if not hasattr(postprocessor, "host_settings"):
         raise UsageError(f"{method} cannot be exported; CenterGrouping can")
-    if plan.with_postprocess or plan.is_web or plan.int8:
+    if plan.is_packaged:
         raise UsageError(
-            f"{method} has no form inside a file; leave out --with_postprocess, --int8 and "
-            "--format web: the network is exported, and predict computes the rest"
+            f"--format {plan.format} needs ids from one file, in which {method} has no form; use "
+            "--format onnx: it holds the network, and predict and serve compute the rest"
+        )
+    if plan.with_postprocess or plan.int8:
+        flag = "--with_postprocess" if plan.with_postprocess else "--int8"
+        raise UsageError(
+            f"{flag} is for methods whose grouping has a form inside a file, as CenterGrouping; "
+            f"leave it out: {method}'s network is exported, and predict computes the rest"
         )
     instances = model.find_instances
     return HostParts(
@@ -142,6 +152,36 @@ def _versions(plan: ExportPlan) -> dict[str, Any]:
     if plan.is_onnx:
         known |= {"opset": plan.opset, "precision": "int8" if plan.int8 else "float32"}
     return known
+
+
+def write_heads(
+    folder: Path, predictor: Predictor, deployment: Deployment, plan: ExportPlan
+) -> Deployment:
+    """Write what has weights after the network, as the network itself is written.
+
+    Returns:
+        the description, with the checksums of these files.
+    """
+    if deployment.host is None:
+        return deployment
+    heads = getattr(predictor.model.find_instances, "heads", {})
+    checksums = {name: sha256_of(_write_head(folder, name, heads[name], plan)) for name in heads}
+    return replace(deployment, host=replace(deployment.host, heads=checksums))
+
+
+def _write_head(folder: Path, name: str, head: nn.Layer, plan: ExportPlan) -> Path:
+    """Write a head; return the file that holds its weights."""
+    save_program(head, folder, name)
+    if not plan.is_onnx:
+        return folder / f"{name}.pdiparams"
+    # here, because a Paddle export works without these packages
+    import onnx
+
+    from panoptic_deeplab.runtimes.conversion import convert_program
+
+    path = folder / f"{name}.onnx"
+    onnx.save(convert_program(folder, plan.opset, head.output_names, name), str(path))
+    return path
 
 
 def write_program(

@@ -115,6 +115,28 @@ def agreement_of_maps(
     )
 
 
+def agreement_of_predictions(
+    deviating: Mapping[str, float],
+    found: Prediction,
+    prediction: Prediction,
+    regrouped: Prediction,
+) -> Agreement:
+    """The agreement of files whose grouping is computed after them.
+
+    Args:
+        deviating: the deviations of all outputs.
+        found: the prediction of the files.
+        prediction: of the model.
+        regrouped: what the model makes of the outputs of the network's file.
+    """
+
+    def others(expected: Prediction) -> tuple[float, float]:
+        ids = fraction_of_others(expected.ids, found.ids)
+        return ids, 0.0 if found.labels is None else float((expected.labels != found.labels).mean())
+
+    return Agreement(deviating, *others(prediction), max(others(regrouped)))
+
+
 class Recorder(nn.Layer):
     """A network that keeps its last `outputs`."""
 

@@ -6,6 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+from panoptic_deeplab.deployment import HEADS
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.web_page.files import (
     DESCRIPTION_FILE,
@@ -30,6 +31,7 @@ MAX_BATCH_SIZE = 4
 EXPORT_FILES = frozenset(
     {
         *("deploy.yaml", "model.onnx", "inference.json", "inference.pdiparams"),
+        *(name + suffix for name in HEADS for suffix in (".onnx", ".json", ".pdiparams")),
         *(*PAGE_FILES, DESCRIPTION_FILE, SAMPLE_FILE),
         *(*RUNTIME_FILES.values(), *RUNTIME_LICENSES.values()),
     }

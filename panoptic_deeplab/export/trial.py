@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,10 +23,13 @@ from panoptic_deeplab.export.parity import (
     Recorder,
     Replay,
     agreement_of_maps,
+    agreement_of_predictions,
 )
 from panoptic_deeplab.export.plan import ExportPlan
 from panoptic_deeplab.formats.images import read_image
-from panoptic_deeplab.inference.exported import ExportedModel
+from panoptic_deeplab.inference.exported import ExportedHead, ExportedModel
+from panoptic_deeplab.inference.exported_network import network_predictor
+from panoptic_deeplab.inference.options import LoadOptions
 from panoptic_deeplab.runtimes.differences import Outputs, deviations
 from panoptic_deeplab.runtimes.program import PROGRAM, network_of
 
@@ -34,6 +37,8 @@ Written: TypeAlias = "WrittenOnnx | WrittenProgram"
 Trial: TypeAlias = tuple[Agreement, Callable[[], Any], Callable[[], Any]]
 
 DEFAULT_SAMPLE = (256, 512)
+_REGIONS = 3
+"""On which the heads are compared."""
 
 
 def compare(
@@ -52,7 +57,7 @@ def compare(
         )
     print(f"sample: {image.shape[1]} x {image.shape[0]} pixels")
     written = WRITTEN[plan.format](folder, deployment)
-    trial = try_images if deployment.with_postprocess else try_network
+    trial = _trial_of(deployment, plan)
     copies = 1 if deployment.input_shape is None else deployment.input_shape[0]
     agreement, run_model, run_file = trial(written, predictor, image, copies)
     judge(agreement, save_dir, plan)
@@ -65,6 +70,12 @@ def compare(
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     print(f"peak memory of the export: {own:.0f} MB (converter {children:.0f} MB)")
+
+
+def _trial_of(deployment: Deployment, plan: ExportPlan) -> Callable[..., Trial]:
+    if deployment.with_postprocess:
+        return try_images
+    return try_network if deployment.host is None or not plan.is_onnx else try_parts
 
 
 def sample_of(plan: ExportPlan, deployment: Deployment) -> np.ndarray:
@@ -112,7 +123,7 @@ def _with_model(model: nn.Layer, predictor: Predictor) -> Predictor:
 
 
 def try_network(written: Written, predictor: Predictor, image: np.ndarray, copies: int) -> Trial:
-    """Compare a file of the network, on a batch of copies, to the model on one."""
+    """Compare a file of the network, on a batch of copies, to the model on one; heads likewise."""
     sample = predictor.network_input(image)
     batch = np.repeat(sample.numpy(), copies, axis=0)
 
@@ -124,7 +135,44 @@ def try_network(written: Written, predictor: Predictor, image: np.ndarray, copie
     def run_file() -> Outputs:
         return _first(written(batch))
 
-    return Agreement(deviations(run_model(), run_file())), run_model, run_file
+    heads = _deviations_of_heads(written, predictor.model)
+    return Agreement(deviations(run_model(), run_file()) | heads), run_model, run_file
+
+
+def _deviations_of_heads(written: Written, model: nn.Layer) -> dict[str, float]:
+    """Of the outputs of each head, for drawn inputs."""
+    found = {}
+    for name, head in getattr(getattr(model, "find_instances", None), "heads", {}).items():
+        inputs = [_drawn(*form) for form in head.inputs.values()]
+        with paddle.no_grad():
+            outputs = head(*map(paddle.to_tensor, inputs))
+        values = paddle.utils.flatten(outputs)
+        expected = {k: v.numpy() for k, v in zip(head.output_names, values, strict=True)}
+        given = dict(zip(head.output_names, written.run_head(name, inputs), strict=True))
+        found |= deviations(expected, given)
+    return found
+
+
+def _drawn(shape: Sequence[int | None], kind: str) -> np.ndarray:
+    """Features at random, or labels that are all 1, of `_REGIONS` where any number is taken."""
+    sides = [_REGIONS if side is None else side for side in shape]
+    if kind == "int64":
+        return np.ones(sides, np.int64)
+    return np.random.default_rng(0).standard_normal(sides, np.float32)
+
+
+def try_parts(written: WrittenOnnx, predictor: Predictor, image: np.ndarray, copies: int) -> Trial:
+    """As `try_network`, and compare the predictions of image and file to those of the model."""
+    network, _, run_file = try_network(written, predictor, image, copies)
+    exported = written.predictor()
+    (expected,), (found,) = (p.predict([image]) for p in (predictor, exported))
+    instances = predictor.model.find_instances(
+        {name: paddle.to_tensor(value) for name, value in run_file().items()}
+    )
+    given = {name: value.numpy() for name, value in instances.items()}
+    (regrouped,) = _with_model(Replay(given), predictor).predict([image])
+    agreement = agreement_of_predictions(network.deviations, found, expected, regrouped)
+    return agreement, lambda: predictor.predict([image]), lambda: exported.predict([image])
 
 
 def judge(agreement: Agreement, save_dir: Path, plan: ExportPlan) -> None:
@@ -157,10 +205,22 @@ class WrittenOnnx:
         """All outputs of the file."""
         return self._model.run(batch)
 
+    def run_head(self, name: str, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """All outputs of a head, in order."""
+        return self._heads[name].run(*inputs)
+
+    def predictor(self) -> Predictor:
+        """What `load_model` makes of the file, and of the settings beside it."""
+        return network_predictor(ExportedModel(self.path, "onnxruntime"), None, LoadOptions("cpu"))
+
     @cached_property
     def _model(self) -> ExportedModel:
         """Opened on first use, after the session of `network` is closed."""
         return ExportedModel(self.path, "onnxruntime")
+
+    @cached_property
+    def _heads(self) -> dict[str, ExportedHead]:
+        return self._model.heads()
 
     def network(self, batch: np.ndarray) -> Outputs:
         """The outputs of the network in a file with the grouping."""
@@ -173,6 +233,7 @@ class WrittenProgram:
     """The Paddle program."""
 
     def __init__(self, folder: Path, deployment: Deployment) -> None:
+        self._folder = folder
         self._names = deployment.output_names
         self._program = paddle.jit.load(str(folder / PROGRAM))
 
@@ -181,6 +242,13 @@ class WrittenProgram:
         with paddle.no_grad():
             values = [value.numpy() for value in self._program(paddle.to_tensor(batch))]
         return dict(zip(self._names, values, strict=True))
+
+    def run_head(self, name: str, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """All outputs of a head, in order."""
+        head = paddle.jit.load(str(self._folder / name))
+        with paddle.no_grad():
+            outputs = head(*map(paddle.to_tensor, inputs))
+        return [value.numpy() for value in paddle.utils.flatten(outputs)]
 
     def network(self, _: np.ndarray) -> Outputs:
         """Nothing: a program gives no intermediate results."""

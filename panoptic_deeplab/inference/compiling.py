@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Sequence
 
 import paddle
 
@@ -40,8 +41,8 @@ def with_runtime(predictor: Predictor, runtime: str) -> Predictor:
             _log.info("--runtime %s: Paddle runs the network, as %s", runtime, reason)
         return predictor
 
-    def group(outputs: dict[str, paddle.Tensor], size: tuple[int, int]) -> list[Prediction]:
-        frames = [Frame.whole(*size)] * len(outputs["semantic"])
+    def group(outputs: dict[str, paddle.Tensor], shape: Sequence[int]) -> list[Prediction]:
+        frames = [Frame.whole(*shape[2:])] * shape[0]
         return predictor.postprocessor(outputs, frames)
 
     patience = SECONDS_TO_COMPILE if runtime == "auto" else 0.0

@@ -25,6 +25,7 @@ from panoptic_deeplab.runtimes.sessions import RUNTIMES, Session
 from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import Prediction, Segment, smallest_label_type
 from panoptic_deeplab.tiles import Tiling
+from panoptic_deeplab.weights.download import sha256_of
 
 
 class ExportedModel:
@@ -47,7 +48,8 @@ class ExportedModel:
     def __init__(self, path: str | Path, runtime: str = "auto", device: str = "cpu") -> None:
         self.path = Path(path)
         open_file(self.path).close()
-        self.session = _open(self.path, _installed(runtime), device)
+        self._runtime, self._device = _installed(runtime), device
+        self.session = _open(self.path, self._runtime, device)
         self.deployment = _description(self.path, self.session)
         grouping, names = self.deployment.grouping, self.deployment.input_names[1:]
         self.settings = {name: getattr(grouping, name) for name in names}
@@ -97,13 +99,68 @@ class ExportedModel:
 
     def _run(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
         settings = {k: np.array([v], SETTINGS[k]) for k, v in self.settings.items()}
-        try:
-            values = self.session.run({"image": image} | settings)
-        except MemoryError:
-            raise
-        except Exception as error:  # each runtime has exceptions of its own
-            raise DataError(f"{self.path}: cannot be run ({reason_of(error)})") from error
+        values = _run(self.session, self.path, {"image": image} | settings)
         return dict(zip(self.deployment.output_names, values, strict=True))
+
+    def heads(self) -> dict[str, ExportedHead]:
+        """Open the heads beside the file.
+
+        Raises:
+            DataError: one is missing, or another file than that of the export.
+        """
+        known = self.deployment.host.heads
+        for name, checksum in known.items():
+            path = self.path.with_name(f"{name}.onnx")
+            if not path.is_file():
+                raise DataError(
+                    f"{path}: is missing; {self.path.name} needs it beside it. Copy the whole "
+                    "folder of the export",
+                    kind="missing file",
+                )
+            if sha256_of(path) != checksum:
+                raise DataError(
+                    f"{path}: is not the file that {self.path.name} was exported with; it is of "
+                    "another export or damaged. Copy the whole folder of the export again"
+                )
+        return {
+            name: ExportedHead(self.path.with_name(f"{name}.onnx"), self._runtime, self._device)
+            for name in known
+        }
+
+
+class ExportedHead:
+    """An ONNX file of a part that comes after the network.
+
+    Args:
+        path: the file.
+        runtime: that is installed.
+        device: as of `ExportedModel`.
+
+    Raises:
+        DataError: it is no ONNX file.
+    """
+
+    def __init__(self, path: Path, runtime: str, device: str) -> None:
+        self.path = path
+        self._session = _open(path, runtime, device)
+
+    def run(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """Run the file on its inputs, in order; return all outputs, in order.
+
+        Raises:
+            DataError: the file cannot be run on them.
+        """
+        named = dict(zip(self._session.input_names, inputs, strict=True))
+        return _run(self._session, self.path, named)
+
+
+def _run(session: Session, path: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    try:
+        return session.run(inputs)
+    except MemoryError:
+        raise
+    except Exception as error:  # each runtime has exceptions of its own
+        raise DataError(f"{path}: cannot be run ({reason_of(error)})") from error
 
 
 class ExportedPredictor:
@@ -197,9 +254,28 @@ def prediction_of(
 
 
 def _description(path: Path, session: Session) -> Deployment:
-    """Read the description beside a file, else the copy inside."""
-    if (path.parent / FILE).exists() or METADATA_KEY not in session.metadata:
+    """Read the description beside a file, else the copy inside.
+
+    That beside it may have been changed, but heads are those of the file.
+    """
+    if METADATA_KEY not in session.metadata:
         return read_deployment(path.parent)
+    if not (path.parent / FILE).exists():
+        return _copy_inside(path, session)
+    found = read_deployment(path.parent)
+    if found.host is not None and found.host.heads != _heads_of(_copy_inside(path, session)):
+        raise DataError(
+            f"{path}: is of another export than the {FILE} beside it. Copy the whole folder of the "
+            "export"
+        )
+    return found
+
+
+def _heads_of(deployment: Deployment) -> Mapping[str, str]:
+    return {} if deployment.host is None else deployment.host.heads
+
+
+def _copy_inside(path: Path, session: Session) -> Deployment:
     try:
         content = json.loads(session.metadata[METADATA_KEY])
     except (ValueError, RecursionError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from panoptic_deeplab.config import Config
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import DataError, UsageError, reason_of
-from panoptic_deeplab.inference.exported import ExportedModel
+from panoptic_deeplab.inference.exported import ExportedHead, ExportedModel
 from panoptic_deeplab.inference.options import LoadOptions
 from panoptic_deeplab.postprocess import CenterGrouping
 from panoptic_deeplab.preprocess import Preprocess
@@ -28,10 +29,7 @@ class ExportedNetwork(nn.Layer):
     def __init__(self, exported: ExportedModel) -> None:
         super().__init__()
         self._exported = exported
-        host = exported.deployment.host
-        self._find_instances = (
-            None if host is None else _made(INSTANCE_FINDERS, host.instances, exported)
-        )
+        self._find_instances = _instance_finder(exported)
 
     def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """Run the file on [N, 3, H, W]; return what the model does.
@@ -53,6 +51,21 @@ class ExportedNetwork(nn.Layer):
             outputs = {name: _cut(value, size, shape[2:]) for name, value in outputs.items()}
         tensors = {name: paddle.to_tensor(value) for name, value in outputs.items()}
         return tensors if self._find_instances is None else self._find_instances(tensors)
+
+
+def _instance_finder(exported: ExportedModel) -> Any:
+    """What finds the instances in the file's outputs; None where the postprocessor does."""
+    host = exported.deployment.host
+    if host is None:
+        return None
+    heads = {name: partial(_run_head, head) for name, head in exported.heads().items()}
+    return _made(INSTANCE_FINDERS, {**host.instances, **heads}, exported)
+
+
+def _run_head(head: ExportedHead, *inputs: paddle.Tensor) -> paddle.Tensor | list[paddle.Tensor]:
+    """The outputs of a head, as its layer gives them: more than one, or one alone."""
+    outputs = [paddle.to_tensor(value) for value in head.run(*(value.numpy() for value in inputs))]
+    return outputs if len(outputs) > 1 else outputs[0]
 
 
 def _cut(values: np.ndarray, size: Sequence[int], full: Sequence[int]) -> np.ndarray:
@@ -113,7 +126,7 @@ def _made(kinds: ComponentManager, part: Mapping[str, Any], exported: ExportedMo
     settings = dict(part)
     try:
         return kinds[settings.pop("type")](**settings)
-    except (KeyError, TypeError, UsageError) as error:
+    except (KeyError, TypeError, ValueError, UsageError) as error:
         raise DataError(
             f"{exported.path}: its description names a part that cannot be made "
             f"({reason_of(error)})"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,7 @@ class AdaptiveFusion(InstanceFusion):
         self.rule = AdaptiveRule(
             tuple(thing_ids), min_stuff_area, overlap_threshold, mask_factor, strict_reference
         )
+        self.num_classes = num_classes
         self.label_type = smallest_label_type(num_classes)
 
     def _predict(self, logits: np.ndarray, instances: Instances, frame: Frame) -> Prediction:
@@ -67,3 +69,17 @@ class AdaptiveFusion(InstanceFusion):
             for segment, scored in zip(fused, with_scores(ids, fused, logits, grid), strict=True)
         ]
         return in_original_pixels(Prediction(ids, segments, maps.labels), frame.original_size)
+
+    def host_settings(self) -> dict[str, Any]:
+        """The arguments that make another like it, in plain types."""
+        return {
+            "num_classes": self.num_classes,
+            "thing_ids": [int(i) for i in self.rule.thing_ids],
+            "min_stuff_area": self.rule.min_stuff_area,
+            "overlap_threshold": self.rule.overlap_threshold,
+            "mask_factor": self.rule.mask_factor,
+            "strict_reference": self.rule.strict_reference,
+            "legacy_boxes": self.legacy_boxes,
+            "view_nms_threshold": self.view_nms_threshold,
+            "max_instances": self.max_instances,
+        }

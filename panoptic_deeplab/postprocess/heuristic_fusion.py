@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,6 +44,7 @@ class HeuristicFusion(InstanceFusion):
         max_instances: int = 100,
     ) -> None:
         super().__init__(False, overlap_threshold, view_nms_threshold, max_instances)
+        self.num_classes, self.thing_ids = num_classes, tuple(thing_ids)
         stuff_ids = [i for i in range(num_classes) if i not in thing_ids]
         self.rule = HeuristicRule(stuff_ids, min_stuff_area, overlap_threshold)
         self.channel_of = {category: channel for channel, category in enumerate(stuff_ids)}
@@ -57,6 +59,17 @@ class HeuristicFusion(InstanceFusion):
         placed = replace(instances, boxes=_in_original_pixels(instances.boxes, frame))
         ids, segments = heuristic_fusion(channels, placed, self.rule)
         return Prediction(ids, self._scored(ids, segments, logits, grid))
+
+    def host_settings(self) -> dict[str, Any]:
+        """The arguments that make another like it, in plain types."""
+        return {
+            "num_classes": self.num_classes,
+            "thing_ids": [int(i) for i in self.thing_ids],
+            "min_stuff_area": self.rule.min_stuff_area,
+            "overlap_threshold": self.rule.overlap_threshold,
+            "view_nms_threshold": self.view_nms_threshold,
+            "max_instances": self.max_instances,
+        }
 
     def _scored(
         self, ids: np.ndarray, segments: Sequence[Segment], logits: np.ndarray, grid: Grid

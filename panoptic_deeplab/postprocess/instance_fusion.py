@@ -51,6 +51,7 @@ class InstanceFusion(ABC):
                 raise UsageError(f"{name} must be in 0..1, got {value}")
         if max_instances < 1:
             raise UsageError(f"max_instances must be at least 1, got {max_instances}")
+        self.legacy_boxes = legacy_boxes
         self.edge = 0.5 if legacy_boxes else -0.5
         self.view_nms_threshold = view_nms_threshold
         self.max_instances = max_instances

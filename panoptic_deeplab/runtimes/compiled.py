@@ -55,7 +55,7 @@ class CompiledNetwork(nn.Layer):
         model: as Paddle computes it, with its weights; where only its `network` can be traced, what
             finds the instances stays in Paddle.
         runtime: a name of `RUNTIMES`.
-        group: outputs for inputs of (height, width) -> the prediction of each.
+        group: outputs for inputs of the shape (N, 3, H, W) -> the prediction of each.
         patience: seconds that Paddle computes before the network is compiled.
     """
 
@@ -63,7 +63,7 @@ class CompiledNetwork(nn.Layer):
         self,
         model: nn.Layer,
         runtime: str,
-        group: Callable[[Outputs, tuple[int, int]], list[Prediction]],
+        group: Callable[[Outputs, Sequence[int]], list[Prediction]],
         patience: float = 0.0,
     ) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class CompiledNetwork(nn.Layer):
             with tempfile.TemporaryDirectory(prefix="compile-") as folder:
                 file = write_network(self.model, self._names, Path(folder))
                 session = RUNTIMES[self.runtime](file)
-                reasons = self._differences(self._run(session, images), outputs, images.shape[2:])
+                reasons = self._differences(self._run(session, images), outputs, images.shape)
                 place = "" if reasons else self._keep(file)
         except MemoryError:
             raise
@@ -165,7 +165,7 @@ class CompiledNetwork(nn.Layer):
             return f"not kept ({error.strerror or error})"
         return f"kept in {self._path}"
 
-    def _differences(self, found: Outputs, outputs: Outputs, size: Sequence[int]) -> list[str]:
+    def _differences(self, found: Outputs, outputs: Outputs, shape: Sequence[int]) -> list[str]:
         """What differs by more than rounding, in words."""
         reasons = [
             f"{name} differs by {value:.2g} of its highest value"
@@ -175,7 +175,7 @@ class CompiledNetwork(nn.Layer):
         if reasons:
             return reasons
         pairs = zip(
-            *(self._group(self._finished(some), tuple(size)) for some in (outputs, found)),
+            *(self._group(self._finished(some), shape) for some in (outputs, found)),
             strict=True,
         )
         others = max(_fraction_otherwise(*pair) for pair in pairs)

@@ -45,17 +45,18 @@ does not read those in double precision, and leaves whatever lay there.
 
 
 def convert_program(
-    folder: Path, opset: int, outputs: Sequence[str] = NETWORK_OUTPUTS
+    folder: Path, opset: int, outputs: Sequence[str] = NETWORK_OUTPUTS, name: str = PROGRAM
 ) -> onnx.ModelProto:
-    """Convert the program in `folder` to ONNX; input and `outputs` get their names.
+    """Convert the program `name` in `folder` to ONNX; its `outputs` get their names.
 
     Raises:
         UsageError: an operator has no ONNX form; the message names it.
     """
     file = folder / "network.onnx"
-    names = [folder / f"{PROGRAM}.json", folder / f"{PROGRAM}.pdiparams", file, opset]
+    program, weights = folder / f"{name}.json", folder / f"{name}.pdiparams"
+    words = map(str, [program, weights, file, opset])
     done = subprocess.run(
-        [sys.executable, "-c", _CONVERT, *map(str, names)],
+        [sys.executable, "-c", _CONVERT, *words],
         env=os.environ | _NO_INSTALLING,
         capture_output=True,
         text=True,
@@ -64,7 +65,7 @@ def convert_program(
         check=False,
     )
     if done.returncode or not file.exists():
-        unknown = unsupported_operators((folder / f"{PROGRAM}.json").read_text("utf-8"))
+        unknown = unsupported_operators(program.read_text("utf-8"))
         reason = (
             f"paddle2onnx has no ONNX form for the operators {', '.join(unknown)}"
             if unknown
@@ -73,7 +74,7 @@ def convert_program(
         raise UsageError(f"the network cannot be made ONNX: {reason}")
     model = onnx.load(str(file))
     file.unlink()
-    _set_misread(model.graph, (folder / f"{PROGRAM}.json").read_text("utf-8"))
+    _set_misread(model.graph, program.read_text("utf-8"))
     return _renamed(model, outputs)
 
 

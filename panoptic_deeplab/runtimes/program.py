@@ -44,7 +44,7 @@ class NetworkProgram(nn.Layer):
         self.model = model
         self.network = network_of(model)
         self.output_names = output_names
-        self.input_spec = InputSpec([*(input_shape or (None, 3, None, None))], "float32", "image")
+        self.inputs = {"image": ([*(input_shape or (None, 3, None, None))], "float32")}
 
     def forward(self, image: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
         outputs = self.network(image)
@@ -72,7 +72,7 @@ class PanopticProgram(nn.Layer):
         self.model = model
         self.preprocess = preprocess
         batch, channels, height, width = deployment.input_shape or (None, 3, None, None)
-        self.input_spec = InputSpec([batch, height, width, channels], "uint8", "image")
+        self.inputs = {"image": ([batch, height, width, channels], "uint8")}
         self.min_size = deployment.min_size
         self.grouping = TensorGrouping(deployment.grouping)
 
@@ -91,21 +91,24 @@ class PanopticProgram(nn.Layer):
         return tuple(results[name] for name in PANOPTIC_OUTPUTS)
 
 
-def save_program(layer: nn.Layer, folder: Path) -> None:
-    """Write `inference.json` and `inference.pdiparams`.
+def save_program(layer: nn.Layer, folder: Path, name: str = PROGRAM) -> None:
+    """Write the files of a program, `.json` and `.pdiparams`.
 
     Args:
-        layer: one of the above.
+        layer: one of the above, or a head of a network; its `inputs` are shape and type of each by
+            its name.
         folder: gets the files.
+        name: of the files.
 
     Raises:
         UsageError: a part of the model cannot be traced; the message names it.
     """
     layer.eval()
+    specs = [InputSpec(shape, kind, each) for each, (shape, kind) in layer.inputs.items()]
     with _parts_followed(layer) as parts, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # how Paddle traces its own functions
         try:
-            paddle.jit.save(layer, str(folder / PROGRAM), input_spec=[layer.input_spec])
+            paddle.jit.save(layer, str(folder / name), input_spec=specs)
         except (MemoryError, OSError):
             raise
         except Exception as error:  # whatever tracing someone's layer raises

@@ -76,8 +76,22 @@ def test_a_file_of_the_network_predicts_as_its_model(
         load_model(tmp_path / "onnx", device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--with_postprocess", "leave it out: SoloFusion's network is exported"),
+        ("--format onnx --int8 --calibration .", "--int8 is for methods whose grouping"),
+        ("--format triton --with_postprocess", "--format triton needs ids from one file, in which"),
+        ("--format web --with_postprocess", "SoloFusion has no form; use --format onnx"),
+    ],
+)
 def test_the_grouping_has_no_form_in_the_file(
-    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: str,
+    message: str,
+    checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert export(checkpoint, tmp_path / "onnx", "--with_postprocess") == 2
-    assert "SoloFusion has no form inside a file; leave out" in capsys.readouterr().err
+    assert export(checkpoint, tmp_path / "onnx", *words.split()) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "onnx").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,10 @@ def compiled_outputs() -> dict[str, int]:
     return {"semantic": 4, "center": 1, "offset": 2}
 
 
-def group(outputs: dict[str, paddle.Tensor], size: tuple[int, int]) -> list[Prediction]:
+def group(outputs: dict[str, paddle.Tensor], shape: Sequence[int]) -> list[Prediction]:
     """Each class is one segment."""
     labels = outputs["semantic"].argmax(1).numpy()
-    assert labels.shape[1:] == size
+    assert labels.shape == (shape[0], *shape[2:])
     return [Prediction(one + 1, [], one) for one in labels]
 
 

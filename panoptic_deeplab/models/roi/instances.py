@@ -61,6 +61,9 @@ class InstanceSettings:
         legacy_boxes: boxes are closed, as in the released EfficientPS: x2 and y2 of the `boxes` in
             the outputs are a box's last pixels, its width is x2 - x1 + 1, and clipped boxes keep a
             pixel. False: x2 and y2 are where the next pixel begins.
+
+    Raises:
+        UsageError: a threshold is no fraction, or nothing is looked at or kept.
     """
 
     candidates: int = 1000
@@ -71,6 +74,14 @@ class InstanceSettings:
     class_agnostic_nms: bool = False
     max_instances: int = 100
     legacy_boxes: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("proposal_nms_threshold", "score_threshold", "nms_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} must be in 0..1, got {getattr(self, name)}")
+        for name in ("candidates", "proposals", "max_instances"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
 @INSTANCE_FINDERS.add_component
@@ -93,7 +104,7 @@ class TwoStageInstances:
         settings: the arguments of `InstanceSettings`.
 
     Raises:
-        UsageError: there are no such anchors.
+        UsageError: there are no such anchors, or a setting is out of its range.
     """
 
     def __init__(
