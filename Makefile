@@ -33,18 +33,18 @@ setup: ## Build .venv from requirements.lock (does nothing when it is up to date
 	  echo "setup: $(builder) was not found: install Python 3.10, 3.11 or 3.12, or name one: make setup PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(builder)" tools/setup_environment.py $(if $(PYTHON),--this-python) $(if $(DEVICE),--device "$(DEVICE)")
 
-demo: setup ## Scenes, training, evaluation and images in output/demo, on a CPU in minutes
+demo: setup ## A trained network on 50 new scenes: scores, images and a page in output/demo
 	@HOME="$(home)" $(python) tools/demo.py
 
-demo-train: setup ## The same in output/demo_train, trained for TRAIN_SECONDS on any machine
+demo-train: setup ## The same in output/demo_train, trained from nothing for TRAIN_SECONDS
 	@HOME="$(home)" $(python) tools/demo.py --train_seconds $(TRAIN_SECONDS) --save_dir output/demo_train
 
 compare: setup ## All methods after equal training on a CPU, side by side in output/compare
-	@test -d output/demo/scenes || HOME="$(home)" $(python) tools/demo.py --only_scenes
+	@test -d output/compare/scenes || $(python) tools/make_scenes.py --output output/compare/scenes --seed 2026
 	@HOME="$(home)" $(python) tools/compare.py --train_seconds $(COMPARE_SECONDS) \
 	  --configs configs/demo/panoptic_deeplab_lite_scenes.yml configs/efficientps/efficientps_b0_scenes.yml \
 	    configs/efficientps/efficientps_solov2_b0_scenes.yml configs/panoptic_fpn/panoptic_fpn_r18_scenes.yml \
-	  --dataset_root output/demo/scenes --save_dir output/compare
+	  --dataset_root output/compare/scenes --save_dir output/compare
 
 test: setup ## Run the test suite
 	@HOME="$(home)" $(python) -m pytest -n $(WORKERS) --dist loadfile

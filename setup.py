@@ -8,7 +8,7 @@ setup(
     packages=[*find_packages(include=["panoptic_deeplab*"]), "panoptic_deeplab.configs"],
     package_dir={"panoptic_deeplab.configs": "configs"},
     package_data={
-        "": ["py.typed", "*.html", "*.css", "*.js", "*.json", "*.yml"],
+        "": ["py.typed", "*.html", "*.css", "*.js", "*.json", "*.yml", "*.safetensors"],
         "panoptic_deeplab.configs": ["*/*.yml"],
     },
 )

@@ -12,7 +12,12 @@ from types import FrameType
 
 
 def hide_harmless_warnings() -> None:
-    """Hide warnings of libraries that no user can act upon."""
+    """Hide warnings of libraries that no user can act upon.
+
+    Paddle's own, which it writes past Python's, are hidden if it is imported later, and if nobody
+    has set GLOG_minloglevel; its errors are shown.
+    """
+    os.environ.setdefault("GLOG_minloglevel", "2")
     for message in (
         "No ccache found",
         "When training, we now always track",

@@ -1,7 +1,10 @@
-"""From nothing to panoptic images on a CPU: scenes, training, evaluation, prediction.
+"""From nothing to panoptic images on a CPU: scenes, evaluation, prediction; training if asked for.
+
+The small network that travels with the package is shown 50 scenes that it has never seen. With
+--train_seconds or --iters another of its kind is trained first, on 400 more scenes, from nothing.
 
 Everything goes to one folder: metrics.json, panoptic.png (a sheet of images), prediction/ (the
-results of each validation scene), model/ (the checkpoint), scenes/.
+results of each held-out scene, and the page html/index.html), model/ (of a training), scenes/.
 """
 
 from __future__ import annotations
@@ -25,9 +28,11 @@ if TYPE_CHECKING:
     import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = "configs/demo/panoptic_deeplab_lite_scenes.yml"
+NAME = "panoptic_deeplab_lite_scenes"
+"""Of the configuration, and in the zoo of the weights."""
 SEED = 2026  # of the scenes: none that anything was chosen on
 SHOWN = 4
+VERB = ("-m", "panoptic_deeplab")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,63 +45,84 @@ def main(argv: list[str] | None = None) -> int:
         default=ROOT / "output" / "demo",
         help="where everything goes (default: output/demo)",
     )
-    parser.add_argument(
-        "--processes", type=int, default=2, help="training processes (default: %(default)s)"
-    )
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--iters", type=positive, help="steps (default: as the configuration says)")
+    length.add_argument("--iters", type=positive, help="train from nothing, so many steps")
     length.add_argument(
-        "--train_seconds", type=positive, metavar="S", help="train for about S seconds of steps"
+        "--train_seconds",
+        type=positive,
+        metavar="S",
+        help="train from nothing, for about S seconds of steps",
     )
-    parser.add_argument("--only_scenes", action="store_true", help="make the scenes and stop")
+    parser.add_argument(
+        "--processes", type=int, default=2, help="of the training (default: %(default)s)"
+    )
     add_debug_argument(parser)
     return run(demo, parser.parse_args(argv))
 
 
 def demo(arguments: argparse.Namespace) -> None:
-    """Run the five steps, each by the command that a user would type."""
+    """Run the steps, each by the command that a user would type."""
     output, start = arguments.save_dir.resolve(), time.monotonic()
-    scenes, training = output / "scenes", output / "training"
-    make_scenes(scenes)
-    if arguments.only_scenes:
-        return
-    for old in (training, output / "prediction", output / "model"):
-        shutil.rmtree(old, ignore_errors=True)
-    data = [f"train_dataset.dataset_root={scenes}", f"val_dataset.dataset_root={scenes}"]
-
-    step(f"2/5 training on {arguments.processes} processes, no pretrained weights")
-    launcher = ["-m", "paddle.distributed.launch", "--log_level", "WARNING"]
-    launcher += ["--nproc_per_node", arguments.processes, "--log_dir", training / "logs"]
+    scenes = output / "scenes"
     lengths = {"--iters": arguments.iters, "--train_seconds": arguments.train_seconds}
     length = [word for flag, value in lengths.items() if value for word in (flag, value)]
-    options = ["--config", CONFIG, "--device", "cpu", "--save_dir", training, "--log_iters", 20]
-    options += ["--save_interval", 1_000_000, "--keep_checkpoint_max", 1, *length]
-    call(*launcher, "train.py", *options, "--opts", *data)
-    (checkpoint,) = training.glob("iter_*")
-    checkpoint.rename(output / "model")
-
-    step("3/5 evaluation on the held-out scenes")
-    command = ["-m", "panoptic_deeplab"]
-    trained = ["--device", "cpu", "--model_path", output / "model"]
-    metrics = output / "metrics.json"
-    call(*command, "val", *trained, "--num_workers", 1, "--json", metrics)
-
-    step("4/5 prediction")
-    images, predicted = scenes / "leftImg8bit" / "val", output / "prediction"
-    call(*command, "predict", *trained, "--image_path", images, "--save_dir", predicted)
-
-    step("5/5 a sheet of images")
+    make_scenes(scenes, 400 if length else 0)
+    model = train(scenes, output, arguments.processes, length) if length else NAME
+    metrics = evaluate(scenes, model, output)
+    predicted = predict(scenes, model, output)
     sheet = output / "panoptic.png"
     draw_sheet(scenes, predicted, sheet)
-    tell(output, metrics, sheet, time.monotonic() - start)
+    tell(metrics, sheet, predicted, model, time.monotonic() - start)
 
 
-def make_scenes(folder: Path) -> None:
-    """Make the scenes to train and evaluate on, unless they are there."""
-    step("1/5 street scenes: 400 to learn from, 50 held out")
-    if not folder.exists():
-        numbers = ["--train", 400, "--val", 50, "--seed", SEED]
-        call("tools/make_scenes.py", "--output", folder, *numbers)
+def make_scenes(folder: Path, to_learn_from: int) -> None:
+    """Make the scenes, unless they are there."""
+    step("50 street scenes that no network has seen" + (to_learn_from > 0) * ", 400 to learn from")
+    needed = folder / "leftImg8bit" / ("train" if to_learn_from else "val")
+    if not needed.is_dir():
+        numbers = ["--train", to_learn_from, "--val", 50, "--seed", SEED]
+        call("tools/make_scenes.py", "--output", folder, *numbers, "--overwrite")
+
+
+def train(scenes: Path, output: Path, processes: int, length: list[object]) -> Path:
+    """Train from nothing; return the checkpoint."""
+    step(f"training on {processes} processes, no pretrained weights")
+    training, model = output / "training", output / "model"
+    for old in (training, model):
+        shutil.rmtree(old, ignore_errors=True)
+    launcher = ["-m", "paddle.distributed.launch", "--log_level", "WARNING"]
+    launcher += ["--nproc_per_node", processes, "--log_dir", training / "logs"]
+    options = ["--config", NAME, "--device", "cpu", "--save_dir", training, "--log_iters", 20]
+    options += ["--save_interval", 1_000_000, "--keep_checkpoint_max", 1, *length]
+    call(*launcher, "train.py", *options, "--opts", *data(scenes, "train", "val"))
+    (checkpoint,) = training.glob("iter_*")
+    return checkpoint.rename(model)
+
+
+def evaluate(scenes: Path, model: str | Path, output: Path) -> Path:
+    """Score the held-out scenes; return the file of the scores."""
+    step("evaluation: each of them beside its ground truth")
+    metrics = output / "metrics.json"
+    words = ["--device", "cpu", "--model_path", model, "--num_workers", 1, "--json", metrics]
+    call(*VERB, "val", *words, "--opts", *data(scenes, "val"))
+    return metrics
+
+
+def predict(scenes: Path, model: str | Path, output: Path) -> Path:
+    """Predict them into images and a page; return the folder."""
+    step("prediction: images, and a page for the browser")
+    folder = output / "prediction"
+    shutil.rmtree(folder, ignore_errors=True)
+    truth = scenes / "gtFine" / "cityscapes_panoptic_val_trainId.json"
+    words = ["--device", "cpu", "--model_path", model, "--format", "images", "html"]
+    words += ["--image_path", scenes / "leftImg8bit" / "val", "--ground_truth", truth]
+    call(*VERB, "predict", *words, "--save_dir", folder)
+    return folder
+
+
+def data(scenes: Path, *splits: str) -> list[str]:
+    """Changes to the configuration that let data sets lie in a folder."""
+    return [f"{split}_dataset.dataset_root={scenes}" for split in splits]
 
 
 def step(title: str) -> None:
@@ -116,6 +142,7 @@ def call(*command: object) -> None:
 
 def draw_sheet(scenes: Path, predicted: Path, path: Path) -> None:
     """Draw some validation scenes beside their predictions and their ground truth."""
+    step("a sheet of images")
     import cv2
     import numpy as np
 
@@ -147,8 +174,8 @@ def extend(panel: np.ndarray, height: int) -> np.ndarray:
     return np.pad(panel, ((0, below), (0, 0), (0, 0)), constant_values=255)
 
 
-def tell(output: Path, metrics: Path, sheet: Path, seconds: float) -> None:
-    """Print where everything is."""
+def tell(metrics: Path, sheet: Path, predicted: Path, model: str | Path, seconds: float) -> None:
+    """Print the score, where everything is, and what to do next."""
     results = json.loads(metrics.read_text())
     groups = ", ".join(
         f"{group} {100 * results[group]['pq']:.1f}"
@@ -158,12 +185,12 @@ def tell(output: Path, metrics: Path, sheet: Path, seconds: float) -> None:
     print(f"\nDone in {seconds / 60:.1f} minutes. PQ on scenes it has never seen: {groups}")
     print(f"  the table       {metrics}")
     print(f"  images          {sheet}")
-    print(f"  each scene      {output / 'prediction' / 'panoptic'}")
-    print(f"  the model       {output / 'model'}")
+    print(f"  a page          {predicted / 'html' / 'index.html'} (open it in a browser)")
+    print(f"  each scene      {predicted / 'panoptic'}")
     print("Predict images of your own:")
     print(
-        f"  .venv/bin/panoptic-deeplab predict --model_path {output / 'model'} "
-        "--image_path IMAGE_OR_FOLDER --save_dir output/mine"
+        f"  .venv/bin/panoptic-deeplab predict --model_path {model} --image_path IMAGE_OR_FOLDER "
+        "--save_dir output/mine"
     )
 
 

@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and return the exit code."""
     parser = script_parser(
         __doc__,
-        "python tools/measure_memory.py --model_path output/demo/model --image_path street.jpg "
-        "--widths 2048 4096 8192",
+        "python tools/measure_memory.py --model_path panoptic_deeplab_lite_scenes "
+        "--image_path street.jpg --widths 2048 4096 8192",
     )
     parser.add_argument("--model_path", required=True, help="the folder of a checkpoint")
     parser.add_argument("--image_path", required=True, type=Path, help="an image")

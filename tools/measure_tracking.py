@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = script_parser(
         __doc__,
         "python tools/make_scenes.py --output output/sequences --sequences 20 --seed 200\n"
-        "  python tools/measure_tracking.py --model_path output/demo/model "
+        "  python tools/measure_tracking.py --model_path panoptic_deeplab_lite_scenes "
         "--dataset_root output/sequences",
     )
     parser.add_argument("--model_path", required=True, help="the model whose predictions count")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,8 +45,8 @@ def add_arguments(parser: Parser) -> None:
         "put in place only if both agree. All is computed on the CPU: a GPU rounds to TF32. "
         "--format web writes the ONNX file with a page that runs it in the browser, "
         "--format triton as a model repository of NVIDIA Triton.",
-        "panoptic-deeplab export --model_path output/demo/model --save_dir output/demo/onnx "
-        "--format onnx --with_postprocess",
+        "panoptic-deeplab export --model_path panoptic_deeplab_lite_scenes "
+        "--save_dir output/demo/onnx --format onnx --with_postprocess",
     )
     add_common_arguments(parser, needs_config=False)
     parser.add_argument(
@@ -154,7 +153,6 @@ def run(arguments: argparse.Namespace) -> None:
     files = locate_model(arguments.model_path, arguments.config)
     if files.is_exported:
         raise UsageError(f"{files.weights}: is exported already; give the checkpoint")
-    os.environ.setdefault("GLOG_minloglevel", "2")  # hides Paddle's notes on its own programs
     start_log()
     if arguments.device == "gpu":
         _log.info("--device gpu: exports are made and compared on the CPU, as a GPU rounds to TF32")

@@ -52,8 +52,8 @@ def add_arguments(parser: Parser) -> None:
         "instance/NAME.png, or what --format asks for. A second prediction into the same folder "
         "adds to its lists; where an image is predicted again, the new result stays. Ctrl-C and "
         "SIGTERM finish the images at hand and list what is done.",
-        "panoptic-deeplab predict --model_path output/demo/model --image_path my_images "
-        "--save_dir output/mine --format images csv",
+        "panoptic-deeplab predict --model_path panoptic_deeplab_lite_scenes "
+        "--image_path my_images --save_dir output/mine --format images csv",
     )
     add_common_arguments(parser, needs_config=False)
     parser.add_argument(

@@ -34,7 +34,7 @@ def add_arguments(parser: Parser) -> None:
         "takes images and the camera; an export by --format web is computed in the browser, any "
         "other model by this process. Programs send images to /v2/models/panoptic/infer (KServe's "
         "Open Inference Protocol, JSON or binary). Images are predicted one at a time.",
-        "panoptic-deeplab serve --model_path output/demo/model",
+        "panoptic-deeplab serve --model_path panoptic_deeplab_lite_scenes",
     )
     add_common_arguments(parser, needs_config=False)
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Published weights: the zoo by name, and those of other frameworks converted."""
+"""Published weights: the zoo by name, those of other frameworks converted, own ones packed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from panoptic_deeplab.cli.command_line import run_script
 from panoptic_deeplab.cli.flags import add_config_arguments, add_debug_argument
 from panoptic_deeplab.cli.parser import Parser, file_here
 
-SUMMARY = "published weights: list, fetch and convert them"
+SUMMARY = "published weights: list, fetch and convert them, pack your own"
 EXAMPLE_NAME = "panoptic_deeplab_resnet50_os32_cityscapes"
 EXAMPLE = (
     "panoptic-deeplab weights convert --model_path efficientps.pth --config "
@@ -51,6 +51,7 @@ def add_arguments(parser: Parser) -> None:
     add_show(commands.add_parser("show", help="all that is known of a model"))
     add_download(commands.add_parser("download", help="fetch models before they are needed"))
     add_convert(commands.add_parser("convert", help="make them a checkpoint of this project"))
+    add_pack(commands.add_parser("pack", help="make a checkpoint half as large, to share it"))
 
 
 def add_list(parser: Parser) -> None:
@@ -94,6 +95,20 @@ def add_convert(parser: Parser) -> None:
     parser.set_defaults(command=convert)
 
 
+def add_pack(parser: Parser) -> None:
+    """Describe `weights pack` and its flags."""
+    parser.describe(
+        "Write the weights of a checkpoint as safetensors in half precision, with configuration "
+        "and classes: a folder to share, for --model_path and for train --init. Training cannot "
+        "resume from it.",
+        "panoptic-deeplab weights pack --model_path output/best_model --save_dir shared/streets",
+    )
+    parser.add_argument("--model_path", type=file_here, required=True, help="the checkpoint folder")
+    parser.add_argument("--save_dir", type=Path, required=True, help="the folder to write")
+    add_debug_argument(parser)
+    parser.set_defaults(command=pack)
+
+
 def run(args: argparse.Namespace) -> None:
     """Do what the command asks for."""
     args.command(args)
@@ -104,7 +119,8 @@ def list_models(_: argparse.Namespace) -> None:
     from panoptic_deeplab.weights import zoo
 
     for model in zoo().values():
-        here = "; is here" if model.path.exists() else ""
+        fetched = "; is here" if model.path.exists() else ""
+        here = "; travels with the package" if model.file else fetched
         print(f"{model.name}\n    {model.score}, as {model.by} published{here}")
 
 
@@ -139,3 +155,11 @@ def convert(args: argparse.Namespace) -> None:
     print(f"{args.model_path}: {origin.name}", *report.lines(), sep="\n")
     print(f"license: {origin.license}")
     print(f"written and loaded into the network: {args.save_dir}")
+
+
+def pack(args: argparse.Namespace) -> None:
+    """Pack a checkpoint and tell how large it is."""
+    from panoptic_deeplab.weights import pack_checkpoint
+
+    path = pack_checkpoint(args.model_path, args.save_dir)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

@@ -19,6 +19,7 @@ from panoptic_deeplab.weights.loading import (
     refuse_not_finite,
     set_weights,
 )
+from panoptic_deeplab.weights.packing import pack_checkpoint
 from panoptic_deeplab.weights.plain_pickle import read_pickle
 from panoptic_deeplab.weights.published import convert_published, load_first_weights, load_network
 from panoptic_deeplab.weights.reading import read_weights
@@ -39,6 +40,7 @@ __all__ = [
     "load_pretrained",
     "load_weights",
     "local_weights",
+    "pack_checkpoint",
     "published_model",
     "read_info_beside",
     "read_pickle",

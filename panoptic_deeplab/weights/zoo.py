@@ -1,4 +1,4 @@
-"""The zoo: published models by name, fetched once."""
+"""The zoo: models by name, those of the package and published ones, which are fetched once."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ from panoptic_deeplab.weights.download import (
 )
 
 ZOO_FILE = Path(__file__).with_name("zoo.yml")
+SHIPPED = Path(__file__).with_name("shipped")
+"""Folder of the weights that travel with the package."""
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ZooModel:
     """A published model.
 
     Attributes:
         name: in the zoo.
         config: name of the shipped configuration that describes its network.
-        url: where its weights lie, with `#sha256=` and their checksum if the authors tell it.
+        file: name of its weights in `SHIPPED`; '' for those that lie elsewhere.
+        url: where these lie, with `#sha256=` and their checksum if the authors tell it.
         license: permitted use of the weights.
         score: as published.
         by: who published weights and score.
@@ -41,7 +44,8 @@ class ZooModel:
 
     name: str
     config: str
-    url: str
+    file: str = ""
+    url: str = ""
     license: str
     score: str
     by: str
@@ -49,15 +53,19 @@ class ZooModel:
 
     @property
     def path(self) -> Path:
-        """Where the downloaded file is kept."""
+        """Where the file is, or is kept once it is fetched."""
+        if self.file:
+            return SHIPPED / self.file
         return cache_folder() / self.by_hand if self.by_hand else cached_path(self.url)
 
     def fetch(self) -> Path:
-        """Return the file of weights, from the cache or else from the web.
+        """Return the file of weights, from the package, the cache or else from the web.
 
         Raises:
             DataError: it cannot be fetched, or only by hand.
         """
+        if self.file:
+            return self.path
         is_new = not self.path.exists()
         if is_new and self.by_hand:
             raise DataError(
@@ -80,7 +88,7 @@ class ZooModel:
 def zoo() -> dict[str, ZooModel]:
     """Return all published models by name."""
     described = yaml.safe_load(ZOO_FILE.read_text("utf-8"))
-    return {name: ZooModel(name, **facts) for name, facts in described.items()}
+    return {name: ZooModel(name=name, **facts) for name, facts in described.items()}
 
 
 def zoo_model(name: str) -> ZooModel:
