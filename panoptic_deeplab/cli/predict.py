@@ -200,6 +200,7 @@ def run(arguments: argparse.Namespace) -> None:
         views,
         arguments.runtime,
         tiling,
+        source.count,
     )
     if arguments.engine == "ray":
         _predict_on_ray(arguments, source, options)

@@ -184,7 +184,7 @@ def _score_checkpoint(
         num_workers=arguments.num_workers,
         watch=watch,
         tiling=tiling,
-        adapt=partial(with_runtime, runtime=arguments.runtime),
+        adapt=partial(with_runtime, runtime=arguments.runtime, images=len(config.val_dataset)),
     )
 
 

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 import paddle
 
 from panoptic_deeplab.device import on_gpu
+from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.predictor import Predictor
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.runtimes.compiled import SECONDS_TO_COMPILE, CompiledNetwork
+from panoptic_deeplab.runtimes.compiled import CompiledNetwork
+from panoptic_deeplab.runtimes.patience import Patience
 from panoptic_deeplab.runtimes.sessions import RUNTIMES
 from panoptic_deeplab.structures import Frame, Prediction
 
@@ -21,7 +23,7 @@ _OF_EXPORTABLE_METHODS = ("export_settings", "host_settings")
 """What postprocessors have whose networks can be traced."""
 
 
-def with_runtime(predictor: Predictor, runtime: str) -> Predictor:
+def with_runtime(predictor: Predictor, runtime: str, images: int | None = None) -> Predictor:
     """A predictor whose network the runtime computes; all else stays as it is.
 
     Args:
@@ -29,6 +31,7 @@ def with_runtime(predictor: Predictor, runtime: str) -> Predictor:
         runtime: `paddle`; `onnxruntime` or `openvino`; or `auto` for the first of these two that is
             installed, as soon as compiling pays. Where neither can be used, Paddle computes, which
             a line says if one was asked for by name.
+        images: how many are to come; None where nobody knows.
 
     Raises:
         UsageError: a runtime that was asked for by name is not installed.
@@ -45,7 +48,8 @@ def with_runtime(predictor: Predictor, runtime: str) -> Predictor:
         frames = [Frame.whole(*shape[2:])] * shape[0]
         return predictor.postprocessor(outputs, frames)
 
-    patience = SECONDS_TO_COMPILE if runtime == "auto" else 0.0
+    mine = images and -(-images // distributed.world_size())
+    patience = Patience(mine) if runtime == "auto" else None
     return predictor.with_network(CompiledNetwork(predictor.model, name, group, patience))
 
 

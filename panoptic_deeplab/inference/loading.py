@@ -53,7 +53,7 @@ def _load_checkpoint(files: ModelFiles, options: LoadOptions) -> Predictor:
         tiling=options.tiling,
     )
     load_network(config, files.weights, "predict with the configuration they were trained with")
-    return with_runtime(predictor, options.runtime)
+    return with_runtime(predictor, options.runtime, options.images)
 
 
 def _load_export(files: ModelFiles, options: LoadOptions) -> Predictor | ExportedPredictor:

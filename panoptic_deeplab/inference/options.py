@@ -30,6 +30,8 @@ class LoadOptions:
             that is installed, for a checkpoint as soon as compiling pays; else Paddle), `paddle`,
             `onnxruntime` or `openvino`.
         tiling: how images are cut into tiles; None for whole images.
+        images: how many are to come, by which `auto` judges whether compiling pays; None where
+            nobody knows.
 
     Raises:
         UsageError: there is no such device or runtime.
@@ -41,6 +43,7 @@ class LoadOptions:
     views: Augmentation | None = None
     runtime: str = "auto"
     tiling: Tiling | None = None
+    images: int | None = None
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import tempfile
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import paddle
 from paddle import nn
 
-from panoptic_deeplab.deployment import MODEL, NETWORK_OUTPUTS
+from panoptic_deeplab.deployment import NETWORK_OUTPUTS
 from panoptic_deeplab.errors import UserError, one_line, reason_of
+from panoptic_deeplab.runtimes.compilation import Compilation
+from panoptic_deeplab.runtimes.conversion import ConverterKilledError
 from panoptic_deeplab.runtimes.differences import (
     MAX_DEVIATION,
     MAX_PIXELS,
@@ -22,8 +25,17 @@ from panoptic_deeplab.runtimes.differences import (
     fraction_of_others,
 )
 from panoptic_deeplab.runtimes.identity import identity_of
-from panoptic_deeplab.runtimes.kept_files import discard, keep, kept_path, mark_used
-from panoptic_deeplab.runtimes.program import NetworkProgram, network_of, save_program
+from panoptic_deeplab.runtimes.kept_files import (
+    discard,
+    failure_path,
+    keep,
+    keep_failure,
+    kept_failure,
+    kept_path,
+    mark_used,
+)
+from panoptic_deeplab.runtimes.patience import NoPatience, Patience
+from panoptic_deeplab.runtimes.program import network_of
 from panoptic_deeplab.runtimes.sessions import RUNTIMES, Session
 from panoptic_deeplab.structures import Prediction
 
@@ -32,31 +44,28 @@ _log = logging.getLogger(__name__)
 COMPILERS = ("onnx", "paddle2onnx")
 """Packages without which nothing is compiled; what is in the cache needs none of them."""
 
-SECONDS_TO_COMPILE = 4.0
-"""Of Paddle's computing, after which `auto` compiles, so that a few small images never wait for it.
-
-Compiling took 8 s, with the small network, on two cores that others kept busy.
-"""
-
-OPSET = 17
+_PASSING = (OSError, subprocess.SubprocessError, ConverterKilledError)
+"""Errors that say nothing of the network."""
 
 Outputs = Mapping[str, paddle.Tensor]
+Step = TypeVar("Step")
 
 
 class CompiledNetwork(nn.Layer):
     """A network as a runtime computes it, and Paddle as long as nothing is compiled.
 
-    What is in the cache is used from the first input on. Else a network is compiled when Paddle has
-    computed for `patience` seconds; it then takes over if its outputs, and the ids and classes made
-    of them, agree with Paddle's on the last input. If they do not, or the runtime fails, Paddle
-    goes on, and a warning says why.
+    What is in the cache is used from the first input on. Else the network is compiled when its
+    `patience` is over, by another process beside Paddle, and takes over if its outputs, and the ids
+    and classes made of them, agree with Paddle's on an input. If they do not, or the runtime fails,
+    Paddle goes on, and a warning says why; what cannot be compiled is not tried again.
 
     Args:
         model: as Paddle computes it, with its weights; where only its `network` can be traced, what
             finds the instances stays in Paddle.
         runtime: a name of `RUNTIMES`.
         group: outputs for inputs of the shape (N, 3, H, W) -> the prediction of each.
-        patience: seconds that Paddle computes before the network is compiled.
+        patience: when the network is compiled; None for before the first input, which waits for it,
+            as somebody asked for this runtime.
     """
 
     def __init__(
@@ -64,17 +73,19 @@ class CompiledNetwork(nn.Layer):
         model: nn.Layer,
         runtime: str,
         group: Callable[[Outputs, Sequence[int]], list[Prediction]],
-        patience: float = 0.0,
+        patience: Patience | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.runtime = runtime
         self._names = getattr(model, "network_outputs", NETWORK_OUTPUTS)
         self._group = group
-        self._seconds_left = patience
+        self._patience = patience or NoPatience()
+        self._is_asked_for = patience is None
         self._path = kept_path(identity_of(model, runtime))
         self._session = self._kept_session()
-        self._may_compile = not self.is_compiled and self._has_compilers()
+        self._compilation: Compilation | None = None
+        self._may_compile = not self.is_compiled and self._can_be_compiled()
 
     @property
     def is_compiled(self) -> bool:
@@ -91,12 +102,15 @@ class CompiledNetwork(nn.Layer):
             except Exception as error:  # each runtime has exceptions of its own
                 self._session = None
                 self._tell_paddle(f"it failed: {reason_of(error)}")
+        if self._may_compile and self._patience.is_over(len(images)):
+            self._may_compile = False
+            self._compilation = self._trying(lambda: Compilation(self.model, self._names))
         start = time.perf_counter()
         outputs = network_of(self.model)(images)
-        self._seconds_left -= time.perf_counter() - start
-        if self._may_compile and self._seconds_left <= 0:
-            self._may_compile = False
-            self._compile(images, outputs)
+        self._patience.note(len(images), time.perf_counter() - start)
+        if self._compilation is not None and (self._is_asked_for or self._compilation.is_done):
+            self._session = self._trying(lambda: self._checked_session(images, outputs))
+            self._compilation = None
         return self._finished(outputs)
 
     def _run(self, session: Session, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
@@ -125,38 +139,49 @@ class CompiledNetwork(nn.Layer):
         _log.info("The network runs in %s, %s", self.runtime, self._path)
         return session
 
-    def _has_compilers(self) -> bool:
+    def _can_be_compiled(self) -> bool:
+        """Whether what compiles is there, and has not failed for this network; tells why not."""
         missing = [name for name in COMPILERS if importlib.util.find_spec(name) is None]
-        if missing and self._seconds_left <= 0:  # somebody asked for this runtime
+        if missing and self._is_asked_for:
             self._tell_paddle(
                 f"compiling needs {', '.join(missing)}; pip install 'panoptic-deeplab[deploy]'"
             )
-        return not missing
+        failure = None if missing else kept_failure(self._path)
+        if failure is not None:
+            again = f"remove {failure_path(self._path)} to try again"
+            self._tell_paddle(f"{failure} (found by an earlier run; {again})")
+        return not missing and failure is None
 
-    def _compile(self, images: paddle.Tensor, outputs: Outputs) -> None:
-        """Compile the network, and let the runtime take over if it agrees on these outputs."""
-        start = time.perf_counter()
+    def _trying(self, step: Callable[[], Step]) -> Step | None:
+        """What a step of compiling returns; None where it fails, which is told and noted."""
         try:
-            with tempfile.TemporaryDirectory(prefix="compile-") as folder:
-                file = write_network(self.model, self._names, Path(folder))
-                session = RUNTIMES[self.runtime](file)
-                reasons = self._differences(self._run(session, images), outputs, images.shape)
-                place = "" if reasons else self._keep(file)
+            return step()
         except MemoryError:
             raise
         except Exception as error:  # of the converter, of a runtime, of a full disk
-            reasons = [str(error) if isinstance(error, UserError) else reason_of(error)]
-        if reasons:
-            self._tell_paddle("; ".join(reasons))
-            return
-        self._session = session
-        seconds = time.perf_counter() - start
+            reason = str(error) if isinstance(error, UserError) else reason_of(error)
+            self._tell_paddle(reason)
+            if not isinstance(error, _PASSING):
+                keep_failure(reason, self._path)
+            return None
+
+    def _checked_session(self, images: paddle.Tensor, outputs: Outputs) -> Session:
+        """The compiled network, kept, once it agrees with Paddle on these outputs.
+
+        Raises:
+            UserError: it does not agree, or the network has no ONNX form.
+        """
+        file = self._compilation.finish()
+        session = RUNTIMES[self.runtime](file)
+        if reasons := self._differences(self._run(session, images), outputs, images.shape):
+            raise UserError("; ".join(reasons))
         _log.info(
             "The network runs in %s from here on, compiled in %.1f s, %s",
             self.runtime,
-            seconds,
-            place,
+            self._compilation.seconds,
+            self._keep(file),
         )
+        return session
 
     def _keep(self, file: Path) -> str:
         try:
@@ -185,21 +210,6 @@ class CompiledNetwork(nn.Layer):
 
     def _tell_paddle(self, reason: str) -> None:
         _log.warning("Paddle runs the network, and not %s: %s", self.runtime, reason)
-
-
-def write_network(model: nn.Layer, names: Sequence[str], folder: Path) -> Path:
-    """Write the network of a model, with outputs of these names, as an ONNX file into a folder.
-
-    Raises:
-        UsageError: a part of it cannot be traced, or has no ONNX form.
-    """
-    import onnx  # an extra
-
-    from panoptic_deeplab.runtimes.conversion import convert_program
-
-    save_program(NetworkProgram(model, names), folder)
-    onnx.save(convert_program(folder, OPSET, names), str(folder / MODEL))
-    return folder / MODEL
 
 
 def _arrays(outputs: Outputs) -> dict[str, np.ndarray]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
-
-import onnx
+from typing import IO, TYPE_CHECKING
 
 from panoptic_deeplab.deployment import NETWORK_OUTPUTS
-from panoptic_deeplab.errors import UsageError, one_line
+from panoptic_deeplab.errors import UsageError, UserError, one_line
 from panoptic_deeplab.runtimes.program import PROGRAM
+
+if TYPE_CHECKING:
+    import onnx
 
 # In a process of its own: the converter exits where it does not know an operator, and would
 # install packages if its optimizer were not turned off.
@@ -26,6 +31,7 @@ paddle2onnx.export(program, weights, file, opset_version=int(opset), auto_upgrad
 """
 _NO_INSTALLING = {"POLYGRAPHY_INSTALL_CMD": "/bin/false", "POLYGRAPHY_AUTOINSTALL_DEPS": "0"}
 _SECONDS = 1800
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 _OPERATOR = re.compile(r'"#":"1\.(?![at]_)([^"]+)"')
 _KNOWN_UNDER_OTHER_NAMES = {
@@ -44,38 +50,82 @@ does not read those in double precision, and leaves whatever lay there.
 """
 
 
+class ConverterKilledError(UserError):
+    """The process that converts was ended from outside, for want of memory for example."""
+
+
+class Conversion:
+    """A program on its way to ONNX, in a process of its own, which ends with this object.
+
+    Args:
+        folder: has the program, and gets what the process writes.
+        opset: version of ONNX's operators.
+        name: of the program's files.
+    """
+
+    def __init__(self, folder: Path, opset: int, name: str = PROGRAM) -> None:
+        self._program = folder / f"{name}.json"
+        self._file = folder / "network.onnx"
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (ends with this object)
+        words = [self._program, folder / f"{name}.pdiparams", self._file, opset]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _CONVERT, *map(str, words)],
+            env=os.environ | _NO_INSTALLING,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        weakref.finalize(self, _end, self._process, self._log)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `result` need not wait."""
+        return self._process.poll() is not None
+
+    def result(self, outputs: Sequence[str] = NETWORK_OUTPUTS) -> onnx.ModelProto:
+        """Wait for the program as ONNX; its `outputs` get their names.
+
+        Raises:
+            UsageError: an operator has no ONNX form; the message names it.
+            ConverterKilledError: somebody ended the process.
+        """
+        import onnx  # an extra
+
+        code = self._process.wait(_SECONDS)
+        if -code in _FROM_OUTSIDE:
+            raise ConverterKilledError(
+                f"the converter to ONNX was ended by {signal.Signals(-code).name}"
+            )
+        program = self._program.read_text("utf-8")
+        if code or not self._file.exists():
+            unknown = unsupported_operators(program)
+            reason = (
+                f"paddle2onnx has no ONNX form for the operators {', '.join(unknown)}"
+                if unknown
+                else _reason(self._read_log())
+            )
+            raise UsageError(f"the network cannot be made ONNX: {reason}")
+        model = onnx.load(str(self._file))
+        self._file.unlink()
+        _set_misread(model.graph, program)
+        return _renamed(model, outputs)
+
+    def _read_log(self) -> str:
+        self._log.seek(0)
+        return self._log.read().decode("utf-8", "replace")
+
+
+def _end(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+    process.kill()
+    process.wait()
+    log.close()
+
+
 def convert_program(
     folder: Path, opset: int, outputs: Sequence[str] = NETWORK_OUTPUTS, name: str = PROGRAM
 ) -> onnx.ModelProto:
-    """Convert the program `name` in `folder` to ONNX; its `outputs` get their names.
-
-    Raises:
-        UsageError: an operator has no ONNX form; the message names it.
-    """
-    file = folder / "network.onnx"
-    program, weights = folder / f"{name}.json", folder / f"{name}.pdiparams"
-    words = map(str, [program, weights, file, opset])
-    done = subprocess.run(
-        [sys.executable, "-c", _CONVERT, *words],
-        env=os.environ | _NO_INSTALLING,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_SECONDS,
-        check=False,
-    )
-    if done.returncode or not file.exists():
-        unknown = unsupported_operators(program.read_text("utf-8"))
-        reason = (
-            f"paddle2onnx has no ONNX form for the operators {', '.join(unknown)}"
-            if unknown
-            else _reason(done.stdout + done.stderr)
-        )
-        raise UsageError(f"the network cannot be made ONNX: {reason}")
-    model = onnx.load(str(file))
-    file.unlink()
-    _set_misread(model.graph, program.read_text("utf-8"))
-    return _renamed(model, outputs)
+    """Convert the program `name` in `folder` to ONNX, as `Conversion` does; wait for the result."""
+    return Conversion(folder, opset, name).result(outputs)
 
 
 def _set_misread(graph: onnx.GraphProto, program: str) -> None:

@@ -37,6 +37,25 @@ def keep(file: Path, path: Path) -> None:
     _remove_oldest(path.parent)
 
 
+def failure_path(path: Path) -> Path:
+    """Return where it is noted that the network of this place in the cache cannot be compiled."""
+    return path.with_suffix(".failed")
+
+
+def keep_failure(reason: str, path: Path) -> None:
+    """Note why the network of this place cannot be compiled, where the folder can be written to."""
+    with suppress(OSError), replacing(failure_path(path)) as temporary:
+        temporary.write_text(reason, "utf-8")
+
+
+def kept_failure(path: Path) -> str | None:
+    """Return why the network of this place cannot be compiled; None where nothing is known."""
+    try:
+        return failure_path(path).read_text("utf-8", "replace")
+    except OSError:
+        return None
+
+
 def discard(path: Path) -> None:
     """Remove a kept file, if it is there and may be removed."""
     with suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,11 @@ pytest.importorskip("paddle2onnx")
 pytest.importorskip("onnxruntime")
 
 from panoptic_deeplab.runtimes import compiled, kept_files
+from panoptic_deeplab.runtimes.compilation import Compilation
 from panoptic_deeplab.runtimes.compiled import CompiledNetwork
+from panoptic_deeplab.runtimes.conversion import ConverterKilledError
 from panoptic_deeplab.runtimes.identity import identity_of
+from panoptic_deeplab.runtimes.patience import Patience
 from panoptic_deeplab.structures import Prediction
 
 
@@ -53,18 +57,32 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tiny, Path]:
+def converted() -> tuple[Tiny, Compilation, Path]:
     """A network and its ONNX file; converting takes most of the time of these tests."""
     paddle.seed(1)
     model = Tiny()
-    names = tuple(compiled_outputs())
-    return model, compiled.write_network(model, names, tmp_path_factory.mktemp("converted"))
+    compilation = Compilation(model, tuple(compiled_outputs()))
+    return model, compilation, compilation.finish()
+
+
+class Converting:
+    """A conversion that takes no time."""
+
+    is_done = True
+    seconds = 0.0
+    begun = 0
+
+    def __init__(self, file: Path, *_: object) -> None:
+        self.finish = lambda: file
+        type(self).begun += 1
 
 
 @pytest.fixture
-def model(converted: tuple[Tiny, Path], monkeypatch: pytest.MonkeyPatch) -> Tiny:
+def model(converted: tuple[Tiny, Compilation, Path], monkeypatch: pytest.MonkeyPatch) -> Tiny:
     """The network, whose conversion takes no time."""
-    monkeypatch.setattr(compiled, "write_network", lambda *_: converted[1])
+    monkeypatch.setattr(compiled, "Compilation", partial(Converting, converted[2]))
+    monkeypatch.setattr(Converting, "is_done", True)
+    monkeypatch.setattr(Converting, "begun", 0)
     return converted[0]
 
 
@@ -101,11 +119,25 @@ def test_a_network_is_compiled_once_and_kept(model: Tiny, cache: Path, caplog) -
 
 
 @paddle.no_grad()
-def test_paddle_computes_until_compiling_pays(model: Tiny, cache: Path) -> None:
-    network = CompiledNetwork(model, "onnxruntime", group, patience=60.0)
+def test_paddle_computes_until_compiling_pays_and_is_done(
+    model: Tiny, cache: Path, monkeypatch
+) -> None:
+    patience, images = Patience(2), paddle.to_tensor(IMAGES[0])
+    network = CompiledNetwork(model, "onnxruntime", group, patience)
     assert_same(network, model)
-    assert not network.is_compiled
+    assert (network.is_compiled, Converting.begun) == (False, 0)
+
+    patience.note(1, 60.0)
+    monkeypatch.setattr(Converting, "is_done", False)
+    network(images)
+    network(images)
+    assert (network.is_compiled, Converting.begun) == (False, 1)
     assert not cache.exists()
+
+    monkeypatch.setattr(Converting, "is_done", True)
+    network(images)
+    assert network.is_compiled
+    assert_same(network, model)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +154,27 @@ def test_paddle_goes_on_where_the_results_differ(
     assert not network.is_compiled
     assert caplog.text.count("Paddle runs the network, and not onnxruntime") == 1
     assert message in caplog.text
+    assert [path.suffix for path in cache.iterdir()] == [".failed"]
+
+    caplog.clear()
+    later = CompiledNetwork(model, "onnxruntime", group)
+    assert_same(later, model)
+    assert Converting.begun == 1
+    (told,) = caplog.messages
+    assert message in told
+    assert told.endswith(".failed to try again)")
+
+
+@paddle.no_grad()
+def test_a_failure_that_says_nothing_of_the_network_is_not_remembered(
+    model: Tiny, cache: Path, monkeypatch, caplog
+) -> None:
+    def killed(*_: object) -> None:
+        raise ConverterKilledError("the converter to ONNX was ended by SIGKILL")
+
+    monkeypatch.setattr(compiled, "Compilation", killed)
+    assert_same(CompiledNetwork(model, "onnxruntime", group), model)
+    assert "not onnxruntime: the converter to ONNX was ended by SIGKILL" in caplog.text
     assert not cache.exists()
 
 
