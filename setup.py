@@ -8,7 +8,8 @@ setup(
     packages=[*find_packages(include=["panoptic_deeplab*"]), "panoptic_deeplab.configs"],
     package_dir={"panoptic_deeplab.configs": "configs"},
     package_data={
-        "": ["py.typed", "*.html", "*.css", "*.js", "*.json", "*.yml", "*.safetensors"],
+        "": ["py.typed", "*.html", "*.css", "*.js", "*.json", "*.yml"],
         "panoptic_deeplab.configs": ["*/*.yml"],
+        "panoptic_deeplab.weights": ["shipped/*/*"],
     },
 )

@@ -23,7 +23,13 @@ from panoptic_deeplab.config.shipped import shipped_configs
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.formats.images import write_image
 from panoptic_deeplab.inference.location import locate_model
-from panoptic_deeplab.weights import load_pretrained, read_weights, zoo, zoo_model
+from panoptic_deeplab.weights import (
+    load_pretrained,
+    read_info_beside,
+    read_weights,
+    zoo,
+    zoo_model,
+)
 from panoptic_deeplab.weights.download import CACHE_VARIABLE, MIRROR_VARIABLE
 from panoptic_deeplab.weights.zoo import ZOO_FILE
 
@@ -270,7 +276,11 @@ def test_an_unknown_name_suggests_one_of_the_zoo() -> None:
 def test_every_entry_is_complete(name: str) -> None:
     model = zoo()[name]
     assert model.config in shipped_configs()
-    assert model.path.is_file() if model.file else model.url.startswith("https://")
+    if model.file:
+        assert model.path.is_file()
+        assert read_info_beside(model.path) == Config(model.config).info
+    else:
+        assert model.url.startswith("https://")
     for fact in (model.license, model.score, model.by):
         assert fact
 
