@@ -12,7 +12,7 @@ import numpy as np
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.structures import Category, DatasetInfo, usual_ignore_index
-from panoptic_deeplab.weights.classes import read_info_beside
+from panoptic_deeplab.weights.classes import INFO_FILE, read_info_beside
 from panoptic_deeplab.weights.loading import (
     compare,
     listed,
@@ -65,11 +65,12 @@ def load_for_other_classes(config: Any, source: str, path: Path) -> None:
     refuse_not_finite(weights, path)
     rows = {} if trained is None else _rows_by_name(trained, config.info)
     whole = {name: weights[name] for name in weights if name not in axes}
-    parts = {
-        name: _with_rows(weights[name], config.model.state_dict()[name].numpy(), axis.axis, rows)
-        for name, axis in axes.items()
-        if axis.is_row_per_class
-    }
+    state = config.model.state_dict()
+    parts = {}
+    for name, axis in axes.items():
+        if axis.is_row_per_class and trained is not None:
+            _check_rows(source, name, weights[name].shape[axis.axis], trained)
+            parts[name] = _with_rows(weights[name], state[name].numpy(), axis.axis, rows)
     set_weights(config.model, whole | parts)
     whose = "" if trained is None else f", trained for {trained.num_classes} classes"
     _log.info("Begins with %s%s: %d weights loaded", source, whose, len(whole))
@@ -115,6 +116,14 @@ def _rows_by_name(trained: DatasetInfo, info: DatasetInfo) -> dict[int, int]:
         for name, index in info.index_of_name.items()
         if name in trained.index_of_name
     }
+
+
+def _check_rows(source: str, name: str, count: int, trained: DatasetInfo) -> None:
+    if count != trained.num_classes:
+        raise DataError(
+            f"{source}: {name} is for {count} classes, but {INFO_FILE} beside it names "
+            f"{trained.num_classes}; take the file of the same training, or remove it"
+        )
 
 
 def _with_rows(

@@ -111,6 +111,15 @@ def test_another_network_is_refused_in_one_line(tmp_path: Path, opts: list[str])
     )
 
 
+def test_names_of_another_training_beside_the_weights_are_refused(tmp_path: Path) -> None:
+    folder = saved(network(classes("road", "Car"), tmp_path, 1), tmp_path / "run")
+    other = classes("road", "Car", "sky").to_dict()
+    (tmp_path / "run" / INFO_FILE).write_text(json.dumps(other))
+    config = network(classes("floor", "sky"), tmp_path, 2)
+    with pytest.raises(DataError, match=r"for 2 classes, but dataset_info\.json beside it names 3"):
+        load_first_weights(config, init=folder)
+
+
 def test_no_such_weights(tmp_path: Path) -> None:
     config = network(classes("floor", "Box"), tmp_path, 2)
     with pytest.raises(
