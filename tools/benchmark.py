@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SUBJECTS = {
     "model": "the network in each runtime",
+    "predict": "predict.py and val.py by runtime, image to map and whole commands",
     "export": "image to panoptic map by an exported file; its network alone",
     "postprocess": "network outputs to the panoptic map",
     "fusion": "outputs of EfficientPS to the panoptic map",

@@ -16,7 +16,7 @@ from pathlib import Path
 import benchmark
 import numpy as np
 import pytest
-from benchmarking import export, exported, throughput
+from benchmarking import export, exported, predict, throughput
 from benchmarking.comparison import Comparison, DisagreementError, Implementation, Result, spread
 from benchmarking.inputs import annotated_sample, draw_things, ellipses, network_outputs
 from benchmarking.plot import COLORS, draw_plot
@@ -324,7 +324,7 @@ def test_predictions_of_the_measured_weights_are_those_of_the_plain_statement(
 
 
 @pytest.mark.parametrize(
-    ("subject", "comparisons"), [("postprocess", 5), ("targets", 2), ("train_step", 3), ("solo", 3)]
+    ("subject", "comparisons"), [("postprocess", 5), ("targets", 2), ("train_step", 5), ("solo", 3)]
 )
 def test_quick_runs(subject: str, comparisons: int, tmp_path: Path, capfd) -> None:
     """Every comparison's check passes; what is written can be read."""
@@ -347,6 +347,45 @@ def test_comparisons_can_be_chosen_by_name(tmp_path: Path) -> None:
     assert benchmark.main(arguments) == 0
     (entry,) = json.loads(path.read_text())
     assert entry["name"].startswith("postprocess: grouping alone")
+
+
+def test_an_image_to_its_map_by_runtime(tmp_path: Path, monkeypatch) -> None:
+    """The compiled network, Paddle and the plain statement give the same ids."""
+    monkeypatch.setenv("PANOPTIC_DEEPLAB_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "r.json"
+    arguments = ["predict", "--quick", "--only", "map, onnxruntime", "--json", str(path)]
+    assert benchmark.main(arguments) == 0
+    entries = json.loads(path.read_text())
+    assert [entry["baseline_name"] for entry in entries] == [
+        "--runtime paddle",
+        "dygraph, plain grouping",
+    ]
+    assert len(list((tmp_path / "cache" / "compiled").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("starts_empty", "runs"),
+    [
+        (True, ["auto, 0 kept", "paddle, 0 kept"] * 2),
+        (False, ["onnxruntime, 0 kept"] + ["auto, 1 kept", "paddle, 1 kept"] * 2),
+    ],
+)
+def test_a_command_runs_with_and_without_what_is_kept(
+    starts_empty: bool, runs: list[str], tmp_path: Path, monkeypatch
+) -> None:
+    (tmp_path / "val.py").write_text(
+        "import os, pathlib, sys\n"
+        "assert os.environ['OMP_NUM_THREADS'] == ''\n"
+        "cache = pathlib.Path(os.environ['PANOPTIC_DEEPLAB_CACHE'])\n"
+        "kept = len(list(cache.glob('*')))\n"
+        "with open('runs', 'a') as file: file.write(f'{sys.argv[2]}, {kept} kept\\n')\n"
+        "if sys.argv[2] == 'onnxruntime': cache.mkdir(); (cache / 'network').touch()\n"
+    )
+    monkeypatch.setattr(predict, "ROOT", tmp_path)
+    command = predict.Command("val", ["val.py"], tmp_path / "cache", tmp_path / "o", starts_empty)
+    result = command.run(2, InPlace)
+    assert (tmp_path / "runs").read_text().splitlines() == runs
+    assert (result.repeats, result.baseline_name) == (2, "--runtime paddle")
 
 
 def test_quick_evaluation_agrees_with_the_official_tools(tmp_path: Path) -> None:

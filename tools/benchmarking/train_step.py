@@ -4,7 +4,8 @@
 floats, all outputs are upsampled, losses are computed at full size. Both start from the same
 weights, and their first losses have to agree. Dropout is off: its random draws would differ.
 
-EfficientPS's step is compared with itself: the cost of a hundred instances and of one.
+EfficientPS's step is compared with itself: the cost of a hundred instances and of one. So are the
+steps of the small network and of ResNet-50 with two threads and with one, as Paddle chooses.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ QUICK_TOP_DOWN = TOP_DOWN._replace(crop=(64, 128))
 def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
     """ResNet-50, one image: against the reference as it runs, and with our choice of kernels.
 
-    Then EfficientPS with many instances and with one.
+    Then by threads, and EfficientPS with many instances and with one.
     """
     recipe = QUICK if quick else RESNET
     name = f"{'lite' if quick else 'ResNet-50'}, {recipe.crop[1]}x{recipe.crop[0]}, batch 1"
@@ -74,6 +75,16 @@ def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
     yield Comparison(
         name, ours, Implementation(plain), "plain step, MKL as ours", check=same_losses
     )
+    for small_or_large, trained in (("lite", small_recipe(quick)), ("ResNet-50", recipe)):
+        height, width = trained.crop
+        prepare = partial(prepare_ours, trained, folder)
+        yield Comparison(
+            f"{small_or_large}, {width}x{height}, two threads",
+            Implementation(prepare, {"OMP_NUM_THREADS": "2"}),
+            Implementation(prepare, {"OMP_NUM_THREADS": "1"}),
+            "one thread",
+            check=same_losses,
+        )
     recipe = QUICK_TOP_DOWN if quick else TOP_DOWN
     height, width = recipe.crop
     yield Comparison(
@@ -84,6 +95,11 @@ def comparisons(folder: Path, quick: bool) -> Iterable[Comparison]:
         goal_memory=None if quick else 1.1,
         note=f"{MANY} masks of a byte a pixel would be {MANY * height * width / 1e6:.0f} MB",
     )
+
+
+def small_recipe(quick: bool) -> Recipe:
+    """The demo's network, on crops as large as its own."""
+    return QUICK if quick else QUICK._replace(crop=(192, 384))
 
 
 def same_losses(ours: Mapping[str, float], plain: Mapping[str, float]) -> None:
