@@ -42,7 +42,7 @@ def add_runtime_argument(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="what computes the network on a CPU: paddle, or the faster onnxruntime and openvino, "
         "for which a checkpoint's network is compiled once, checked against Paddle and kept; auto "
-        "takes one that is installed, and compiles after some seconds in Paddle (default: "
+        "takes one that is installed, and compiles beside Paddle where that pays (default: "
         "%(default)s)",
     )
 

@@ -54,6 +54,9 @@ class OnnxRuntimeSession:
         # Threads that spin while they wait keep others from reading, grouping and scoring: on a
         # busy machine a small network took twice the time.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # It plans memory for a size from the second image on, beside what the first one took: 221
+        # bytes a pixel in place of 120, and no faster.
+        options.enable_mem_pattern = False
         wanted = _on_gpu(onnxruntime.get_available_providers()) if device != "cpu" else []
         self._session = onnxruntime.InferenceSession(str(path), options, providers=[*wanted, _CPU])
         if device == "gpu" and not set(wanted) & set(self._session.get_providers()):
