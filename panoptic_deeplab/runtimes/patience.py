@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-_SECONDS = 4.0
+_SECONDS = 6.0
 """Of Paddle's computing that make compiling worth it.
 
-What Paddle waits for is the tracing of the network: 1 s for the small one, 2.5 s for ResNet50.
+Paddle waits for the tracing and the first look: 1.5 s for the small network, 4.5 s for ResNet50,
+and for the converter where no other core is free.
 """
 
 

@@ -3,7 +3,7 @@
 An image to its map is measured with a network that is compiled already, against Paddle and against
 the plain reference, which must give the same ids. Commands are fresh processes, so that importing
 and loading count: `predict.py` on 1, 5 and 50 image files, to files on the disk, and `val.py` on 50
-scenes; with nothing compiled before, and with all.
+scenes; with nothing compiled before (first), and with all (later).
 """
 
 from __future__ import annotations
