@@ -6,7 +6,6 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from panoptic_deeplab.deployment import HEADS
 from panoptic_deeplab.errors import DataError, UsageError
 from panoptic_deeplab.web_page.files import (
     DESCRIPTION_FILE,
@@ -31,12 +30,16 @@ MAX_BATCH_SIZE = 4
 EXPORT_FILES = frozenset(
     {
         *("deploy.yaml", "model.onnx", "inference.json", "inference.pdiparams"),
-        *(name + suffix for name in HEADS for suffix in (".onnx", ".json", ".pdiparams")),
+        *("box_head.onnx", "box_head.json", "box_head.pdiparams"),
+        *("mask_head.onnx", "mask_head.json", "mask_head.pdiparams"),
         *(*PAGE_FILES, DESCRIPTION_FILE, SAMPLE_FILE),
         *(*RUNTIME_FILES.values(), *RUNTIME_LICENSES.values()),
     }
 )
-"""All files that an export writes into its folder; Triton's models are folders below it."""
+"""All files that an export writes into its folder; Triton's models are folders below it.
+
+Spelled out, as what else knows their names needs numpy, which `--help` does not wait for.
+"""
 
 _ONNX_PACKAGES = ("onnx", "paddle2onnx", "onnxruntime")
 
