@@ -36,7 +36,7 @@ SUBJECTS = {
     "targets": "annotations to training targets",
     "train_step": "one step of a training",
     "solo": "duplicates among masks of SOLOv2; memory of its step",
-    "throughput": "folders of images to files, by one process and by two",
+    "throughput": "folders of images to files, by one process, two, and Ray",
     "loader": "waiting for samples in a training from disk",
     "evaluation": "scores against cityscapesscripts",
 }

@@ -20,6 +20,7 @@ from panoptic_deeplab.formats.ground_truth_files import GroundTruthFiles
 from panoptic_deeplab.inference.model import Predictor
 from panoptic_deeplab.inference.sources import ImageFile, ImageList, ReadImage, Source
 from panoptic_deeplab.inference.stages import Predicted, Written, predict_batch, write_result
+from panoptic_deeplab.inference.times import tell_how_busy, tell_profile, tell_times
 from panoptic_deeplab.inference.tracked import ResultTracker, with_lasting_ids
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.progress import progress_bar
@@ -28,7 +29,7 @@ from panoptic_deeplab.results.done import done_images
 from panoptic_deeplab.results.folder import make_forms, prepared, refuse_shared_names
 from panoptic_deeplab.results.lock import held
 from panoptic_deeplab.results.writer import ResultWriter
-from panoptic_deeplab.stopwatch import Stopwatch, format_profile
+from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo
 from panoptic_deeplab.video.writing import VideoWriter
 
@@ -138,9 +139,9 @@ def predict_source(
         shares = _finish_share(written, to_come, drawn, interruption)
     if distributed.is_main():
         seconds = watch.seconds | predictor.watch.seconds | writer.seconds
-        tell, total = _tell_profile if profile else _tell_times, time.perf_counter() - start
+        tell, total = tell_profile if profile else tell_times, time.perf_counter() - start
         tell(seconds, total, shares[0].written, source.unit)
-        _tell_how_busy(predictor.watch.seconds, total)
+        tell_how_busy(predictor.watch.seconds, total)
     _raise_what_ended(shares, to_come)
 
 
@@ -267,23 +268,6 @@ def _finish_share(
     if ended_by is not None:
         raise ended_by
     return shares
-
-
-def _tell_times(seconds: dict[str, float], total: float, count: int, unit: str) -> None:
-    parts = ", ".join(f"{name} {value / max(count, 1):.3f} s" for name, value in seconds.items())
-    _log.info("%d %s in %.1f s; for each: %s", count, unit, total, parts)
-
-
-def _tell_profile(seconds: dict[str, float], total: float, count: int, unit: str) -> None:
-    one = unit.removesuffix("s")
-    _log.info("%d %s:\n%s", count, unit, format_profile(seconds, total, count, one))
-
-
-def _tell_how_busy(seconds: Mapping[str, float], total: float) -> None:
-    """Say for which part of the time the model computed, beside which all else is done."""
-    busy = sum(seconds.values())
-    if busy:
-        _log.info("%s: busy for %.0f%% of the time", " and ".join(seconds), 100 * busy / total)
 
 
 def _raise_what_ended(shares: Sequence[_Share], source: Source) -> None:

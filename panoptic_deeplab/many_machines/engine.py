@@ -10,7 +10,6 @@ import logging
 import os
 import pickle
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -31,14 +30,17 @@ from panoptic_deeplab.inference.location import locate_model
 from panoptic_deeplab.inference.options import LoadOptions
 from panoptic_deeplab.inference.sources import ImageList
 from panoptic_deeplab.inference.stages import LASTING_ERRORS, unwritten
+from panoptic_deeplab.inference.times import tell_how_busy, tell_times
 from panoptic_deeplab.many_machines.parts import Parts
-from panoptic_deeplab.many_machines.worker import FILE, FormWorker, Worker
+from panoptic_deeplab.many_machines.times import Times
+from panoptic_deeplab.many_machines.worker import FILE, Actor, FormActor
 from panoptic_deeplab.progress import progress_bar
 from panoptic_deeplab.results.done import done_images
 from panoptic_deeplab.results.folder import make_forms, prepared, refuse_shared_names
 from panoptic_deeplab.results.journal import FileVersion
 from panoptic_deeplab.results.lock import held
 from panoptic_deeplab.results.writer import ResultWriter
+from panoptic_deeplab.stopwatch import Stopwatch
 from panoptic_deeplab.structures import DatasetInfo
 
 PARQUET = "parquet"
@@ -97,7 +99,7 @@ class _Output(Protocol):
     """
 
     images_per_block: int
-    worker: type[Worker]
+    worker: type[Actor]
     arguments: Mapping[str, Any]
 
     def done(self, images: Mapping[str, FileVersion | None]) -> set[str]:
@@ -113,7 +115,7 @@ class _Output(Protocol):
 class _ParquetOutput(Parts):
     """Rows of tables."""
 
-    worker = Worker
+    worker = Actor
     arguments: Mapping[str, Any] = {}
 
 
@@ -121,7 +123,7 @@ class _FilesOutput:
     """The usual files."""
 
     images_per_block = 8
-    worker = FormWorker
+    worker = FormActor
 
     def __init__(self, folder: Path, info: DatasetInfo, model: str, kinds: Sequence[str]) -> None:
         self.arguments = {"forms": list(kinds)}
@@ -182,15 +184,16 @@ def predict_on_ray(
         StoppedError: a signal came.
         DataError: at the end, if some images failed; or actors died too often.
     """
-    start = time.perf_counter()
+    times, watch = Times(), Stopwatch()
     with _cluster(), held(save_dir):
         info, model = _loaded_once(work)
         output = _output(save_dir, info, model, kinds)
         if skip_done:
             source = _remaining(source, output)
         with output.prepared(source.names, source.files), Interruption() as interruption:
-            written, failures = _take_all(work, source, output, interruption)
-    _log.info("%d images in %.1f s", written, time.perf_counter() - start)
+            blocks = _blocks(work, source, output, interruption.is_asked)
+            written, failures = _take_all(blocks, source.count, output, times, watch)
+            _tell(times, watch, written, _num_actors(work))
     if interruption.is_asked() and written + len(failures) < source.count:
         raise StoppedError(
             interruption.signal,
@@ -240,10 +243,11 @@ def _resources(device: str) -> dict[str, float]:
     return {"num_cpus": 1, "num_gpus": 1} if has_gpu else {"num_cpus": 1}
 
 
-def _num_actors(work: Work, resources: Mapping[str, float]) -> int:
+def _num_actors(work: Work) -> int:
     if work.actors is not None:
         return work.actors
-    return max(1, int(ray.cluster_resources().get("GPU" if "num_gpus" in resources else "CPU", 1)))
+    kind = "GPU" if "num_gpus" in _resources(work.options.device) else "CPU"
+    return max(1, int(ray.cluster_resources().get(kind, 1)))
 
 
 def _loaded_once(work: Work) -> tuple[DatasetInfo, str]:
@@ -275,19 +279,29 @@ def _described(work: Work) -> tuple[DatasetInfo, str] | UserError:
 
 
 def _take_all(
-    work: Work, source: ImageList, output: _Output, interruption: Interruption
+    blocks: Iterator[pa.Table], count: int, output: _Output, times: Times, watch: Stopwatch
 ) -> tuple[int, list[str]]:
     """Write what the actors return; return the number of results and the errors of the others."""
     written, failures = 0, []
-    with progress_bar(title="predicting", total=source.count, unit="images") as bar:
-        for block in _blocks(work, source, output, interruption.is_asked):
-            failed = output.take(block)
+    with progress_bar(title="predicting", total=count, unit="images") as bar:
+        for block in blocks:
+            times.add(block)
+            with watch.timing("writing"):
+                failed = output.take(block)
             for failure in failed.values():
                 bar.write(f"skipped: {failure}", file=sys.stderr)
             failures += failed.values()
             written += block.num_rows - len(failed)
             bar.update(block.num_rows)
     return written, failures
+
+
+def _tell(times: Times, watch: Stopwatch, written: int, actors: int) -> None:
+    _log.info("the first actor began after %.1f s", times.starting)
+    seconds = times.beside | times.computing | watch.seconds
+    tell_times(seconds, times.working, written, "images")
+    whole = actors * times.working
+    tell_how_busy(times.computing, whole, f"the time of {actors} actors")
 
 
 def _blocks(
@@ -300,8 +314,7 @@ def _blocks(
     """
     if not source.count:
         return
-    resources = _resources(work.options.device)
-    actors = _num_actors(work, resources)
+    resources, actors = _resources(work.options.device), _num_actors(work)
     size = min(output.images_per_block, -(-source.count // (_BLOCKS_PER_ACTOR * actors)))
     items = [{FILE: image} for image in source.images]
     blocks = ray.data.from_items(items, override_num_blocks=-(-source.count // size))

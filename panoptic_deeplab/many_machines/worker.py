@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -18,12 +19,19 @@ from panoptic_deeplab.inference.loading import load_predictor
 from panoptic_deeplab.inference.location import locate_model
 from panoptic_deeplab.inference.memory import error_for_lack_of_memory
 from panoptic_deeplab.inference.options import LoadOptions
-from panoptic_deeplab.inference.sources import ImageFile, read_image_file, read_source
+from panoptic_deeplab.inference.sources import (
+    ImageFile,
+    ReadImage,
+    read_image_file,
+    read_source,
+)
 from panoptic_deeplab.inference.stages import Predicted, predict_batch
 from panoptic_deeplab.many_machines.rows import table_of
+from panoptic_deeplab.many_machines.times import Spent, with_times
 from panoptic_deeplab.parallel import read_ahead
 from panoptic_deeplab.results.folder import make_forms
 from panoptic_deeplab.results.writer import render_all
+from panoptic_deeplab.stopwatch import Stopwatch
 
 FILE = "file"
 """Column of `ImageFile`s, or of what has their face."""
@@ -79,15 +87,34 @@ class Worker:
         self.predictor = load_predictor(locate_model(model_path, config), options or LoadOptions())
         self._batch_size = batch_size
         self._num_workers = num_workers
+        self._watch = Stopwatch()
 
     def __call__(self, batch: Mapping[str, Sequence[Any]]) -> pa.Table:
-        return table_of(self.predict(batch), self.predictor.info)
+        return self._table(self._predict(batch))
 
-    def predict(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Predicted]:
+    def _table(self, predicted: Iterable[Predicted]) -> pa.Table:
+        return table_of(predicted, self.predictor.info)
+
+    def _predict(self, batch: Mapping[str, Sequence[Any]]) -> Iterator[Predicted]:
         """Predict the images of a batch, in their order."""
-        read = read_ahead(read_image_file, _images_of(batch), self._num_workers)
+        read = read_ahead(self._read, _images_of(batch), self._num_workers)
         batches = batched(read, self._batch_size)
         return chain.from_iterable(predict_batch(self.predictor, one) for one in batches)
+
+    def _read(self, image: ImageFile | _Item) -> ReadImage:
+        with self._watch.timing("reading"):
+            return read_image_file(image)
+
+
+class Actor(Worker):
+    """A worker of `engine`, whose tables tell in a column `times` what they took."""
+
+    def __call__(self, batch: Mapping[str, Sequence[Any]]) -> pa.Table:
+        began, before = time.time(), self._spent()
+        return with_times(super().__call__(batch), began, before, self._spent())
+
+    def _spent(self) -> Spent:
+        return Spent(dict(self.predictor.watch.seconds), dict(self._watch.seconds))
 
 
 FORM_SCHEMA = pa.schema(
@@ -102,10 +129,10 @@ FORM_SCHEMA = pa.schema(
 and what prevented it (null where nothing did)."""
 
 
-class FormWorker(Worker):
+class FormActor(Actor):
     """Predicts batches of images and renders their files, which another process writes.
 
-    The results have the columns of `FORM_SCHEMA`.
+    The results have the columns of `FORM_SCHEMA`, and `times`.
 
     Args:
         forms: names of `panoptic_deeplab.results.FORMATS`.
@@ -116,8 +143,8 @@ class FormWorker(Worker):
         super().__init__(**arguments)
         self._forms = make_forms(Path(), self.predictor.info, forms)
 
-    def __call__(self, batch: Mapping[str, Sequence[Any]]) -> pa.Table:
-        rows = read_ahead(self._row, self.predict(batch), self._num_workers)
+    def _table(self, predicted: Iterable[Predicted]) -> pa.Table:
+        rows = read_ahead(self._row, predicted, self._num_workers)
         return pa.Table.from_pylist(list(rows), FORM_SCHEMA)
 
     def _row(self, predicted: Predicted) -> dict[str, Any]:
@@ -126,7 +153,7 @@ class FormWorker(Worker):
         try:
             if isinstance(result, DataError):
                 raise result
-            with error_for_lack_of_memory("drawing"):
+            with error_for_lack_of_memory("drawing"), self._watch.timing("rendering"):
                 rendered = render_all(self._forms, image.name, result)
         except DataError as error:
             return row | {"failure": str(error)}

@@ -426,9 +426,9 @@ def test_help_needs_nothing_heavy() -> None:
 
 
 def test_the_times_of_a_prediction_are_read_from_its_last_lines() -> None:
-    """Four of eight images are of the first process: 8 s for all, 75 % of its 2 s for each."""
+    """Four of eight images are of the first process, which takes 8 s as the others do."""
     said = (
         "3 of 9 images are done already\n[INFO]\t4 images in 8.0 s; for each: reading 0.1 s, "
         "network 1.5 s\n[INFO]\tnetwork and grouping: busy for 75% of the time\n"
     )
-    assert throughput.read_times(said, 8) == (1.0, 1.5, "reading 0.1 s, network 1.5 s")
+    assert throughput.read_times(said, 8) == (1.0, 0.75, "reading 0.1 s, network 1.5 s")
