@@ -285,9 +285,15 @@ def usable_folder(path: str | Path) -> Path:
     """Make `path` a folder that exists and can be written to.
 
     Raises:
-        DataError: a file of that name exists, or it cannot be made or written to.
+        DataError: a file of that name exists, or it cannot be made or written to; or it is an
+            address.
     """
     path = Path(path)
+    if _ADDRESS.match(str(path)):
+        raise DataError(
+            f"{path}: expected a folder of this machine, got an address; choose one, and copy it "
+            "from there"
+        )
     _refuse_file(path)
     _target(path)
     try:
@@ -297,6 +303,10 @@ def usable_folder(path: str | Path) -> Path:
     if not os.access(path, os.W_OK):
         raise DataError(f"{path}: the folder cannot be written to; choose another")
     return path
+
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:[/\\]", re.IGNORECASE)
+"""Of s3://bucket/folder, which a `Path` makes s3:/bucket/folder; longer than C:/ of a disk."""
 
 
 def _target(path: str | Path) -> Path:

@@ -175,6 +175,12 @@ def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
         usable_folder(tmp_path / "c" / "d")
 
 
+@pytest.mark.parametrize("path", ["s3://bucket/results", Path("gs://bucket"), "file:///tmp/a"])
+def test_an_address_is_no_folder(path: str | Path) -> None:
+    with pytest.raises(DataError, match=r"^(s3|gs|file):/.*expected a folder of this machine"):
+        usable_folder(path)
+
+
 @pytest.mark.parametrize("make", [replacing, replacing_folder, usable_folder])
 def test_a_name_that_no_file_can_have(tmp_path: Path, make: Callable[..., Any]) -> None:
     with pytest.raises(DataError, match=r"zero\\x00byte: no file can have this name"):

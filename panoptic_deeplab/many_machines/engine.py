@@ -297,11 +297,13 @@ def _take_all(
 
 
 def _tell(times: Times, watch: Stopwatch, written: int, actors: int) -> None:
+    if not written:
+        return
     _log.info("the first actor began after %.1f s", times.starting)
     seconds = times.beside | times.computing | watch.seconds
     tell_times(seconds, times.working, written, "images")
     whole = actors * times.working
-    tell_how_busy(times.computing, whole, f"the time of {actors} actors")
+    tell_how_busy(times.computing, whole, "the time of all actors")
 
 
 def _blocks(

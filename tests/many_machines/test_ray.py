@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import re
 import signal
 import sys
 import time
@@ -106,7 +108,9 @@ def test_a_broken_image_costs_itself_alone_and_is_made_up_for(
     bad.write_bytes(b"no image")
     address = f"file://{tmp_path}/images"
     assert predict(model, address, tmp_path / "results", "--actors", "1") == 1
-    errors = capsys.readouterr().err
+    said, errors = capsys.readouterr()
+    assert re.search(r"1 images in .* reading .* rendering .* network .* writing", said)
+    assert re.search(r"network and grouping: busy for \d+% of the time of all actors", said)
     assert "2 of 3 images failed" in errors
     assert f"{too_long}: its results cannot be written" in errors
     assert listed(tmp_path / "results") == ["good"]
@@ -200,9 +204,19 @@ def test_images_of_a_store_are_found_as_those_of_a_folder(images: Path) -> None:
     found = open_source(f"file://{images}")
     assert found.names == sorted(image.name for image in find_images(images))
     by_name = {image.name: image for image in find_images(images)}
-    for image in found.images:
+    for image in pickle.loads(pickle.dumps(found.images)):  # as they go to an actor
         assert image.version == by_name[image.name].version
         assert np.array_equal(image.read(), by_name[image.name].read())
+
+
+def test_an_image_of_a_store_may_have_any_name(tmp_path: Path) -> None:
+    write_image(tmp_path / "a b#c?d%41.png", drawn_image((8, 8)))
+    (image,) = open_source(f"file://{tmp_path}").images
+    assert image.read().shape == (8, 8, 3)
+    assert str(image) == f"file://{tmp_path}/a b#c?d%41.png"
+    (tmp_path / "a b#c?d%41.png").unlink()
+    with pytest.raises(DataError, match=r"a b#c\?d%41.png: cannot be read"):
+        image.read()
 
 
 @pytest.mark.parametrize("path", ["/nowhere/at/all", "/proc/self/fdinfo"])

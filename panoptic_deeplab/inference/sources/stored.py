@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,8 @@ from panoptic_deeplab.results.journal import FileVersion
 if TYPE_CHECKING:
     from pyarrow.fs import FileInfo, FileSystem
 
+_log = logging.getLogger(__name__)
+
 _SCHEMES = ("s3://", "gs://", "file://")
 
 
@@ -26,19 +30,21 @@ class StoredImage:
     """An image in an object store, with the face of `ImageFile`.
 
     Attributes:
-        address: it, as its store takes it.
+        folder: the address that was asked for, by which the store is opened.
+        file: its path, as the store takes it, whatever characters it has.
         name: its path below the folder that was asked for, without suffix.
         version: size and time of the object; None where the store does not tell them.
     """
 
-    address: str
+    folder: str
+    file: str
     name: str
     version: FileVersion | None
 
     @property
     def path(self) -> Path:
         """Its file's name alone, as lists give it."""
-        return Path(PurePosixPath(self.address).name)
+        return Path(PurePosixPath(self.file).name)
 
     def read(self) -> np.ndarray:
         """Fetch it: [H, W, 3] uint8 RGB.
@@ -46,16 +52,18 @@ class StoredImage:
         Raises:
             DataError: it cannot be fetched, or is no image.
         """
-        store, path = _store(self.address)
+        store, _ = _store(self.folder)
         try:
-            with store.open_input_stream(path) as stream:
+            with store.open_input_stream(self.file) as stream:
                 content = stream.read()
         except OSError as error:
-            raise _unreadable(self.address, error) from error
+            reason = hide_secrets(reason_of(error), self.folder)
+            raise DataError(f"{self}: cannot be read ({reason})") from error
         return decode_image(content, str(self))
 
     def __str__(self) -> str:
-        return without_secrets(self.address)
+        scheme, _, _ = self.folder.partition("://")
+        return readable(f"{scheme}://{self.file}")
 
 
 def is_stored(source: str) -> bool:
@@ -71,6 +79,7 @@ def find_stored_images(address: str) -> list[StoredImage]:
         DataError: the store cannot be reached, or holds no image there.
     """
     store, root = _store(address)
+    _log.info("searching %s", without_secrets(address))
     try:
         files = _files_of(store, root)
     except OSError as error:
@@ -81,7 +90,7 @@ def find_stored_images(address: str) -> list[StoredImage]:
     folder = PurePosixPath(root if found[0].path != root else PurePosixPath(root).parent)
     names = unique_names([readable(str(PurePosixPath(f.path).relative_to(folder))) for f in found])
     return [
-        StoredImage(_address_of(address, root, file.path), name, _version(file))
+        StoredImage(address, file.path, name, _version(file))
         for file, name in zip(found, names, strict=True)
     ]
 
@@ -101,18 +110,13 @@ def _is_image(file: FileInfo, root: str) -> bool:
     return file.is_file and not is_hidden and f".{file.extension.lower()}" in IMAGE_SUFFIXES
 
 
-def _address_of(address: str, root: str, path: str) -> str:
-    """Put the path of a file in the place of that of its folder; options behind `?` stay."""
-    start, _, options = address.partition("?")
-    whole = start.rstrip("/") + path.removeprefix(root)
-    return f"{whole}?{options}" if options else whole
-
-
 def _version(file: FileInfo) -> FileVersion | None:
     return None if file.mtime_ns is None else (file.size, file.mtime_ns)
 
 
+@cache
 def _store(address: str) -> tuple[FileSystem, str]:
+    """Open the store of an address, once, for each has connections of its own; and the path."""
     try:
         import pyarrow as pa
         from pyarrow.fs import FileSystem
