@@ -70,7 +70,7 @@ def stress(arguments: argparse.Namespace) -> None:
         world = make_world(folder)
         scenes = sorted(world.images.rglob("*.png"))
         words = ["predict", "--model_path", world.model, "--image_path", folder / "images"]
-        words += ["--device", "cpu", "--num_workers", 2]
+        words += ["--device", "cpu", "--runtime", "paddle", "--num_workers", 2]
         words += ["--format", "images", "coco", "csv", "crops", "cityscapes"]
         kills, ranks = arguments.kills, arguments.ranks
         kill_changing(words, folder, scenes, rng, kills, ranks)
