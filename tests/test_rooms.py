@@ -261,6 +261,7 @@ MAY_IMPORT = {
         "parallel",
         "progress",
         "results",
+        "stopwatch",
         "structures",
     },
     "ros": {
