@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SECONDS = 6.0
+_SECONDS = 3.5
 """Of Paddle's computing that make compiling worth it.
 
 Paddle waits for the tracing and the first look: 1.5 s for the small network, 4.5 s for ResNet50,
