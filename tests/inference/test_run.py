@@ -273,7 +273,7 @@ def test_the_times_are_told(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with caplog.at_level("INFO", "panoptic_deeplab.inference.run"):
+    with caplog.at_level("INFO", "panoptic_deeplab"):
         predict_images(FakePredictor(), images, tmp_path, ["coco"], profile=profile)
     assert "9 images" in caplog.text
     assert "reading" in caplog.text
