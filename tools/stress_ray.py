@@ -100,13 +100,16 @@ def predicted_without_ray(model: Path, images: Path) -> Mapping[str, np.ndarray]
     """Return the ids of each image, by its name."""
     from panoptic_deeplab import load_model
 
-    return {result.name: result.ids for result in load_model(model, "cpu").predict(images)}
+    predictor = load_model(model, "cpu", runtime="paddle")
+    return {result.name: result.ids for result in predictor.predict(images)}
 
 
 def predict(model: Path, images: Path, results: Path, form: str) -> None:
     """Predict with two actors."""
     words = ["predict", "--model_path", model, "--image_path", images, "--save_dir", results]
-    words += ["--device", "cpu", "--engine", "ray", "--actors", 2, "--format", form]
+    # a network that is compiled midway has other last digits
+    words += ["--device", "cpu", "--runtime", "paddle", "--format", form]
+    words += ["--engine", "ray", "--actors", 2]
     if panoptic_deeplab(list(map(str, words))) != 0:
         raise DataError(f"a prediction as {form} failed")
 
