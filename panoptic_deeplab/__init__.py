@@ -6,14 +6,16 @@
 import importlib
 from typing import Any
 
+from panoptic_deeplab.late_imports import import_metrics_late
 from panoptic_deeplab.process import keep_freed_memory, prefer_fast_blas
 
 __version__ = "0.1.0"
 __all__ = ["Model", "Result", "load_model"]
 
-# Here, so that they come before the first computation of any entry point.
+# Here, so that they come before the first computation of any entry point, and before PaddleSeg.
 prefer_fast_blas()
 keep_freed_memory()
+import_metrics_late()
 
 _HOMES = {"load_model": "inference.model", "Model": "inference.model", "Result": "result"}
 

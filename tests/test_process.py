@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import subprocess
@@ -52,3 +53,45 @@ def test_open_streams_stay(capsys: pytest.CaptureFixture[str]) -> None:
     before = sys.stdin, sys.stdout, sys.stderr
     process.open_closed_streams()
     assert (sys.stdin, sys.stdout, sys.stderr) == before
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_garbage_is_looked_for_again_after_imports_if_it_was_before(is_enabled: bool) -> None:
+    was_enabled = gc.isenabled()
+    try:
+        (gc.enable if is_enabled else gc.disable)()
+        with process.importing_much():
+            assert not gc.isenabled()
+            imported = [[]]
+        assert gc.isenabled() == is_enabled
+        assert gc.get_freeze_count() == 0
+        young = [*gc.get_objects(generation=0), *gc.get_objects(generation=1)]
+        assert any(thing is imported for thing in young) != is_enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
+
+
+def test_what_somebody_has_frozen_stays_frozen() -> None:
+    try:
+        gc.freeze()
+        frozen = gc.get_freeze_count()
+        with process.importing_much():
+            pass
+        assert gc.get_freeze_count() == frozen > 0
+    finally:
+        gc.unfreeze()
+
+
+@pytest.mark.parametrize(("call", "told"), [("end_quickly()", ""), ("", "looked through\n")])
+def test_a_command_ends_without_looking_for_garbage(call: str, told: str) -> None:
+    program = f"""
+from panoptic_deeplab.process import end_quickly
+class Thing:
+    def __del__(self):
+        print("looked through")
+thing = Thing()
+thing.itself = thing
+{call}
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (told, "")

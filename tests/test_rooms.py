@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "folder_lock": {"errors", "files"},
     "structures": {"errors", "file_names"},
     "environment": {"errors"},
+    "late_imports": set(),
     "process": set(),
     "device": set(),
     "parallel": {"progress"},

@@ -22,7 +22,12 @@ from panoptic_deeplab.cli.flags import grouping_settings
 from panoptic_deeplab.cli.parser import Parser
 from panoptic_deeplab.environment import check_environment, explain_import_error
 from panoptic_deeplab.errors import UserError, reason_of
-from panoptic_deeplab.process import hide_harmless_warnings, open_closed_streams
+from panoptic_deeplab.process import (
+    end_quickly,
+    hide_harmless_warnings,
+    importing_much,
+    open_closed_streams,
+)
 
 if TYPE_CHECKING:
     from panoptic_deeplab.config import Config
@@ -39,6 +44,7 @@ def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     """
     open_closed_streams()
     hide_harmless_warnings()
+    end_quickly()
     _print_any_text()
     try:
         check_environment()
@@ -90,7 +96,8 @@ def load_config(arguments: argparse.Namespace, *overrides: str, path: str | None
         path: the configuration, if not --config; such as the one beside the weights.
     """
     start_log()
-    from panoptic_deeplab.config import Config
+    with importing_much():
+        from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine import distributed
 
     end_quietly_when_terminated()

@@ -10,7 +10,7 @@ from panoptic_deeplab.environment import check_environment
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.inference.location import ModelFiles
 from panoptic_deeplab.inference.options import LoadOptions
-from panoptic_deeplab.process import hide_harmless_warnings
+from panoptic_deeplab.process import hide_harmless_warnings, importing_much
 
 if TYPE_CHECKING:
     from panoptic_deeplab.engine.predictor import Predictor
@@ -87,6 +87,6 @@ def _refuse_changes(exported: ExportedModel, options: LoadOptions) -> None:
 def import_paddle() -> None:
     """Import Paddle without its warnings, after a check that it can work."""
     check_environment()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), importing_much():
         hide_harmless_warnings()
         import paddleseg  # noqa: F401  (and Paddle with it)
