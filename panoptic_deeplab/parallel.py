@@ -40,9 +40,15 @@ def in_parallel(
 
 
 def read_ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], num_workers: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    num_workers: int,
+    per_thread: int = 2,
 ) -> Iterator[Result]:
-    """Yield `map(function, items)`, computed up to two items per thread ahead of its use."""
+    """Yield `map(function, items)`, computed up to some items per thread ahead of its use.
+
+    The items themselves are taken by the thread that uses the results.
+    """
     if num_workers == 0:
         yield from map(function, items)
         return
@@ -51,7 +57,7 @@ def read_ahead(
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * num_workers:
+                if len(waiting) > per_thread * num_workers:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

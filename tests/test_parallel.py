@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -25,6 +26,18 @@ def test_reading_ahead_stops_with_its_user() -> None:
     assert next(reader) == 0
     reader.close()
     assert threading.active_count() == started
+
+
+def test_reading_ahead_takes_no_more_items_than_it_may() -> None:
+    taken = []
+
+    def items() -> Iterator[int]:
+        for number in range(9):
+            taken.append(number)
+            yield number
+
+    for number in read_ahead(lambda n: n, items(), 1, per_thread=1):
+        assert len(taken) == min(number + 2, 9)
 
 
 def test_reading_ahead_passes_errors_on() -> None:

@@ -86,7 +86,8 @@ def add_arguments(parser: Parser) -> None:
         "--num_workers",
         type=not_negative,
         default=1,
-        help="threads that read images ahead (default: %(default)s)",
+        help="threads that read images ahead; 0: one step after the other, in the least memory "
+        "(default: %(default)s)",
     )
     add_json_argument(parser)
     parser.add_argument(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from panoptic_deeplab.device import on_gpu
 from panoptic_deeplab.engine import distributed
 from panoptic_deeplab.engine.oracle import Oracle
 from panoptic_deeplab.engine.predictor import Predictor
@@ -51,6 +53,18 @@ class _Predicted(NamedTuple):
     image: np.ndarray
     prediction: Prediction
     truth: PanopticMap
+
+
+class _Begun(NamedTuple):
+    """An image [H, W, 3] that the network has seen, what groups its outputs, its ground truth."""
+
+    image: np.ndarray
+    group: Callable[[], list[Prediction]]
+    truth: PanopticMap
+
+
+def _finish(begun: _Begun) -> _Predicted:
+    return _Predicted(begun.image, begun.group()[0], begun.truth)
 
 
 class PredictionReader(Protocol):
@@ -128,7 +142,8 @@ def evaluate(
             the data set has its own.
         dataset: the validation split.
         evaluators: objects with reset, update, state, merge and compute.
-        num_workers: threads that read ahead.
+        num_workers: threads that read ahead; with any, the CPU also groups the outputs for an image
+            while the network sees the next one.
         oracle: which outputs are replaced by the ground truth, if any.
         watch: takes the time of reading, network, grouping and scoring.
 
@@ -146,17 +161,19 @@ def evaluate(
             sample = dataset.transform(loaded, np.random.default_rng((0, 0, index)))
             return loaded["image"], sample if oracle is None else oracle.add_truth(sample), truth
 
-    def predict(sample: dict[str, Any]) -> Prediction:
+    def begin(sample: dict[str, Any]) -> Callable[[], list[Prediction]]:
         images, frames = sample["image"][None], [sample["frame"]]
         if oracle is None:
-            return predictor.predict_batch(images, frames)[0]
+            return predictor.begin_batch(images, frames)
         outputs = oracle.correct(predictor.outputs(images, frames), sample)
-        return predictor.group(outputs, frames)[0]
+        return partial(predictor.group, outputs, frames)
 
-    predicted = (
-        _Predicted(image, predict(sample), truth)
+    begun = (
+        _Begun(image, begin(sample), truth)
         for image, sample, truth in read_ahead(read, mine, num_workers)
     )
+    threads = 0 if on_gpu() else min(num_workers, 1)  # one, so that two outputs are held at most
+    predicted = read_ahead(_finish, begun, threads, per_thread=1)
     pairs = _tracked(predicted, dataset.info, watch)
     results = _score(pairs, evaluators, len(mine), watch)
     watch.seconds |= predictor.watch.seconds

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -137,9 +138,19 @@ class Predictor:
             images: uint8 RGB.
             frames: where each original lies in its image.
         """
+        return self.begin_batch(images, frames)()
+
+    def begin_batch(
+        self, images: np.ndarray, frames: Sequence[Frame]
+    ) -> Callable[[], list[Prediction]]:
+        """As `predict_batch`, in two steps: the network runs now, the grouping when it is called.
+
+        The second step may be called in another thread, while the network sees the next batch.
+        """
         if self.tiling is not None and not self.stitches:
-            return [self._joined(*pair) for pair in zip(images, frames, strict=True)]
-        return self.group(self.outputs(images, frames), frames)
+            joined = [self._joined(*pair) for pair in zip(images, frames, strict=True)]
+            return lambda: joined
+        return partial(self.group, self.outputs(images, frames), frames)
 
     def _joined(self, image: np.ndarray, frame: Frame) -> Prediction:
         """Predict a transformed image [H, W, 3] by the predictions of its tiles."""
