@@ -164,6 +164,15 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def idle_cores() -> float:
+    """Return how many of these cores nobody has used for a minute, on average; 0 if none says."""
+    try:
+        busy = os.getloadavg()[0]
+    except (AttributeError, OSError):  # not on Windows, not in every container
+        return 0.0
+    return max(usable_cores() - busy, 0.0)
+
+
 def _gpus() -> str:
     import paddle
 

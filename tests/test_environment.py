@@ -197,3 +197,15 @@ def test_the_report_comes_without_a_warning() -> None:
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "  python: " in done.stdout
+
+
+@pytest.mark.parametrize(("load", "idle"), [(0.25, 3.75), (4.0, 0.0), (9.0, 0.0), (None, 0.0)])
+def test_cores_that_others_use_are_not_idle(monkeypatch, load: float | None, idle: float) -> None:
+    def loads() -> tuple[float, float, float]:
+        if load is None:
+            raise OSError
+        return load, 0.0, 0.0
+
+    monkeypatch.setattr(environment, "usable_cores", lambda: 4)
+    monkeypatch.setattr(environment.os, "getloadavg", loads)
+    assert environment.idle_cores() == idle

@@ -17,11 +17,15 @@ from panoptic_deeplab.engine.plan import TrainingPlan
 from panoptic_deeplab.engine.precision import Precision
 from panoptic_deeplab.engine.time_budget import TRIAL_STEPS, Fit, fit_of_run, measure_fit
 from panoptic_deeplab.engine.trainer import Trainer, Validation
+from panoptic_deeplab.environment import idle_cores
 from panoptic_deeplab.errors import UsageError
+from panoptic_deeplab.process import has_free_threads
 from panoptic_deeplab.stopwatch import Stopwatch, format_profile
 from panoptic_deeplab.weights import load_first_weights, refuse_other_classes
 
 AUTO = "auto"
+_CORES_FOR_TWO_THREADS = 1.5
+"""Idle ones; this process itself has been at work for some seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +58,8 @@ def _train(config: Any, plan: TrainingPlan) -> None:
         trainer.resume(folder)
         if plan.init is not None:
             _log.info("Resumed from %s, --init is not used", folder)
+    else:
+        _tell_of_idle_cores()
     _run(trainer)
 
 
@@ -154,6 +160,21 @@ def _watch(plan: TrainingPlan) -> Stopwatch:
     """Return a stopwatch, which waits for the GPU if a profile is wanted."""
     wait = plan.profile and on_gpu()
     return Stopwatch(paddle.device.synchronize) if wait else Stopwatch()
+
+
+def _tell_of_idle_cores() -> None:
+    """Say what two threads would gain where Paddle computes in one because nobody chose a number.
+
+    They are not taken unasked: the last digits of a loss depend on their number, so a run that is
+    resumed on a busier machine would not repeat itself, and there two threads take far longer than
+    one.
+    """
+    is_alone = distributed.world_size() == 1 and not on_gpu()
+    if is_alone and has_free_threads() and idle_cores() >= _CORES_FOR_TWO_THREADS:
+        _log.info(
+            "Paddle computes in one thread, and other cores are idle: while they stay so, "
+            "OMP_NUM_THREADS=2 trains 1.1 to 1.3 times as fast"
+        )
 
 
 def _run(trainer: Trainer) -> None:
