@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from panoptic_deeplab.check.chart import draw_statistics
 from panoptic_deeplab.check.findings import Findings
 from panoptic_deeplab.check.samples import draw_samples
 from panoptic_deeplab.check.splits import SplitCheck
@@ -46,6 +45,8 @@ class Report:
         Returns:
             The files written.
         """
+        from panoptic_deeplab.check.chart import draw_statistics  # here, for matplotlib's sake
+
         images = {
             folder / "statistics.png": draw_statistics(self.splits),
             folder / "samples.jpg": draw_samples(self.splits, samples),

@@ -6,12 +6,11 @@ import base64
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import cv2
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from zlib_ng import zlib_ng
 
 from panoptic_deeplab import viewer
@@ -25,6 +24,9 @@ from panoptic_deeplab.results.base import Rendered, ResultFormat
 from panoptic_deeplab.results.journal import Record
 from panoptic_deeplab.results.panoptic_files import listed_name
 from panoptic_deeplab.structures import DatasetInfo, PanopticMap
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 MAX_EMBEDDED_BYTES = 64_000_000
 """Up to this size of all images the page holds them; else it reads the files beside it."""
@@ -162,6 +164,8 @@ def _without_tags(json: str) -> str:
 
 @cache
 def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # here: few write a page
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

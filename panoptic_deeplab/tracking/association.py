@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from panoptic_deeplab.errors import DataError
 from panoptic_deeplab.tracking.instances import Instances
@@ -81,6 +80,8 @@ def assign(similarity: np.ndarray, threshold: float) -> Assignment:
     Pairs at or below the threshold are refused afterwards, as deeplab2's IoU tracker does
     (Apache-2.0, `tracker/iou_tracker.py`): they can displace one above it.
     """
+    from scipy.optimize import linear_sum_assignment  # here, for few predictions are tracked
+
     rows, columns = linear_sum_assignment(similarity, maximize=True)
     accepted = similarity[rows, columns] > threshold
     left_out = np.setdiff1d(np.arange(len(similarity)), rows)

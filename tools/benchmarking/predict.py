@@ -35,6 +35,8 @@ GOAL, GOAL_OF_PLAIN, GOAL_OF_VAL, NOT_SLOWER = 2.7, 7.5, 2.0, 0.95
 BASELINE = "--runtime paddle"
 NO_CHOICE = {"OMP_NUM_THREADS": ""}
 """Of threads, by the user: as many as each runtime takes by itself."""
+OF_A_USER = NO_CHOICE | {"PYTHONDONTWRITEBYTECODE": ""}
+"""Python keeps what it compiled, as it does for those who set nothing."""
 
 
 def comparisons(folder: Path, quick: bool) -> Iterable[Entry]:
@@ -184,7 +186,7 @@ class Command:
         done = subprocess.run(
             list(map(str, [sys.executable, script, *added, *words])),
             cwd=ROOT,
-            env=os.environ | NO_CHOICE | {CACHE_VARIABLE: str(self.cache)},
+            env=os.environ | OF_A_USER | {CACHE_VARIABLE: str(self.cache)},
             capture_output=True,
             text=True,
         )
