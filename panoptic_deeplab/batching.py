@@ -28,9 +28,14 @@ def map_by_shape(
         places.setdefault(array.shape, []).append(i)
     results: dict[int, Result] = {}
     for group in places.values():
-        found = function(np.stack([arrays[i] for i in group]), group)
+        found = function(_stacked([arrays[i] for i in group]), group)
         results |= zip(group, found, strict=True)
     return [results[i] for i in range(len(arrays))]
+
+
+def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """[N, ...] of N arrays; of a single one, which may be large, no copy is made."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
 
 
 def batched(items: Iterable[Item], batch_size: int) -> Iterator[list[Item]]:

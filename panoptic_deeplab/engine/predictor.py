@@ -16,8 +16,8 @@ from paddle import nn
 from panoptic_deeplab.batching import map_by_shape
 from panoptic_deeplab.device import on_gpu
 from panoptic_deeplab.engine.finiteness import refuse_not_finite
+from panoptic_deeplab.engine.large_maps import sparing_memory
 from panoptic_deeplab.engine.precision import Precision
-from panoptic_deeplab.engine.row_bands import convolving_in_bands
 from panoptic_deeplab.engine.tiled import stitched_outputs
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.fusion.tile_joining import join_tiles
@@ -224,5 +224,5 @@ class Predictor:
         return self.postprocessor.merge_views(outputs, views)
 
     def _run(self, batch: paddle.Tensor) -> Outputs:
-        with nullcontext() if on_gpu() else convolving_in_bands(self.model):
+        with nullcontext() if on_gpu() else sparing_memory(self.model):
             return self.precision.run(self.model, batch)

@@ -91,26 +91,25 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     Raises:
         ValueError: the checksum of pixels is wrong.
     """
-    position, pixels = len(_SIGNATURE), []
+    position, view, pixels = len(_SIGNATURE), memoryview(data), []
     while position + 12 <= len(data):
         kind = data[position + 4 : position + 8]
         end = position + 8 + int.from_bytes(data[position : position + 4], "big")
         if end + 4 > len(data):
             return
         checksum = int.from_bytes(data[end : end + 4], "big")
-        if zlib_ng.crc32(memoryview(data)[position + 4 : end]) != checksum:
+        if zlib_ng.crc32(view[position + 4 : end]) != checksum:
             if kind == b"IDAT":
                 raise ValueError("the checksum of its pixels is wrong; the file is damaged")
             return
-        content = data[position + 8 : end]
         if kind == b"IDAT":
-            pixels.append(content)
+            pixels.append(view[position + 8 : end])
         elif kind == b"IEND":
             yield b"IDAT", b"".join(pixels)
-            yield kind, content
+            yield kind, b""
             return
         else:
-            yield kind, content
+            yield kind, data[position + 8 : end]
         position = end + 4
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import paddle
+import paddle.nn.functional as F
 from paddle import nn
 from paddle.distributed.fleet.utils import recompute
 from paddleseg.models.layers import ConvBNReLU
@@ -27,6 +28,18 @@ def refuse_impossible(minimum: int = 1, **sizes: Sequence[int]) -> None:
 
 
 _LARGEST = 1 << 15
+
+
+class ReluOfSum(nn.Layer):
+    """The ReLU of the sum of two maps."""
+
+    def forward(self, x: paddle.Tensor, y: paddle.Tensor) -> paddle.Tensor:
+        """Two [N, C, H, W] -> [N, C, H, W]."""
+        return F.relu(x + y)
+
+    def forward_in_place(self, x: paddle.Tensor, y: paddle.Tensor) -> paddle.Tensor:
+        """The same in the memory of `y`, which nobody may need later; without gradients."""
+        return F.relu_(y.add_(x))
 
 
 class SeparableConvBNReLU(nn.Layer):

@@ -9,7 +9,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from panoptic_deeplab.errors import UsageError
-from panoptic_deeplab.models.layers import refuse_impossible
+from panoptic_deeplab.models.layers import ReluOfSum, refuse_impossible
 from panoptic_deeplab.registry import MODELS
 
 OUTPUT_STRIDE = 2
@@ -69,12 +69,17 @@ class PanopticDeepLabLite(nn.Layer):
         """[N, 3, H, W] -> `semantic`, `center` and `offset` at stride 2, as `PanopticDeepLab`."""
         size = [(side + 1) // OUTPUT_STRIDE for side in images.shape[-2:]]
         features = self.encoder(images)
-        semantic = self.semantic_decoder(features)
-        instance = self.instance_decoder(features[1:])
+        instances = self._instances(features[1:], size)
+        return {"semantic": self.semantic_head(self.semantic_decoder(features))} | instances
+
+    def _instances(
+        self, features: list[paddle.Tensor], size: Sequence[int]
+    ) -> dict[str, paddle.Tensor]:
+        """`center` and `offset` of the features from stride 4 on."""
+        decoded = self.instance_decoder(features)
         return {
-            "semantic": self.semantic_head(semantic),
-            "center": self.center_head(instance, size),
-            "offset": self.offset_head(instance, size) * OFFSET_UNIT,
+            "center": self.center_head(decoded, size),
+            "offset": self.offset_head(decoded, size) * OFFSET_UNIT,
         }
 
 
@@ -111,10 +116,11 @@ class ResidualBlock(nn.Layer):
         super().__init__()
         self.first = conv_norm_relu(channels, channels, 3, dilation=dilation)
         self.second = conv_norm(channels, channels, 3)
+        self.join = ReluOfSum()
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         """[N, C, h, w] -> [N, C, h, w]."""
-        return F.relu(x + self.second(self.first(x)))
+        return self.join(x, self.second(self.first(x)))
 
 
 class ShuffleDecoder(nn.Layer):
@@ -132,16 +138,22 @@ class ShuffleDecoder(nn.Layer):
         self.skip = nn.LayerList(
             conv_norm(skip, width, 1) for skip, width in zip(skips, channels, strict=True)
         )
+        self.join = ReluOfSum()
         self.smooth = nn.LayerList(conv_norm_relu(width, width, 3) for width in channels)
 
-    def forward(self, features: Sequence[paddle.Tensor]) -> paddle.Tensor:
-        """Features, fine to coarse -> [N, channels[-1], h, w] at the stride of the finest."""
-        *finer, x = features
+    def forward(self, features: list[paddle.Tensor]) -> paddle.Tensor:
+        """Features, fine to coarse -> [N, channels[-1], h, w] at the stride of the finest.
+
+        Large images need the memory of each map as soon as it is used: `features` is empty
+        afterwards, and each step has the name of the one before.
+        """
+        x = features.pop()
         x = x + self.context(x)
-        for feature, rise, skip, smooth in zip(reversed(finer), self.rise, self.skip, self.smooth):
-            x = shuffle_up(rise(x), feature.shape[-2:])  # one name: each step frees the one before
-            x = x + skip(feature)
-            x = F.relu(x)
+        for rise, skip, smooth in zip(self.rise, self.skip, self.smooth):
+            features[-1] = skip(features[-1])
+            x = rise(x)
+            x = shuffle_up(x, features[-1].shape[-2:])
+            x = self.join(x, features.pop())
             x = smooth(x)
         return x
 

@@ -44,6 +44,9 @@ _log = logging.getLogger(__name__)
 COMPILERS = ("onnx", "paddle2onnx")
 """Packages without which nothing is compiled; what is in the cache needs none of them."""
 
+_MOST_PIXELS = 1 << 24
+"""Of an input. A larger one takes a runtime twice the memory of Paddle's bands of rows, or more."""
+
 _PASSING = (OSError, subprocess.SubprocessError, ConverterKilledError)
 """Errors that say nothing of the network."""
 
@@ -57,7 +60,9 @@ class CompiledNetwork(nn.Layer):
     What is in the cache is used from the first input on. Else the network is compiled when its
     `patience` is over, by another process beside Paddle, and takes over if its outputs, and the ids
     and classes made of them, agree with Paddle's on an input. If they do not, or the runtime fails,
-    Paddle goes on, and a warning says why; what cannot be compiled is not tried again.
+    Paddle goes on, and a warning says why; what cannot be compiled is not tried again. Inputs of
+    more than 16 megapixels are left to Paddle, which needs less memory, unless somebody asked for
+    the runtime.
 
     Args:
         model: as Paddle computes it, with its weights; where only its `network` can be traced, what
@@ -94,6 +99,8 @@ class CompiledNetwork(nn.Layer):
 
     def forward(self, images: paddle.Tensor) -> dict[str, paddle.Tensor]:
         """Compute [N, 3, H, W] -> the outputs of the model."""
+        if not self._is_asked_for and images.shape[2] * images.shape[3] > _MOST_PIXELS:
+            return self._finished(network_of(self.model)(images))
         if self._session is not None:
             try:
                 return self._finished(self._run(self._session, images))

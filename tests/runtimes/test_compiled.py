@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -138,6 +139,27 @@ def test_paddle_computes_until_compiling_pays_and_is_done(
     network(images)
     assert network.is_compiled
     assert_same(network, model)
+
+
+@paddle.no_grad()
+def test_large_inputs_are_left_to_paddle_unless_somebody_asked(
+    model: Tiny, cache: Path, monkeypatch
+) -> None:
+    asked = CompiledNetwork(model, "onnxruntime", group)
+    assert_same(asked, model)
+    network = CompiledNetwork(model, "onnxruntime", group, Patience(2))
+    used: list[CompiledNetwork] = []
+    run = CompiledNetwork._run
+
+    def noted(network: CompiledNetwork, *inputs: Any) -> dict[str, paddle.Tensor]:
+        used.append(network)
+        return run(network, *inputs)
+
+    monkeypatch.setattr(CompiledNetwork, "_run", noted)
+    monkeypatch.setattr(compiled, "_MOST_PIXELS", 95)  # the first image has 96, the second 63
+    for each in (network, asked):
+        assert_same(each, model)
+    assert used == [network, asked, asked]
 
 
 @pytest.mark.parametrize(
