@@ -8,6 +8,9 @@ converters support neither histograms nor a stable top-k. The reasons for their 
   one-dimensional `ScatterElements` does not.
 - ONNX Runtime looks single numbers up ten times as fast by `GatherElements` as by `Gather`.
 - Sums are of int64: some runtimes add int32 as floats, on GPUs, and lose pixels beyond 2^24.
+- Whole numbers that a GPU adds to the same place wait for each other in ONNX Runtime: counting the
+  pixels of a map of 1025 x 513 took 3 s on an H100. So counts are scattered as float32, which does
+  not wait, over `COPIES` of each place, whose sum is of int64: exact up to 2^24 in each copy.
 - OpenVINO's `TopK` is not stable, so it only gives the k-th value; ties are counted.
 - OpenVINO drops casts of whole numbers, so none is the last node of an output, which it would name.
 - OpenVINO writes beyond the scan outputs of a loop that runs more often than before, and fails on
@@ -30,11 +33,16 @@ from panoptic_deeplab.grouping_settings import GroupingSettings
 from panoptic_deeplab.normalization import Normalization
 
 BLOCK = 4080
-"""Thing pixels whose distances to all centers are held at a time.
+"""Thing pixels whose distances to `BLOCK_CENTERS` are held at a time; to fewer, an odd multiple.
 
-Not a power of two: the distances of a pixel would share a few cache lines, and ONNX Runtime's
-`ArgMin` over them would take four times as long.
+Not a power of two nor an even multiple: the distances of a pixel would share a few cache lines, and
+ONNX Runtime's `ArgMin` over them would take four times as long.
 """
+
+BLOCK_CENTERS = 200
+
+COPIES = 16
+"""Of each count, that pixels are spread over; GPUs add to different places at the same time."""
 
 LOWEST = float(np.finfo(np.float32).min)
 FAR = 1e15  # pixels; its square is finite in float32
@@ -183,12 +191,19 @@ def _counted_rows(name: str) -> str:
     return f"""
         {name}_list_shape = Shape({name}_images)
         {name}_list_length = Size({name}_images)
-        {name}_ones = Expand(one, {name}_list_shape)
-        {name}_counts = ScatterElements<reduction = "add">(no_rows, {name}_images, {name}_ones)
+        {name}_order = Range(place_0, {name}_list_length, place_1)
+        {name}_copies = Mod({name}_order, copies)
+        {name}_first_copies = Mul({name}_images, copies)
+        {name}_count_places = Add({name}_first_copies, {name}_copies)
+        {name}_ones = Expand(once, {name}_list_shape)
+        {name}_counts_apart_flat = ScatterElements<reduction = "add">
+            (no_list_counts, {name}_count_places, {name}_ones)
+        {name}_counts_apart_float = Reshape({name}_counts_apart_flat, list_counts_shape)
+        {name}_counts_apart = Cast<to = 7>({name}_counts_apart_float)
+        {name}_counts = ReduceSum<keepdims = 0>({name}_counts_apart, one)
         {name}_ends = CumSum({name}_counts, place_0)
         {name}_starts = Sub({name}_ends, {name}_counts)
         {name}_start_of_each = GatherElements({name}_starts, {name}_images)
-        {name}_order = Range(place_0, {name}_list_length, place_1)
         {name}_turns = Sub({name}_order, {name}_start_of_each)
         max_{name}s_0 = ReduceMax<keepdims = 0>({name}_counts)
         max_{name}s = Unsqueeze(max_{name}s_0, zero)
@@ -201,7 +216,9 @@ _SHARED = """
         images = Range(place_0, image_count, place_1)
         images_upright = Unsqueeze(images, one)
         images_and_one = Add(batch, one)
-        no_rows = Expand(zero, images_and_one)
+        list_counts_length = Mul(images_and_one, copies)
+        no_list_counts = Expand(nothing, list_counts_length)
+        list_counts_shape = Concat<axis = 0>(minus_one, copies)
         map_shape = Shape(labels)
         rows_count = Gather(image_size, place_0)
         columns_count = Gather(image_size, place_1)
@@ -209,6 +226,9 @@ _SHARED = """
         pixel_count = Unsqueeze(pixel_count_0, zero)
         all_pixels = Mul(batch, pixel_count)
         last_pixel = Sub(all_pixels, one)
+        all_rows = Mul(image_count, rows_count)
+        row_indices = Range(place_0, all_rows, place_1)
+        row_starts_shape = Concat<axis = 0>(batch, minus_one, one)
         labels_small = Cast<to = 6>(labels)
         label_flat = Reshape(labels_small, minus_one)
 """
@@ -272,6 +292,12 @@ _CENTERS = """
 
 # Start and end of each block of pixels; the last block of an image is shorter.
 _BLOCKS = """
+        factor = Div(block_centers, max_centers)
+        half_factor = Div(factor, two)
+        even_factor = Mul(half_factor, two)
+        odd_factor = Add(even_factor, one)
+        block = Mul(odd_factor, smallest_block)
+        block_less_one = Sub(block, one)
         pixels_and_more = Add(pixel_counts, block_less_one)
         blocks_of_image = Div(pixels_and_more, block)
         image_block_ends = CumSum(blocks_of_image, place_0)
@@ -355,7 +381,8 @@ _NEAREST = """
         slots_flat = ScatterElements(label_flat, pixels, grouped_slot)
 """.replace("PIXEL_ROWS", _counted_rows("pixel")).replace("BLOCKS", _BLOCKS)
 
-# `vote_from_counts`: one histogram of the slots; each instance takes its majority class.
+# `vote_from_counts`: one histogram of the slots, of whose copies each row of pixels takes the next;
+# each instance takes its majority class.
 _VOTE = """
         rows_of_slots_shape = Concat<axis = 0>(batch, minus_one)
         slots = Reshape(slots_flat, rows_of_slots_shape)
@@ -363,10 +390,24 @@ _VOTE = """
         slot_starts = Cast<to = 6>(slot_starts_wide)
         slot_places = Add(slots, slot_starts)
         slot_place = Reshape(slot_places, minus_one)
-        all_slots = Mul(batch, slot_count)
-        no_counts = Expand(zero, all_slots)
-        ones = Expand(one, all_pixels)
-        counts = ScatterElements<reduction = "add">(no_counts, slot_place, ones)
+        row_images = Div(row_indices, rows_count)
+        first_copies = Mul(row_images, copies)
+        row_copies = Mod(row_indices, copies)
+        count_copies = Add(first_copies, row_copies)
+        count_starts_wide = Mul(count_copies, slot_count)
+        count_starts_flat = Cast<to = 6>(count_starts_wide)
+        count_starts = Reshape(count_starts_flat, row_starts_shape)
+        slot_map = Reshape(slots_flat, map_shape)
+        count_places = Add(slot_map, count_starts)
+        count_place = Reshape(count_places, minus_one)
+        all_copies = Mul(batch, copies)
+        counts_length = Mul(all_copies, slot_count)
+        no_counts = Expand(nothing, counts_length)
+        ones = Expand(once, all_pixels)
+        counts_apart_flat = ScatterElements<reduction = "add">(no_counts, count_place, ones)
+        counts_apart_float = Reshape(counts_apart_flat, counts_apart_shape)
+        counts_apart = Cast<to = 7>(counts_apart_float)
+        counts = ReduceSum<keepdims = 0>(counts_apart, one)
         count_table = Reshape(counts, count_table_shape)
         votes_with_none = Mul(count_table, thing_votes)
         votes = Slice(votes_with_none, one, end, one)
@@ -439,11 +480,8 @@ _SCORES = """
         input_probabilities = Reciprocal(power_sum)
         probabilities = Slice(input_probabilities, no_start, image_size, map_axes)
         probability = Reshape(probabilities, minus_one)
-        all_rows = Mul(image_count, rows_count)
-        row_indices = Range(place_0, all_rows, place_1)
         row_starts_wide = Mul(row_indices, table_length)
         row_starts_flat = Cast<to = 6>(row_starts_wide)
-        row_starts_shape = Concat<axis = 0>(batch, minus_one, one)
         row_starts = Reshape(row_starts_flat, row_starts_shape)
         sum_places = Add(panoptic, row_starts)
         sum_place = Reshape(sum_places, minus_one)
@@ -477,6 +515,8 @@ def _constants(settings: GroupingSettings) -> Constants:
         "one_small": np.array([1], np.int32),
         "minus_one_small": np.array([-1], np.int32),
         "nothing": np.array([0], np.float32),
+        "once": np.array([1], np.float32),
+        "copies": np.array([COPIES]),
         "no_start": np.array([0, 0]),
         "no_map_pads": np.array([0, 0, 0, 0]),
         "row_axis": np.array([2]),
@@ -491,8 +531,8 @@ def _constants(settings: GroupingSettings) -> Constants:
         "past_middle": np.array([reach + 1]),
         "top_k": np.array([settings.top_k]),
         "far_away": np.array([FAR], np.float32),
-        "block": np.array(BLOCK),
-        "block_less_one": np.array(BLOCK - 1),
+        "smallest_block": np.array([BLOCK]),
+        "block_centers": np.array([BLOCK_CENTERS]),
         "class_count": np.array([C]),
         "classes_small": np.array([C], np.int32),
         "class_indices": np.arange(C, dtype=np.int32),
@@ -501,6 +541,7 @@ def _constants(settings: GroupingSettings) -> Constants:
         "stuff_votes": (~things).astype(np.int64),
         "min_stuff_area": np.array([settings.min_stuff_area]),
         "slot_count": np.array([(settings.top_k + 1) * C]),
+        "counts_apart_shape": np.array([-1, COPIES, (settings.top_k + 1) * C]),
         "count_table_shape": np.array([-1, settings.top_k + 1, C]),
         "table_length": np.array([M + 1]),
     }

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import ctypes
+import io
 import logging
 import os
+import re
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from panoptic_deeplab.errors import reason_of
 from panoptic_deeplab.process import has_free_threads
 
 _log = logging.getLogger(__name__)
 
 _CPU = "CPUExecutionProvider"
-_GPU = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
+_CUDA = "CUDAExecutionProvider"
+_GPU = (_CUDA, "TensorrtExecutionProvider")
 """ONNX Runtime's providers on a GPU; the first runs every operator of a file with the grouping."""
+
+_CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC"}
+"""Its default tries all algorithms at the first image of each size, which takes a second or two;
+the times after that are the same but for small networks, and the memory was twice as much."""
+
+_NO_GPU = "has no GPU (onnxruntime-gpu has)"
+_NO_DRIVER = "finds no NVIDIA driver"
+_LIBRARIES = "`pip install 'onnxruntime-gpu[cuda,cudnn]'` brings CUDA's libraries"
 
 
 class Session(Protocol):
@@ -41,8 +56,8 @@ class OnnxRuntimeSession:
 
     Args:
         path: the file.
-        device: `cpu`, or `auto` or `gpu` for a GPU where this ONNX Runtime can use one; for `gpu`
-            a warning says where it cannot.
+        device: `cpu`, or `auto` or `gpu` for a GPU where this ONNX Runtime can use one. A warning
+            says why it cannot; for `auto` only where it has one and there is a driver.
     """
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
@@ -50,31 +65,85 @@ class OnnxRuntimeSession:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = usable_threads()
-        options.log_severity_level = 3  # warnings are of its own fusions
+        options.log_severity_level = 4  # warnings are of its own fusions, errors are raised too
         # Threads that spin while they wait keep others from reading, grouping and scoring: on a
         # busy machine a small network took twice the time.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # It plans memory for a size from the second image on, beside what the first one took: 221
         # bytes a pixel in place of 120, and no faster.
         options.enable_mem_pattern = False
-        wanted = _on_gpu(onnxruntime.get_available_providers()) if device != "cpu" else []
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=[*wanted, _CPU])
-        if device == "gpu" and not set(wanted) & set(self._session.get_providers()):
-            _log.warning(
-                "--device gpu: this ONNX Runtime %s; the CPU computes",
-                "cannot start its GPU" if wanted else "has no GPU (onnxruntime-gpu has)",
-            )
+        gpu = _gpu_of(onnxruntime.get_available_providers()) if device != "cpu" else None
+        problem = _NO_GPU if gpu is None else _NO_DRIVER
+        self._session = None
+        if gpu is not None and _has_driver():
+            self._session, problem = _opened_on_gpu(path, options, gpu)
+        if self._session is None:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=[_CPU])
+            if device == "gpu" or problem not in (_NO_GPU, _NO_DRIVER):
+                _log.warning("--device %s: this ONNX Runtime %s; the CPU computes", device, problem)
         self.metadata = self._session.get_modelmeta().custom_metadata_map
         self.input_names = [value.name for value in self._session.get_inputs()]
         self.output_names = [value.name for value in self._session.get_outputs()]
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        return self._session.run(None, dict(inputs))
+        try:
+            return self._session.run(None, dict(inputs))
+        except Exception as error:  # it has no type of its own for a full memory
+            if lack := re.search(r"Failed to allocate memory[^\n]*", str(error)):
+                raise MemoryError(lack[0]) from error
+            raise
 
 
-def _on_gpu(available: Sequence[str]) -> list[str]:
-    """Return the provider to use of those that ONNX Runtime has, none where all are the CPU's."""
-    return [name for name in _GPU if name in available][:1]
+def _gpu_of(available: Sequence[str]) -> str | None:
+    """Return the provider to use of those that ONNX Runtime has, None where all are the CPU's."""
+    return next((name for name in _GPU if name in available), None)
+
+
+def _has_driver() -> bool:
+    """Return whether NVIDIA's driver is there; where it cannot be told, ONNX Runtime shall try."""
+    if sys.platform != "linux":
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _opened_on_gpu(path: Path, options: Any, gpu: str) -> tuple[Any, str]:
+    """Open a file on a GPU; return None and what is wrong where that cannot be."""
+    import onnxruntime
+
+    if missing := _missing_library():
+        return None, f"cannot start its GPU ({missing}); {_LIBRARIES}"
+    provider = (gpu, _CUDA_OPTIONS) if gpu == _CUDA else gpu
+    try:
+        # by itself it would go on with the CPU, and tell so in four lines
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=[provider, _CPU], enable_fallback=False
+        )
+    except Exception as error:  # of several types; a broken file is told of when the CPU opens it
+        return None, f"cannot start its GPU ({_failure_in(error)})"
+    if gpu not in session.get_providers():
+        return None, f"cannot start its GPU; {_LIBRARIES}"
+    return session, ""
+
+
+def _missing_library() -> str:
+    """Load CUDA and cuDNN, those that pip installed too; return what is told of a missing one."""
+    import onnxruntime
+
+    if not hasattr(onnxruntime, "preload_dlls"):  # before 1.21, which knows the system's alone
+        return ""
+    with redirect_stdout(io.StringIO()) as told:
+        onnxruntime.preload_dlls()
+    return told.getvalue().partition("\n")[0].strip()
+
+
+def _failure_in(error: Exception) -> str:
+    """What CUDA says is wrong, out of a message that begins with where in the code it is said."""
+    failure = re.search(r"\bCU\w* failure \d+: [^;]*", str(error))
+    return failure[0].strip() if failure else reason_of(error)
 
 
 class OpenVinoSession:

@@ -135,3 +135,16 @@ def test_openvino_runs_the_graph_too(tmp_path: Path) -> None:
         deployment = described(settings)
         for i, expected in enumerate(reference(settings, outputs, size, size)):
             assert_equal(prediction_of(found, i, deployment, "graph"), expected, tolerance=1e-3)
+
+
+def test_no_whole_numbers_are_added_to_a_common_place() -> None:
+    """ONNX Runtime's GPUs add them one after the other: seconds for the pixels of an image."""
+    model = onnx.shape_inference.infer_shapes(grouping(GroupingSettings(**SETTINGS), opset=17))
+    types = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    added = [
+        types[node.input[2]]
+        for node in model.graph.node
+        if any(attribute.name == "reduction" for attribute in node.attribute)
+    ]
+    assert added
+    assert set(added) == {onnx.TensorProto.FLOAT}
