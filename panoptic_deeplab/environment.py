@@ -31,31 +31,45 @@ OPENCV = (
     "opencv-contrib-python-headless",
 )
 HEADLESS_OPENCV = "opencv-python-headless==4.11.0.86"
+PADDLE = ("paddlepaddle", "paddlepaddle-gpu")
 GPU_WHEEL = "paddlepaddle-gpu==3.3.1 -i https://www.paddlepaddle.org.cn/packages/stable/cu126/"
+
+_NO_PADDLE = (
+    "PaddlePaddle is not installed: run `make setup DEVICE=cpu`, or "
+    f"`pip install 'paddlepaddle>=3.3,<4'`, or for a GPU (CUDA 12.6) `pip install {GPU_WHEEL}`"
+)
 
 
 def check_environment() -> None:
     """Refuse an installation that is known not to work; costs a few milliseconds.
 
+    Paddle may be missing: files that hold their post-processing run without (`require_paddle`).
     Call it before the first import of PaddleSeg: where the home folder cannot be written to, which
     PaddleSeg and VisualDL insist on, it also gives this process and its children a temporary one.
 
     Raises:
         UsageError: what is wrong and which command fixes it, in one line.
     """
-    _check_paddle(_installed("paddlepaddle", "paddlepaddle-gpu"))
+    paddle = _installed(*PADDLE)
+    if paddle:
+        _check_paddle(paddle)
     _check_opencv(_installed(*OPENCV), _installed("numpy").get("numpy", "0"))
-    _check_openmp()
+    if paddle:
+        _check_openmp()
     _ensure_home()
 
 
+def require_paddle() -> None:
+    """Refuse an installation without Paddle.
+
+    Raises:
+        UsageError: which commands install it, in one line.
+    """
+    if not _installed(*PADDLE):
+        raise UsageError(_NO_PADDLE)
+
+
 def _check_paddle(builds: dict[str, str]) -> None:
-    if not builds:
-        raise UsageError(
-            "PaddlePaddle is not installed: run `make setup DEVICE=cpu`, or "
-            "`pip install 'paddlepaddle>=3.3,<4'`, or for a GPU (CUDA 12.6) "
-            f"`pip install {GPU_WHEEL}`"
-        )
     if len(builds) > 1:
         raise UsageError(
             "paddlepaddle and paddlepaddle-gpu are both installed and overwrite each other: run "
@@ -122,6 +136,8 @@ def explain_import_error(error: ImportError) -> str | None:
         )
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
+        if package == "paddle":
+            return _NO_PADDLE
         if package != "panoptic_deeplab":
             return (
                 f'the Python package "{package}" is not installed: run `make setup` and use '
@@ -147,7 +163,7 @@ def _explain_missing_library(library: str) -> str:
 
 def describe_environment() -> dict[str, str | int]:
     """Say what a log or a report of a defect should know; imports Paddle, starts no compiler."""
-    versions = _installed("paddlepaddle", "paddlepaddle-gpu", "paddleseg", "numpy", *OPENCV)
+    versions = _installed(*PADDLE, "paddleseg", "numpy", *OPENCV)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),

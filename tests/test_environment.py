@@ -49,6 +49,7 @@ def _change(**versions: str | None) -> dict[str, str]:
         pytest.param(_change(numpy="2.2.1"), id="numpy 2 with an OpenCV built for it"),
         pytest.param(_change(paddlepaddle="3.10.0.post1"), id="3.10 is newer than 3.3"),
         pytest.param(_change(paddlepaddle="4.0.0rc1"), id="a release candidate"),
+        pytest.param(_change(paddlepaddle=None), id="no paddle, which exported files do without"),
     ],
 )
 def test_working_installations_pass(install, installed):
@@ -63,15 +64,6 @@ def test_working_installations_pass(install, installed):
             _change(paddlepaddle_gpu="3.3.1"),
             ["paddlepaddle and paddlepaddle-gpu", "pip uninstall -y paddlepaddle paddlepaddle-gpu"],
             id="both paddles",
-        ),
-        pytest.param(
-            _change(paddlepaddle=None),
-            [
-                "not installed",
-                "make setup DEVICE=cpu",
-                "pip install paddlepaddle-gpu==3.3.1 -i https://",
-            ],
-            id="no paddle",
         ),
         pytest.param(
             _change(paddlepaddle="2.6.2"), ["paddlepaddle 2.6.2", "3.3 or newer"], id="old paddle"
@@ -108,6 +100,18 @@ def test_broken_installations_are_told_in_one_line(install, installed, told):
     assert "\n" not in message
     for words in told:
         assert words in message
+
+
+def test_a_missing_paddle_is_told_where_it_is_needed(install):
+    install(_change(paddlepaddle=None))
+    with pytest.raises(UsageError) as error:
+        environment.require_paddle()
+    message = str(error.value)
+    assert message == environment.explain_import_error(ModuleNotFoundError(name="paddle.nn"))
+    for words in ("not installed", "make setup DEVICE=cpu", "paddlepaddle-gpu==3.3.1 -i https://"):
+        assert words in message
+    install(GOOD)
+    environment.require_paddle()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Paddle brings its own")

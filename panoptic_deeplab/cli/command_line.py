@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from panoptic_deeplab.cli.flags import grouping_settings
 from panoptic_deeplab.cli.parser import Parser
-from panoptic_deeplab.environment import check_environment, explain_import_error
+from panoptic_deeplab.environment import check_environment, explain_import_error, require_paddle
 from panoptic_deeplab.errors import UserError, reason_of
 from panoptic_deeplab.process import (
     end_quickly,
@@ -96,6 +96,7 @@ def load_config(arguments: argparse.Namespace, *overrides: str, path: str | None
         path: the configuration, if not --config; such as the one beside the weights.
     """
     start_log()
+    require_paddle()
     with importing_much():
         from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine import distributed

@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from panoptic_deeplab.engine import distributed
-from panoptic_deeplab.environment import check_environment
+from panoptic_deeplab.environment import check_environment, require_paddle
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.inference.location import ModelFiles
 from panoptic_deeplab.inference.options import LoadOptions
@@ -86,6 +86,7 @@ def _refuse_changes(exported: ExportedModel, options: LoadOptions) -> None:
 
 def import_paddle() -> None:
     """Import Paddle without its warnings, after a check that it can work."""
+    require_paddle()
     check_environment()
     with warnings.catch_warnings(), importing_much():
         hide_harmless_warnings()
