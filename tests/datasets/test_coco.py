@@ -587,7 +587,7 @@ def test_evaluation_needs_no_training_split(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "crop", "pretrained"),
-    [("own_data", (256, 384, 3), set()), ("own_data_resnet50", (641, 641, 3), {"backbone"})],
+    [("own_data", (384, 512, 3), set()), ("own_data_resnet50", (641, 641, 3), {"backbone"})],
 )
 def test_the_configurations_for_own_data_need_the_folder_alone(
     tmp_path: Path, name: str, crop: tuple[int, int, int], pretrained: set[str]
