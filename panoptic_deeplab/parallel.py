@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -44,10 +44,11 @@ def read_ahead(
     items: Iterable[Item],
     num_workers: int,
     per_thread: int = 2,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `map(function, items)`, computed up to some items per thread ahead of its use.
 
-    The items themselves are taken by the thread that uses the results.
+    The items themselves are taken by the thread that uses the results. Closed, or at an error, it
+    waits for what its threads have begun.
     """
     if num_workers == 0:
         yield from map(function, items)

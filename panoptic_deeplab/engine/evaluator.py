@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
@@ -168,14 +169,12 @@ def evaluate(
         outputs = oracle.correct(predictor.outputs(images, frames), sample)
         return partial(predictor.group, outputs, frames)
 
-    begun = (
-        _Begun(image, begin(sample), truth)
-        for image, sample, truth in read_ahead(read, mine, num_workers)
-    )
     threads = 0 if on_gpu() else min(num_workers, 1)  # one, so that two outputs are held at most
-    predicted = read_ahead(_finish, begun, threads, per_thread=1)
-    pairs = _tracked(predicted, dataset.info, watch)
-    results = _score(pairs, evaluators, len(mine), watch)
+    with closing(read_ahead(read, mine, num_workers)) as samples:
+        begun = (_Begun(image, begin(sample), truth) for image, sample, truth in samples)
+        with closing(read_ahead(_finish, begun, threads, per_thread=1)) as predicted:
+            pairs = _tracked(predicted, dataset.info, watch)
+            results = _score(pairs, evaluators, len(mine), watch)
     watch.seconds |= predictor.watch.seconds
     return results
 
@@ -207,12 +206,12 @@ def evaluate_images(
             sample = dataset.load(index)
             return sample["image"], _truth(dataset, sample, index)
 
-    predicted = (
-        _Predicted(image, predictor.predict([image])[0], truth)
-        for image, truth in read_ahead(read, mine, num_workers)
-    )
-    pairs = _tracked(predicted, dataset.info, watch)
-    results = _score(pairs, evaluators, len(mine), watch)
+    with closing(read_ahead(read, mine, num_workers)) as samples:
+        predicted = (
+            _Predicted(image, predictor.predict([image])[0], truth) for image, truth in samples
+        )
+        pairs = _tracked(predicted, dataset.info, watch)
+        results = _score(pairs, evaluators, len(mine), watch)
     watch.seconds |= predictor.watch.seconds
     return results
 
@@ -260,7 +259,8 @@ def evaluate_predictions(
             )
         return prediction, truth
 
-    return _score(read_ahead(read, mine, num_workers), evaluators, len(mine), watch)
+    with closing(read_ahead(read, mine, num_workers)) as pairs:
+        return _score(pairs, evaluators, len(mine), watch)
 
 
 def _my_images(dataset: Any) -> list[int]:
