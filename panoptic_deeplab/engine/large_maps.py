@@ -37,12 +37,22 @@ def sparing_memory(network: nn.Layer) -> Iterator[None]:
     """Let a network compute large maps in little memory while the block runs, without gradients."""
     forwards = dict(_sparing_forwards(network))
     for layer, forward in forwards.items():
-        layer.forward = forward
+        layer.forward = partial(_unless_traced, layer.forward, forward)
     try:
         yield
     finally:
         for layer in forwards:
             del layer.forward
+
+
+@paddle.jit.not_to_static
+def _unless_traced(
+    plain: Callable[..., paddle.Tensor],
+    sparing: Callable[..., paddle.Tensor],
+    *inputs: paddle.Tensor,
+) -> paddle.Tensor:
+    """Compute in little memory, but plainly where the network is traced for another runtime."""
+    return (sparing if paddle.in_dynamic_mode() else plain)(*inputs)
 
 
 def _sparing_forwards(
