@@ -349,6 +349,17 @@ def test_comparisons_can_be_chosen_by_name(tmp_path: Path) -> None:
     assert entry["name"].startswith("postprocess: grouping alone")
 
 
+def test_an_exported_file_takes_an_array(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    program = "agraph (float[2] values) => (float[2] twice) { twice = Add(values, values) }"
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]>{program}')
+    onnx.save(model, tmp_path / "model.onnx")
+    values = np.float32([1, 2])
+    for runtime in exported.installed_runtimes():
+        (twice,) = exported.load(runtime, tmp_path / "model.onnx")(values)
+        assert twice.tolist() == [2, 4]
+
+
 def test_an_image_to_its_map_by_runtime(tmp_path: Path, monkeypatch) -> None:
     """The compiled network, Paddle and the plain statement give the same ids."""
     monkeypatch.setenv("PANOPTIC_DEEPLAB_CACHE", str(tmp_path / "cache"))

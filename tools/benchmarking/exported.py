@@ -131,7 +131,9 @@ def load(runtime: str, path: Path) -> Callable[[np.ndarray], Outputs]:
     """The file in a runtime, as `predict.py` runs it: an array to the file's outputs."""
     from panoptic_deeplab.runtimes.sessions import RUNTIMES
 
-    return RUNTIMES[runtime](path).run
+    session = RUNTIMES[runtime](path)
+    (name,) = session.input_names
+    return lambda values: session.run({name: values})
 
 
 def installed_runtimes() -> list[str]:
