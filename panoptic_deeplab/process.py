@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import gc
 import os
@@ -102,16 +101,6 @@ def importing_much() -> Iterator[None]:
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()
-
-
-def end_quickly() -> None:
-    """Let the interpreter end without looking through all objects for garbage first.
-
-    With Paddle imported that takes a third of a second. Only for a process that ends with its
-    command: files are closed and other processes ended by then, and what is left needs no order.
-    """
-    atexit.unregister(gc.freeze)  # once, however many commands a process runs
-    atexit.register(gc.freeze)
 
 
 def end_with_parent(parent: int, last_act: Callable[[], None]) -> None:

@@ -80,18 +80,3 @@ def test_what_somebody_has_frozen_stays_frozen() -> None:
         assert gc.get_freeze_count() == frozen > 0
     finally:
         gc.unfreeze()
-
-
-@pytest.mark.parametrize(("call", "told"), [("end_quickly()", ""), ("", "looked through\n")])
-def test_a_command_ends_without_looking_for_garbage(call: str, told: str) -> None:
-    program = f"""
-from panoptic_deeplab.process import end_quickly
-class Thing:
-    def __del__(self):
-        print("looked through")
-thing = Thing()
-thing.itself = thing
-{call}
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == (told, "")

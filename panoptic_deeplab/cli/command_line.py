@@ -23,7 +23,6 @@ from panoptic_deeplab.cli.parser import Parser
 from panoptic_deeplab.environment import check_environment, explain_import_error, require_paddle
 from panoptic_deeplab.errors import UserError, reason_of
 from panoptic_deeplab.process import (
-    end_quickly,
     hide_harmless_warnings,
     importing_much,
     open_closed_streams,
@@ -44,7 +43,6 @@ def run(body: Callable[[argparse.Namespace], None], arguments: argparse.Namespac
     """
     open_closed_streams()
     hide_harmless_warnings()
-    end_quickly()
     _print_any_text()
     try:
         check_environment()
