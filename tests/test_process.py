@@ -60,7 +60,7 @@ def test_garbage_is_looked_for_again_after_imports_if_it_was_before(is_enabled: 
     was_enabled = gc.isenabled()
     try:
         (gc.enable if is_enabled else gc.disable)()
-        with process.importing_much():
+        with process.making_many_objects():
             assert not gc.isenabled()
             imported = [[]]
         assert gc.isenabled() == is_enabled
@@ -75,7 +75,7 @@ def test_what_somebody_has_frozen_stays_frozen() -> None:
     try:
         gc.freeze()
         frozen = gc.get_freeze_count()
-        with process.importing_much():
+        with process.making_many_objects():
             pass
         assert gc.get_freeze_count() == frozen > 0
     finally:

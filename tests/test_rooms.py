@@ -109,6 +109,7 @@ MAY_IMPORT = {
         "folder_lock",
         "formats",
         "id_maps",
+        "process",
         "progress",
         "result",
         "stopwatch",

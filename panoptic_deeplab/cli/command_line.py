@@ -24,7 +24,7 @@ from panoptic_deeplab.environment import check_environment, explain_import_error
 from panoptic_deeplab.errors import UserError, reason_of
 from panoptic_deeplab.process import (
     hide_harmless_warnings,
-    importing_much,
+    making_many_objects,
     open_closed_streams,
 )
 
@@ -95,7 +95,7 @@ def load_config(arguments: argparse.Namespace, *overrides: str, path: str | None
     """
     start_log()
     require_paddle()
-    with importing_much():
+    with making_many_objects():
         from panoptic_deeplab.config import Config
     from panoptic_deeplab.engine import distributed
 

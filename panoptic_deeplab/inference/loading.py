@@ -10,7 +10,7 @@ from panoptic_deeplab.environment import check_environment, require_paddle
 from panoptic_deeplab.errors import UsageError
 from panoptic_deeplab.inference.location import ModelFiles
 from panoptic_deeplab.inference.options import LoadOptions
-from panoptic_deeplab.process import hide_harmless_warnings, importing_much
+from panoptic_deeplab.process import hide_harmless_warnings, making_many_objects
 
 if TYPE_CHECKING:
     from panoptic_deeplab.engine.predictor import Predictor
@@ -88,6 +88,6 @@ def import_paddle() -> None:
     """Import Paddle without its warnings, after a check that it can work."""
     require_paddle()
     check_environment()
-    with warnings.catch_warnings(), importing_much():
+    with warnings.catch_warnings(), making_many_objects():
         hide_harmless_warnings()
         import paddleseg  # noqa: F401  (and Paddle with it)

@@ -18,7 +18,6 @@ all when the lists are written.
 from __future__ import annotations
 
 import errno
-import gc
 import json
 import os
 import re
@@ -26,13 +25,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from panoptic_deeplab.errors import DataError, reason_of
 from panoptic_deeplab.files import as_json, open_file, replacing
+from panoptic_deeplab.process import making_many_objects
 
 NAME = "results"
 
@@ -230,7 +229,7 @@ def read_journal(folder: Path) -> Contents:
     """
     contents = Contents()
     for path in journal_files(folder):
-        with open_file(path) as file, _without_garbage_collection():
+        with open_file(path) as file, making_many_objects():
             journal, start = JournalFile(path), 0
             for number, line in enumerate(file, 1):
                 if line.endswith(b"\n"):
@@ -245,18 +244,6 @@ def journal_files(folder: Path) -> list[Path]:
     """Return the journals in a folder, those of further processes behind the first one."""
     first = folder / f"{NAME}.jsonl"
     return [first] * first.exists() + sorted(folder.glob(f"{NAME}.[0-9]*.jsonl"))
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Let Python not look for garbage while it makes millions of objects: a third of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def known_files(folder: Path) -> list[Path]:
